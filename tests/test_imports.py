@@ -89,7 +89,7 @@ OWNERS = {
     "standardwebhooks": ("newsmill.notifications.channels.http_post",),
     "apprise": ("newsmill.notifications.channels.apprise_child",),
     "smtplib": ("newsmill.notifications.channels.mail",),
-    "dns": ("newsmill.web.pages.bot",),
+    "dns": ("newsmill.web.pages.host_proofs",),
     "typer": ("newsmill.cli",),
     "rich": ("newsmill.cli",),
 }

@@ -19,7 +19,7 @@ from newsmill.cli.terminal import printable
 from newsmill.exceptions import NewsmillError
 
 RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ (\S+) ")  # newsmill.cli.processes.process_start.configure_logging
-REQUESTS_LOGGER = "newsmill.web.middleware"  # one line for each request of a browser
+REQUESTS_LOGGER = "newsmill.web.request_guard"  # one line for each request of a browser
 SECONDS_PER_LOOK = 0.5
 
 

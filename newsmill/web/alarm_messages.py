@@ -9,9 +9,10 @@ from newsmill.notifications.alarms import AlarmMessage
 from newsmill.notifications.channels.mail import one_line
 from newsmill.notifications.channels.targets import MessageContent
 from newsmill.storage.alarms import Notified
-from newsmill.web.api.sources import to_alarm
-from newsmill.web.pages.rendering import shorten, template_environment
+from newsmill.web.api.source_records import to_alarm
+from newsmill.web.pages.rendering import template_environment
 from newsmill.web.pages.source_health_view import describe_cause
+from newsmill.web.pages.template_filters import shorten
 from newsmill.web.pages.translations import load_translations
 
 MAX_LINE_CHARACTERS = 1000

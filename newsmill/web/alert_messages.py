@@ -17,7 +17,8 @@ from newsmill.storage.alerts import MAX_WEBHOOK_DOCUMENTS, Alert, Channel
 from newsmill.storage.changes import Changes, StoredDocument
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.web.api.change_stream import summarize
-from newsmill.web.pages.rendering import link, shorten, template_environment
+from newsmill.web.pages.rendering import template_environment
+from newsmill.web.pages.template_filters import link, shorten
 from newsmill.web.pages.translations import Translations, load_translations
 
 # Services cut a message at 1,000 to 4,000 characters.

@@ -24,7 +24,8 @@ from newsmill.storage.changes import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import bearer, get_caller, get_user, require_scope
-from newsmill.web.responses import Context, QueryText, SourceName, check_query_parameters, error_responses
+from newsmill.web.parameters import Context, QueryText, SourceName
+from newsmill.web.problem_details import check_query_parameters, error_responses
 
 router = APIRouter(
     prefix="/feeds",

@@ -1,10 +1,7 @@
-"""The main images of documents, fetched from their sites when a reader sees them, kept in a bounded cache, and served under /documents.
+"""The main images of documents, fetched from their sites when a reader sees them, kept in a bounded cache.
 
 Readers' browsers ask this server only, so that sites do not learn who reads what. A host gets one request at a time. What cannot be shown
-is not tried again for an hour. Only images of stored documents are fetched, so other URLs cannot be fetched through the route.
-
-An image is a JPEG, PNG, GIF or WebP by its first bytes; nothing is decoded. The type that a server states is not used: an SVG or a page
-called `image/png` would be more than an image.
+is not tried again for an hour.
 """
 
 from __future__ import annotations
@@ -12,29 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-
-from fastapi import APIRouter, Depends, Request, Response
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.storage.private_files import make_image_mark, make_image_name
 from newsmill.storage.publishers import PublisherOrder
-from newsmill.storage.tokens import Scope
 from newsmill.text import urls
 from newsmill.text.redaction import redact
-from newsmill.web.auth import require_scope
 from newsmill.web.http_get import FetchError, Hop, fetch_hop
+from newsmill.web.raster import read_raster
 
 MAX_CACHE_BYTES = 200_000_000  # about 2,000 images
 KEPT_SHARE = 0.8  # of the cache, after the oldest images were deleted
@@ -181,119 +171,3 @@ class LeadImages:
             self._requests[host] -= 1
             if not self._requests[host]:
                 del self._requests[host], self._locks[host]
-
-
-# ---- the route
-
-# The image as a document of its own: no script, no network.
-IMAGE_HEADERS = {
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "private, max-age=86400",
-}
-
-router = APIRouter(prefix="/documents", include_in_schema=False)
-
-
-@router.get("/{document_id}/image", dependencies=[Depends(require_scope(Scope.READ))])
-async def get_image(request: Request, document_id: str) -> Response:
-    """The image as its site has it; 404 where there is none or it cannot be shown."""
-    images: LeadImages | None = request.app.state.lead_images
-    url = await run_in_threadpool(request.app.state.context.documents.find_image, document_id[:64]) if images is not None else None
-    if images is None or url is None:
-        raise HTTPException(404, "this document has no image")
-    try:
-        content = await images.get(url, document_id)
-    except FetchError as error:
-        raise HTTPException(404, f"the image cannot be shown: {error}", headers={"Cache-Control": "private, max-age=300"}) from None
-    raster = read_raster(content)
-    if raster is None:  # a damaged file of the cache
-        raise HTTPException(404, "the image cannot be shown")
-    return Response(content, media_type=raster.media_type, headers=IMAGE_HEADERS)
-
-
-# ---- the type and size of an image ---------------------------------------------------------------------------------------------
-
-MAX_PIXELS = 50_000_000  # of an image, 200 MB in a browser's memory
-MAX_JPEG_SEGMENTS = 1000  # before the size of a JPEG, fill bytes included; a camera writes some twenty
-_WITHOUT_SIZE = frozenset((0x01, *range(0xD0, 0xD9)))  # JPEG markers that stand alone
-_FRAME_STARTS = frozenset((*range(0xC0, 0xD0),)) - {0xC4, 0xC8, 0xCC}
-
-
-@dataclass(frozen=True, slots=True)
-class Raster:
-    """The type and size of an image."""
-
-    media_type: str
-    width: int
-    height: int
-
-
-def read_raster(content: bytes) -> Raster | None:
-    """The image that the bytes begin; None for anything else, and for one without pixels or with more than MAX_PIXELS.
-
-    >>> read_raster(b"GIF89a" + bytes([2, 0, 3, 0]))
-    Raster(media_type='image/gif', width=2, height=3)
-    """
-    for magic, media_type, read_size in _KINDS:
-        if content.startswith(magic):
-            try:
-                width, height = read_size(content)
-            except (struct.error, IndexError):
-                return None
-            return Raster(media_type, width, height) if 0 < width * height <= MAX_PIXELS else None
-    return None
-
-
-def _png_size(content: bytes) -> tuple[int, int]:
-    width, height = struct.unpack_from(">II", content, 16)
-    return (width, height) if content[12:16] == b"IHDR" else (0, 0)
-
-
-def _gif_size(content: bytes) -> tuple[int, int]:
-    width, height = struct.unpack_from("<HH", content, 6)
-    return width, height
-
-
-def _webp_size(content: bytes) -> tuple[int, int]:
-    """The size in the first chunk: lossy, lossless or extended (https://developers.google.com/speed/webp/docs/riff_container)."""
-    if content[8:12] != b"WEBP":
-        return 0, 0
-    match content[12:16]:
-        case b"VP8 ":
-            width, height = struct.unpack_from("<HH", content, 26)
-            return width & 0x3FFF, height & 0x3FFF
-        case b"VP8L":
-            (bits,) = struct.unpack_from("<I", content, 21)
-            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        case b"VP8X":
-            low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", content, 24)
-            return low_width + (high_width << 16) + 1, low_height + (high_height << 16) + 1
-    return 0, 0
-
-
-def _jpeg_size(content: bytes) -> tuple[int, int]:
-    """The size in the frame header (ITU T.81, B.2.2), behind segments that each state their length."""
-    at = 2
-    for _ in range(MAX_JPEG_SEGMENTS):
-        if content[at] != 0xFF:
-            break
-        marker = content[at + 1]
-        if marker in _FRAME_STARTS:
-            height, width = struct.unpack_from(">HH", content, at + 5)
-            return width, height
-        if marker == 0xFF or marker in _WITHOUT_SIZE:  # fill bytes may stand before a marker
-            at += 1 if marker == 0xFF else 2
-        else:
-            (length,) = struct.unpack_from(">H", content, at + 2)
-            at += 2 + max(length, 2)
-    return 0, 0
-
-
-_KINDS: tuple[tuple[bytes, str, Callable[[bytes], tuple[int, int]]], ...] = (
-    (b"\xff\xd8\xff", "image/jpeg", _jpeg_size),
-    (b"\x89PNG\r\n\x1a\n", "image/png", _png_size),
-    (b"GIF87a", "image/gif", _gif_size),
-    (b"GIF89a", "image/gif", _gif_size),
-    (b"RIFF", "image/webp", _webp_size),
-)

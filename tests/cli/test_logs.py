@@ -36,7 +36,7 @@ def test_logs_of_all_processes_in_the_order_of_time(newsmill: Newsmill, tmp_path
     write(folder, "crawler.log.1", "2026-12-01T09:00:00.000Z INFO crawler.frontier.frontier older\n")
     write(folder, "crawler.log", CRAWLER)
     write(folder, "scheduler.log", SCHEDULER)
-    write(folder, "web.log", "2026-12-01T10:00:02.000Z INFO newsmill.web.middleware GET / 200 3 ms\n")
+    write(folder, "web.log", "2026-12-01T10:00:02.000Z INFO newsmill.web.request_guard GET / 200 3 ms\n")
     shown = newsmill("logs").out.splitlines()
     assert [line.split()[0] for line in shown] == ["crawler"] * 3 + ["scheduler"] * 2 + ["crawler"] and "older" in shown[0]
     assert newsmill("logs", "-n", "1").out.splitlines() == shown[-1:]

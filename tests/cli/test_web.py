@@ -23,7 +23,7 @@ from newsmill.cli.processes.web import format_sign_in, make_web_config
 from newsmill.context import open_context
 from newsmill.exceptions import NewsmillError
 from newsmill.settings import load
-from newsmill.web.server import listen, require_token
+from newsmill.web.serve import listen, require_token
 
 COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
 WAIT = 60  # seconds a process may take to start on a busy machine

@@ -27,7 +27,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Link, Outcome, Source
 from newsmill.scrapy import link
 from newsmill.settings import Settings
-from newsmill.web.pages.translations import translate_message
+from newsmill.web.pages.message_translations import translate_message
 
 PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
 

@@ -25,7 +25,7 @@ from newsmill.settings import load
 from newsmill.storage.ledger import FROM_BACKFILL, Ledger
 from newsmill.storage.source_checks import SourceAlarms
 from newsmill.storage.source_health import SourceHealthReader
-from newsmill.web.api.operations import read_metrics
+from newsmill.web.api.metrics import read_metrics
 from newsmill.web.config import WebConfig
 from newsmill.web.pages.source_health_view import list_problems
 from newsmill.web.pages.translations import load_translations

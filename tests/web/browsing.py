@@ -15,9 +15,10 @@ from sample_store import SEARCH_ID
 
 from newsmill.context import AppContext
 from newsmill.storage.tokens import Scope, TokenKind
-from newsmill.web.auth import COOKIE
 from newsmill.web.config import WebConfig
-from newsmill.web.server import build_server, create_app
+from newsmill.web.csrf import COOKIE
+from newsmill.web.serve import build_server
+from newsmill.web.server import create_app
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [

@@ -21,9 +21,10 @@ from newsmill.settings import Settings
 from newsmill.storage import database
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope, TokenKind
-from newsmill.web.auth import COOKIE
 from newsmill.web.config import WebConfig
-from newsmill.web.server import build_server, create_app, listen
+from newsmill.web.csrf import COOKIE
+from newsmill.web.serve import build_server, listen
+from newsmill.web.server import create_app
 
 BASE = "http://127.0.0.1:8470"
 FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host of its own, so that no test leases it by accident

@@ -23,7 +23,7 @@ from newsmill.settings import Settings
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.storage.publishers import Publishers
 from newsmill.web.config import WebConfig
-from newsmill.web.pages.bot import HostProofs, find_record_name, identify_visitor
+from newsmill.web.pages.host_proofs import HostProofs, find_record_name, identify_visitor
 
 PUBLIC = "https://news.example.org"
 
@@ -65,7 +65,7 @@ def test_the_page_says_who_runs_the_crawler_in_both_languages(owner: tuple[Runni
 def test_an_owner_proves_the_host_and_sees_and_stops_what_is_fetched(
     owner: tuple[RunningApp, TestClient], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("newsmill.web.pages.bot.MAX_FILE_SECONDS", 0.5)  # the site of the test does not answer https
+    monkeypatch.setattr("newsmill.web.pages.host_proofs.MAX_FILE_SECONDS", 0.5)  # the site of the test does not answer https
     caplog.set_level(logging.INFO)
     web, browser = owner
     ledger, now = web.context.ledger, web.context.now()
@@ -141,7 +141,7 @@ def test_an_owner_sees_requests_that_are_tried_again(owner: tuple[RunningApp, Te
 
 
 def test_an_owner_proves_the_host_with_a_dns_record(owner: tuple[RunningApp, TestClient], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newsmill.web.pages.bot.MAX_LOOKUP_SECONDS", 0.5)
+    monkeypatch.setattr("newsmill.web.pages.host_proofs.MAX_LOOKUP_SECONDS", 0.5)
     web, browser = owner
     with DnsServer() as server:
         web.app.state.host_proofs = HostProofs(Guard(), "Newsmill/0.1", server.make_resolver)
@@ -190,7 +190,7 @@ def test_an_owner_proves_the_host_with_a_dns_record(owner: tuple[RunningApp, Tes
         assert "The crawler fetches from this host as robots.txt permits." in browser.get(path).text
 
         # A visitor has some checks in an hour. Names without a public suffix are not looked up.
-        monkeypatch.setattr("newsmill.web.pages.bot.MAX_CHECKS", 3)
+        monkeypatch.setattr("newsmill.web.pages.host_proofs.MAX_CHECKS", 3)
         web.app.state.host_proofs = HostProofs(Guard(), "Newsmill/0.1", server.make_resolver)
         server.queries.clear()
         claim = path.split("/")[3]

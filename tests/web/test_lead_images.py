@@ -20,7 +20,8 @@ from newsmill.storage.private_files import make_image_mark
 from newsmill.storage.publishers import Publishers
 from newsmill.web import lead_images
 from newsmill.web.config import WebConfig
-from newsmill.web.lead_images import ImageCache, Raster, read_raster
+from newsmill.web.lead_images import ImageCache
+from newsmill.web.raster import Raster, read_raster
 
 ALLOWED = ("127.0.0.2/32",)
 

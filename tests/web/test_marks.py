@@ -16,7 +16,7 @@ from site_of_tests import RunningApp, served, stock
 import newsmill
 from newsmill.exceptions import ConfigError
 from newsmill.model import DocumentMarks
-from newsmill.web.api import search
+from newsmill.web.api import search_export
 
 API = "/api/v1"
 
@@ -94,7 +94,7 @@ def test_reading_a_page_marks_nothing(web: RunningApp) -> None:
 
 @pytest.mark.parametrize("path", [f"{API}/search/export", "/search/export", "/search"])
 def test_a_search_is_downloaded(web: RunningApp, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    monkeypatch.setattr(search, "EXPORTED_AT_ONCE", 3)
+    monkeypatch.setattr(search_export, "EXPORTED_AT_ONCE", 3)
     ids = [document.id for document in stock(web, 7, text='Harbour, "quoted"\nline', title="=HYPERLINK(1)")][::-1]
     client = web.program()
     client.post(f"{API}/marks", json={"ids": ids[:1], "starred": True, "add_tags": ["@tag"]})

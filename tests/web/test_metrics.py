@@ -13,7 +13,7 @@ from site_of_tests import RunningApp, stock
 from newsmill.exceptions import ServiceError
 from newsmill.model import Link, State
 from newsmill.storage.processes import Heartbeat
-from newsmill.web.api.operations import read_metrics
+from newsmill.web.api.metrics import read_metrics
 from newsmill.web.config import WebConfig
 
 LINE = re.compile(r"# HELP newsmill_\w+ .+|# TYPE newsmill_\w+ gauge|newsmill_\w+(\{[a-z]+=\"[\w.]+\"\})? [0-9.]+")

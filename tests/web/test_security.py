@@ -23,11 +23,13 @@ from site_of_tests import BASE, RunningApp, served
 from newsmill.context import QUEUE_DEPTH_SECONDS, QueueDepth
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
-from newsmill.web import server
-from newsmill.web.auth import COOKIE, make_csrf_token, require_csrf, require_scope
+from newsmill.web import header_timeout
+from newsmill.web.auth import require_scope
 from newsmill.web.config import WebConfig
+from newsmill.web.csrf import COOKIE, make_csrf_token, require_csrf
 from newsmill.web.local_user import is_own_connection
-from newsmill.web.middleware import WINDOW_SECONDS, RequestCounter
+from newsmill.web.rate_limits import WINDOW_SECONDS, RequestCounter
+from newsmill.web.serve import require_token
 from newsmill.web.server import create_app
 
 
@@ -301,12 +303,12 @@ def test_a_window_ends() -> None:
 
 def test_a_server_that_others_can_reach_does_not_start_without_a_token(web: RunningApp) -> None:
     tokens, now = web.context.tokens, web.context.now()
-    server.require_token(tokens, WebConfig(), now)
+    require_token(tokens, WebConfig(), now)
     for config in (WebConfig(host="0.0.0.0"), WebConfig(host="::"), WebConfig(url="https://news.example.org")):
         with pytest.raises(NewsmillError, match="newsmill token add NAME"):
-            server.require_token(tokens, config, now)
+            require_token(tokens, config, now)
     tokens.add("ann", Scope.READ, now=now)
-    server.require_token(tokens, WebConfig(host="0.0.0.0"), now)
+    require_token(tokens, WebConfig(host="0.0.0.0"), now)
 
 
 def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
@@ -338,7 +340,7 @@ def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
 
 
 def test_a_head_that_does_not_end_is_not_waited_for(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_HEADER_SECONDS", 0.6)
+    monkeypatch.setattr(header_timeout, "MAX_HEADER_SECONDS", 0.6)
     head = b"POST /api/write HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n"
     with served(web) as base, ExitStack() as opened:
         place = ("127.0.0.1", int(base.rpartition(":")[2]))

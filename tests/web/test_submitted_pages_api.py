@@ -185,7 +185,7 @@ def test_a_warc_file_that_cannot_be_read(web: RunningApp, content: Any, detail: 
     ],
 )
 def test_a_bomb_without_a_record(web: RunningApp, monkeypatch: pytest.MonkeyPatch, content: bytes, detail: str) -> None:
-    monkeypatch.setattr("newsmill.web.api.submissions.MAX_WARC_BYTES", 1 << 20)
+    monkeypatch.setattr("newsmill.web.api.submitted_pages.MAX_WARC_BYTES", 1 << 20)
     assert detail in post_warc(web, content, 422)["detail"]
 
 

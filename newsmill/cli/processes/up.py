@@ -104,14 +104,14 @@ def make_web_child(store: AppContext, settings: Settings) -> list[Child]:
     """The process that serves pages and API, whose URL is printed. Empty if NEWSMILL_WEB is "off" or the server cannot start."""
     if settings.web_listen is None:
         return []
-    from newsmill.web import server  # FastAPI costs 0.9 s of CPU, which crawlers and workers need not spend
+    from newsmill.web import serve  # FastAPI costs 0.9 s of CPU, which crawlers and workers need not spend
 
     config = make_web_config(settings)
     try:
         tokens = Tokens(store.engine)
         tokens.set_environment_token(settings.web_token, now=now())
-        server.require_token(tokens, config, now())
-        with server.listen(config) as listener:  # a test of the port; the child opens it again
+        serve.require_token(tokens, config, now())
+        with serve.listen(config) as listener:  # a test of the port; the child opens it again
             port = listener.getsockname()[1]
     except NewsmillError as error:
         note(f"web pages and API are not available: {error}")

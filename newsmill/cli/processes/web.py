@@ -33,17 +33,17 @@ def web(
     On another IP address every request needs a token, and the server starts only if one exists (`newsmill token add`).
     """
     # FastAPI costs 0.9 s of CPU, which the other commands of this module need not spend
-    from newsmill.web import server
+    from newsmill.web import serve
 
     settings = prepare(supervised)
     config = make_web_config(settings, host, port)
     with context.open_context(settings, create=True) as store:
         store.tokens.set_environment_token(settings.web_token, now=store.now())
-        server.require_token(store.tokens, config, store.now())
-        listener = server.listen(config)
+        serve.require_token(store.tokens, config, store.now())
+        listener = serve.listen(config)
         if not supervised:
             note(format_sign_in(store, config, listener.getsockname()[1]))
-        raise typer.Exit(server.run(store, config, listener))
+        raise typer.Exit(serve.run(store, config, listener))
 
 
 def make_web_config(settings: Settings, host: str | None = None, port: int | None = None) -> WebConfig:

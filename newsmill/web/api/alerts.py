@@ -15,7 +15,8 @@ from newsmill.storage.alert_schedule import Frequency, make_schedule
 from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel
 from newsmill.web.api.searches import Reader, Writer, find_search
 from newsmill.web.auth import Caller, require_scope
-from newsmill.web.responses import Context, Id, ItemList, QueryText, complete_list, error_responses
+from newsmill.web.parameters import Context, Id, ItemList, QueryText, complete_list
+from newsmill.web.problem_details import error_responses
 
 router = APIRouter(tags=["saved searches"], responses=error_responses(401, 403))
 

@@ -24,7 +24,8 @@ from newsmill.model.document_fields import Use, list_fields
 from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import is_still_allowed, require_scope
-from newsmill.web.responses import Context, Cursor, SourceName, Timestamp, error_responses
+from newsmill.web.parameters import Context, Cursor, SourceName, Timestamp
+from newsmill.web.problem_details import error_responses
 
 stream_router = APIRouter(tags=["stream"], dependencies=[Depends(require_scope(Scope.READ))])
 POLL_SECONDS = 2.0

@@ -25,18 +25,8 @@ from newsmill.storage.revisions import Revisions
 from newsmill.storage.tokens import Scope
 from newsmill.text import urls
 from newsmill.web.auth import require_scope
-from newsmill.web.responses import (
-    Context,
-    Cursor,
-    Id,
-    ItemList,
-    Limit,
-    SourceName,
-    Timestamp,
-    Url,
-    User,
-    error_responses,
-)
+from newsmill.web.parameters import Context, Cursor, Id, ItemList, Limit, SourceName, Timestamp, Url, User
+from newsmill.web.problem_details import error_responses
 
 Include = Annotated[
     list[Literal["markdown", "marks"]],

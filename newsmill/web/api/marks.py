@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from newsmill.storage.marks import MAX_CHANGED, MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS, MarkChange, Marks, TagCount
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
-from newsmill.web.responses import Context, ItemList, QueryText, User, complete_list
+from newsmill.web.parameters import Context, ItemList, QueryText, User, complete_list
 
 marks_router = APIRouter(tags=["marks"], dependencies=[Depends(require_scope(Scope.READ))])
 DocumentId = Annotated[QueryText, Field(max_length=64)]

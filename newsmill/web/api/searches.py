@@ -16,8 +16,10 @@ from newsmill.storage.changes import Changes
 from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.search import Note
-from newsmill.web.auth import SAFE_METHODS, Caller, check_origin, require_scope
-from newsmill.web.responses import Context, Id, ItemList, Limit, QueryText, complete_list, error_responses
+from newsmill.web.auth import SAFE_METHODS, Caller, require_scope
+from newsmill.web.csrf import check_origin
+from newsmill.web.parameters import Context, Id, ItemList, Limit, QueryText, complete_list
+from newsmill.web.problem_details import error_responses
 
 router = APIRouter(tags=["saved searches"], responses=error_responses(401, 403))
 

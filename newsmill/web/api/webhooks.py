@@ -15,7 +15,8 @@ from newsmill.notifications.webhooks import build_message
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.web.auth import Caller, require_scope
-from newsmill.web.responses import Context, Cursor, Id, ItemList, Limit, QueryText, Url, complete_list, error_responses
+from newsmill.web.parameters import Context, Cursor, Id, ItemList, Limit, QueryText, Url, complete_list
+from newsmill.web.problem_details import error_responses
 
 router = APIRouter(
     prefix="/webhooks", tags=["webhooks"], dependencies=[Depends(require_scope(Scope.ADMIN))], responses=error_responses(401, 403)

@@ -23,8 +23,9 @@ from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
-from newsmill.web.pages.rendering import PageView, link, params
-from newsmill.web.pages.search import Place
+from newsmill.web.pages.match_position import Place
+from newsmill.web.pages.rendering import PageView
+from newsmill.web.pages.template_filters import link, params
 
 MAX_PART_BYTES = 45_000  # of text on one page; with its markup a page stays below 100 KB
 MAX_EXPLANATION_CHARACTERS = 40_000  # of blocks on one page of the explanation, with their markup

@@ -30,9 +30,12 @@ from newsmill.search.unusual_terms import (
 from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
 from newsmill.web.auth import get_user, require_scope
-from newsmill.web.pages.charts import COLOURS, BarChart, count_chart, draw_file, format_share, share_chart
-from newsmill.web.pages.rendering import PageView, params
-from newsmill.web.pages.search import FilteredQuery
+from newsmill.web.pages.charts import COLOURS
+from newsmill.web.pages.filtered_query import FilteredQuery
+from newsmill.web.pages.rendering import PageView
+from newsmill.web.pages.template_filters import params
+from newsmill.web.pages.timeline_file import draw_file
+from newsmill.web.pages.timelines import BarChart, count_chart, format_share, share_chart
 from newsmill.web.pages.translations import Translations
 
 MAX_QUERIES = COLOURS

@@ -15,8 +15,10 @@ from starlette.responses import RedirectResponse
 from newsmill.context import AppContext
 from newsmill.storage.marks import MAX_CHANGED, MarkChange, Marks, read_tags
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.search import FormatName, load_documents, stream_documents
-from newsmill.web.auth import get_user, local_path, require_csrf, require_scope
+from newsmill.web.api.search_export import FormatName, load_documents, stream_documents
+from newsmill.web.auth import get_user, require_scope
+from newsmill.web.csrf import require_csrf
+from newsmill.web.sessions import local_path
 
 marks_router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 MAX_ID_CHARACTERS = 64

@@ -15,7 +15,8 @@ from newsmill.site_inspection import add_scheme
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import require_csrf, require_scope
+from newsmill.web.auth import require_scope
+from newsmill.web.csrf import require_csrf
 from newsmill.web.pages.rendering import PageView
 
 PERIOD_DAYS = 7  # of failures and results

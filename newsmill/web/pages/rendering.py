@@ -1,52 +1,58 @@
-"""How pages are rendered: templates and their filters, the values that every page needs, the reader's preferences, static files, and pages
-for errors and sign-in.
-
-Routes call `PageView(request).page("home.html", …)`. Programs get problem details instead of an error page (web/responses.py). The
-URL of a static file contains a hash of its content, so browsers may cache it for ever.
-"""
+"""How pages are rendered: templates, and the values that every page needs."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import quote, urlencode, urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Any
 
-from fastapi import APIRouter, Depends, Form, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi import Request
+from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import DocumentMarks
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope, TokenKind
-from newsmill.web.auth import LINK_NAME, Caller, get_caller, local_path, make_csrf_token, require_csrf
+from newsmill.web.auth import Caller, get_caller
+from newsmill.web.csrf import make_csrf_token
 from newsmill.web.pages import charts, translations
-from newsmill.web.pages.translations import Translations, translate_message, translate_reason
-
-router = APIRouter(include_in_schema=False)
+from newsmill.web.pages.message_translations import translate_message
+from newsmill.web.pages.outcome_counts import describe_counts, sum_by_state
+from newsmill.web.pages.reader_cookies import COOKIE_SECONDS, ZONE_COOKIE, has_keys, read_zone
+from newsmill.web.pages.removal_reasons import translate_reason
+from newsmill.web.pages.static_files import static_url
+from newsmill.web.pages.template_filters import (
+    breakable,
+    cut,
+    direction,
+    host,
+    link,
+    params,
+    sentence,
+    shorten,
+    shorten_apart,
+    shorten_middle,
+)
+from newsmill.web.pages.timeline_links import draw_bar_links, draw_ticks
+from newsmill.web.pages.translations import Translations
+from newsmill.web.sessions import LINK_NAME, local_path
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
-COOKIE_SECONDS = 365 * 86_400  # lifetime of what the reader has chosen
-RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ku", "ps", "sd", "syr", "ug", "ur", "yi"])
 CHARTS = (
     charts.axis_maximum,
-    charts.draw_bar_links,
+    draw_bar_links,
     charts.draw_bars,
     charts.draw_shares,
     charts.draw_sparkline,
     charts.draw_swatch,
-    charts.draw_ticks,
+    draw_ticks,
     charts.max_total,
 )
-OUTCOMES = (charts.describe_counts, charts.sum_by_state)
+OUTCOMES = (describe_counts, sum_by_state)
 
 
 class PageView:
@@ -162,202 +168,3 @@ def template_environment() -> Environment:
         direction=direction,
     )
     return environment
-
-
-# ---- filters and functions of the templates ----------------------------------------------------------------------------------
-
-
-def link(url: object) -> str | None:
-    """The URL if it may stand in an href, which is an http(s) URL with a host; else None (javascript:, data:)."""
-    try:
-        parts = urlsplit(str(url))
-    except ValueError:
-        return None
-    return str(url) if parts.scheme in ("http", "https") and parts.netloc else None
-
-
-def host(url: object) -> str:
-    """The host name of a URL, or an empty string."""
-    try:
-        return urlsplit(str(url)).hostname or ""
-    except ValueError:
-        return ""
-
-
-def shorten(text: object, max_characters: int) -> str:
-    """The text on one line with at most `max_characters`, cut at a space in the second half if there is one."""
-    line = " ".join(str(text).split())
-    if len(line) <= max_characters:
-        return line
-    start = line[: max_characters - 1]
-    space = start.rfind(" ", max_characters // 2)
-    return f"{start[:space] if space > 0 else start}…"
-
-
-def shorten_middle(text: object, max_characters: int) -> str:
-    """The text on one line with at most `max_characters`, cut in the middle: URLs and paths differ at their ends.
-
-    >>> shorten_middle("https://example.org/2026/11/a-story", 20)
-    'https://e…11/a-story'
-    """
-    line = " ".join(str(text).split())
-    if len(line) <= max_characters:
-        return line
-    end = max_characters // 2
-    return f"{line[: max_characters - 1 - end]}…{line[-end:]}"
-
-
-def shorten_apart(texts: Sequence[str], max_characters: int) -> list[str]:
-    """The texts as by `shorten_middle`; those that would then look alike stay whole.
-
-    >>> shorten_apart(["html/body/div.a/section/p", "html/body/div.b/section/p", "html/body/main/article/p"], 15)
-    ['html/body/div.a/section/p', 'html/body/div.b/section/p', 'html/bo…ticle/p']
-    """
-    shortened = {text: shorten_middle(text, max_characters) for text in texts}
-    alike = Counter(shortened.values())
-    return [shortened[text] if alike[shortened[text]] == 1 else " ".join(text.split()) for text in texts]
-
-
-def cut(text: object, max_characters: int) -> str:
-    """The text with at most `max_characters`, its line breaks kept."""
-    whole = str(text)
-    return whole if len(whole) <= max_characters else f"{whole[: max_characters - 1]}…"
-
-
-def breakable(url: object) -> Markup:
-    """The URL with a line break allowed after each slash."""
-    *folders, name = str(url).split("/")
-    return Markup("<wbr>").join([*(f"{folder}/" for folder in folders), name])
-
-
-def sentence(text: str) -> Markup:
-    """A message as a sentence: what stands in backticks is code, and it ends with a full stop.
-
-    >>> sentence("Run `newsmill up`")
-    Markup('Run <code>newsmill up</code>.')
-    """
-    parts = [Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(text.split("`"))]
-    return Markup("").join([*parts, "" if text.endswith((".", "!", "?", "…", ":")) else "."])
-
-
-def params(query: Mapping[str, object], **changes: object) -> str:
-    """The query string `?a=b` with some parameters changed; empty and None values are left out."""
-    values = {name: value for name, value in {**query, **changes}.items() if value not in (None, "")}
-    return f"?{urlencode(values, doseq=True)}" if values else "?"
-
-
-def direction(language: str | None) -> str:
-    """`rtl` for a language written from right to left, else `auto`, which lets the text decide."""
-    return "rtl" if language and language.partition("-")[0].lower() in RIGHT_TO_LEFT else "auto"
-
-
-# ---- the reader's preferences, kept in cookies, and their page ---------------------------------------------------------------
-
-ZONE_COOKIE = "nm_zone"  # the script of the pages sets the zone of the browser until the reader chooses another
-KEYS_COOKIE = "nm_keys"
-NO_KEYS = "off"
-
-
-@cache
-def known_zones() -> frozenset[str]:
-    """The names of all time zones, also the old ones that browsers still give."""
-    return frozenset(available_timezones())
-
-
-def read_zone(request: Request) -> tzinfo:
-    """The reader's time zone; UTC for an unknown one."""
-    name = request.cookies.get(ZONE_COOKIE, "UTC")
-    return ZoneInfo(name) if name in known_zones() else UTC
-
-
-def has_keys(request: Request) -> bool:
-    """Whether the keyboard shortcuts are on."""
-    return request.cookies.get(KEYS_COOKIE) != NO_KEYS
-
-
-@router.get("/preferences")
-def show_preferences(request: Request, next: str = "/") -> Response:
-    """The form, and the list of keyboard shortcuts. `next`: the path that saving it leads to."""
-    chosen = request.cookies.get(ZONE_COOKIE, "UTC")
-    zones = listed_zones() if chosen in listed_zones() or chosen not in known_zones() else (chosen, *listed_zones())
-    return PageView(request).page("preferences.html", zones=zones, chosen=chosen, next=local_path(next), has_keys=has_keys(request))
-
-
-@router.post("/preferences", dependencies=[Depends(require_csrf)])
-def save_preferences(
-    request: Request,
-    zone: Annotated[str, Form(max_length=100)] = "UTC",
-    keys: Annotated[bool, Form()] = False,
-    next: Annotated[str, Form(max_length=4000)] = "/",
-) -> Response:
-    """Save the form of the page /preferences, and lead back. An unknown time zone is left out."""
-    response = RedirectResponse(local_path(next), 303)
-    values = {KEYS_COOKIE: "on" if keys else NO_KEYS} | ({ZONE_COOKIE: zone} if zone in known_zones() else {})
-    for name, value in values.items():
-        response.set_cookie(name, value, max_age=COOKIE_SECONDS, samesite="lax", secure=request.url.scheme == "https")
-    return response
-
-
-@cache
-def listed_zones() -> tuple[str, ...]:
-    """The names to choose from: continents with a city, and UTC."""
-    continents = ("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
-    return ("UTC", *sorted(name for name in known_zones() if name.partition("/")[0] in continents))
-
-
-# ---- style sheet and icons ---------------------------------------------------------------------------------------------------
-
-STATIC_FOLDER = Path(__file__).parent / "static"
-CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-
-
-@cache
-def read_files() -> dict[str, tuple[bytes, str]]:
-    """Name → content and its hash. The folder is listed once, so no request can name another path."""
-    contents = {path.name: path.read_bytes() for path in STATIC_FOLDER.iterdir() if path.suffix in CONTENT_TYPES}
-    return {name: (content, blake2b(content, digest_size=6).hexdigest()) for name, content in contents.items()}
-
-
-def static_url(name: str) -> str:
-    """The current URL of a file."""
-    return f"/static/{read_files()[name][1]}/{name}"
-
-
-@router.get("/static/{tag}/{name}")
-def serve_file(tag: str, name: str) -> Response:
-    """A file. A request with an outdated hash gets the current content, which must not be cached."""
-    if name not in read_files():
-        raise HTTPException(404)
-    content, current = read_files()[name]
-    caching = "public, max-age=31536000, immutable" if tag == current else "no-cache"
-    return Response(content, media_type=CONTENT_TYPES[Path(name).suffix], headers={"Cache-Control": caching})
-
-
-# ---- errors and sign-in ------------------------------------------------------------------------------------------------------
-
-TITLED_STATUSES = (400, 401, 403, 404, 405, 409, 413, 421, 422, 429, 500, 503)
-
-
-def render_error_page(request: Request, status: int, detail: str) -> Response:
-    """The page for an error; `detail` is an English sentence."""
-    path = None if request.method == "GET" else "/"  # the path of a form may be no page
-    view = PageView(request, is_caller_known=False, path=path)
-    translated = translate_message(detail, view.words.language)
-    text = translated or detail
-    title = view.words(f"error.{status}") if status in TITLED_STATUSES else view.words("error.other")
-    target = view.here_url if view.path != "/login" else "/"
-    return view.page(
-        "error.html",
-        status,
-        title=title,
-        detail=text[:1].upper() + text[1:],
-        is_english=translated is None,
-        number=status,
-        sign_in=f"/login?next={quote(target)}",
-    )
-
-
-def render_sign_in_page(request: Request, message: str, status: int) -> Response:
-    """The form for a token. `message` is a key of `login.message` in the catalogues."""
-    view = PageView(request, is_caller_known=False)
-    return view.page("login.html", status, message=message, target=request.query_params.get("next", "/"))

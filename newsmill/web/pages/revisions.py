@@ -25,7 +25,8 @@ from newsmill.storage.revisions import Revisions, find_cause
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
 from newsmill.web.pages.document import get_document, group_by_size
-from newsmill.web.pages.rendering import PageView, params
+from newsmill.web.pages.rendering import PageView
+from newsmill.web.pages.template_filters import params
 
 MAX_PART_CHARACTERS = 55_000  # of paragraphs with their markup on one page; a page stays below 100 KB
 PIECE_MARKUP_CHARACTERS = 11  # <ins></ins>

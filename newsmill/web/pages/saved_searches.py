@@ -22,8 +22,10 @@ from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.alerts import find_alert
 from newsmill.web.api.searches import find_search, save_search
-from newsmill.web.auth import Caller, require_csrf, require_scope
-from newsmill.web.pages.rendering import PageView, params
+from newsmill.web.auth import Caller, require_scope
+from newsmill.web.csrf import require_csrf
+from newsmill.web.pages.rendering import PageView
+from newsmill.web.pages.template_filters import params
 
 MAX_MATCHES = 20  # on the page of one search
 

@@ -1,12 +1,9 @@
-"""The search page: search box, filters, query builder, matches with snippets, facets, and counts over time; and the place of a document in
-its matches."""
+"""The search page: search box, filters, query builder, matches with snippets, facets, and counts over time."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,31 +11,22 @@ from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
-from newsmill.search.counts import (
-    FACET_FIELDS,
-    MAX_DAYS,
-    FacetName,
-    Facets,
-    TimelineBar,
-    TimelineStep,
-    choose_period,
-    count_facets,
-    count_timeline,
-    format_bar_filters,
-)
-from newsmill.search.parsed_query import AnyOf, Query
-from newsmill.search.query import MAX_QUERY_CHARACTERS, SIGN, close_query, parse_query, split_query
-from newsmill.search.results import FIRST_PAGE, Neighbours
+from newsmill.search.counts import FACET_FIELDS, MAX_DAYS, FacetName, Facets, TimelineStep, choose_period, count_facets, count_timeline
+from newsmill.search.query import MAX_QUERY_CHARACTERS, parse_query
+from newsmill.search.results import FIRST_PAGE
 from newsmill.search.search import Search
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.search import MAX_EXPORTED_DOCUMENTS, FormatName, find_documents, stream_documents
+from newsmill.web.api.search_export import MAX_EXPORTED_DOCUMENTS, FormatName, find_documents, stream_documents
 from newsmill.web.auth import get_caller, get_user, require_scope
-from newsmill.web.pages.charts import count_chart
-from newsmill.web.pages.rendering import PageView, params
+from newsmill.web.pages.filtered_query import FilteredQuery
+from newsmill.web.pages.match_position import MAX_HITS
+from newsmill.web.pages.query_builder import BuilderFields, build_query, is_day, read_fields
+from newsmill.web.pages.rendering import PageView
+from newsmill.web.pages.template_filters import params
+from newsmill.web.pages.timelines import count_chart
 
-MAX_HITS = 20
 MAX_SAVED = 12
 MAX_TAGS = 50  # suggested for the chosen documents
 MAX_FACET_VALUES = 24  # of each facet
@@ -233,213 +221,3 @@ def build_search(
     filters = {"author": author, "section": section, "source": source, "lang": language, "after": after, "before": before}
     query = build_query(BuilderFields(keep, all, phrase, any, none, title, filters))
     return RedirectResponse(f"/search{params({'q': query[:MAX_QUERY_CHARACTERS]})}", 303)
-
-
-# ---- the place of a document in a list of matches ----------------------------------------------------------------------------
-
-
-class Place:
-    """The list of results that a document was opened from: its query, and the cursors of its page and the page before. It is in the URL."""
-
-    def __init__(
-        self,
-        q: str = "",
-        order: Literal["relevance", "newest"] | None = None,
-        page: str | None = None,
-        previous: str | None = None,
-        fold: bool = True,
-    ) -> None:
-        self.fold = fold
-        self.query, self.page, self.previous = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip(), page, previous
-        self.order: Literal["relevance", "newest"] | None = order or ("relevance" if self.query else None)  # None: not from a list
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """The parameters of a URL, without empty ones."""
-        order, cursors = ("newest" if self.order == "newest" else None), {"page": self.page, "previous": self.previous}
-        values = {"q": self.query, "order": order, **(cursors if self.order else {}), "fold": None if self.fold else "0"}
-        return {name: value for name, value in values.items() if value}
-
-    def find_neighbours(self, index: Search, document_id: str) -> Neighbours:
-        """The documents beside this one in the list; none for one that was not opened from a list."""
-        if self.order is None:
-            return Neighbours()
-        try:
-            cursors = {"cursor": self.page, "previous": self.previous}
-            return index.neighbours(self.query, document_id, **cursors, order=self.order, limit=MAX_HITS, fold=self.fold)
-        except CursorError:
-            return Neighbours()
-
-
-# ---- a query as its filters, which pages show and change ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """One filter of a query, and the query without it."""
-
-    text: str
-    query_without: str
-
-
-class FilteredQuery:
-    """A query whose filters are parts of their own. Parts with words or other filters beside them stay as they are."""
-
-    def __init__(self, text: str) -> None:
-        self._parts = split_query(text)
-        self._filters = {part: parse_query(part.text) for part in self._parts if part.fields and "" not in part.fields}
-
-    @property
-    def text(self) -> str:
-        """The query, with quotation marks and brackets closed."""
-        return " ".join(part.text for part in self._parts)
-
-    def list_filters(self) -> Iterator[Filter]:
-        """The filters of the query, in order; filters joined by OR are one.
-
-        >>> [filter.text for filter in FilteredQuery("rail OR lang:de -source:a type:b OR type:c").list_filters()]
-        ['-source:a', 'type:b OR type:c']
-        """
-        for number, part in enumerate(self._parts):
-            if part in self._filters:
-                yield Filter(part.text, " ".join(other.text for at, other in enumerate(self._parts) if at != number))
-
-    def has(self, filter: str) -> bool:
-        """Whether the query has the filter, in any spelling."""
-        return bool(self._filters) and parse_query(filter) in self._filters.values()
-
-    def add(self, *filters: str) -> str:
-        """The query for the documents that also match the filters. A filter that they make superfluous is replaced.
-
-        >>> FilteredQuery('rail lang:de OR lang:en after:2026 NOT "open').add("lang:de", "after:2026-02-01")
-        'rail NOT "open" lang:de after:2026-02-01'
-        """
-        added = parse_query(" ".join(filters) if self._filters else "")  # a page adds each value of its facets
-        kept = [part.text for part in self._parts if not (part in self._filters and _implies(added, self._filters[part]))]
-        return " ".join([*kept, *filters])
-
-    def remove(self, field: str) -> str:
-        """The query without the filters of a field. An excluded value stays excluded.
-
-        >>> FilteredQuery('rail language:de OR lang:fr section:="Local News" -lang:en').remove("lang")
-        'rail section:="Local News" -lang:en'
-        """
-        return " ".join(part.text for part in self._parts if part.has_exclusion or part.fields != {field})
-
-    def link_bar(self, order: str, bar: TimelineBar) -> str:
-        """The URL of the documents of one bar."""
-        return f"/search{params({'q': self.add(*format_bar_filters(bar)), 'order': order})}"
-
-
-def _implies(added: Query, filter: Query) -> bool:
-    """Whether the documents that match `added` match the filter."""
-    return (
-        not filter.matches_nothing
-        and (filter.node is None or filter.node == added.node or (isinstance(filter.node, AnyOf) and added.node in filter.node.nodes))
-        and (filter.since is None or (added.since is not None and filter.since <= added.since))
-        and (filter.until is None or (added.until is not None and filter.until >= added.until))
-    )
-
-
-# ---- the query builder, for people who type no operators: its fields from a query and back -----------------------------------
-
-_PART = re.compile(
-    rf'(?P<minus>{SIGN}?)(?:(?P<name>[a-z_]+):)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]|(?P<plain>[^\s()"“”„]+))', re.IGNORECASE
-)
-_WORD_OR_PHRASE = re.compile(r'["“”„](?P<quoted>[^"“”„]*)["“”„]?|[^\s()"“”„]+')
-_ONE_VALUE = ("source", "lang", "author", "section", "after", "before")
-
-
-@dataclass(slots=True)
-class BuilderFields:
-    """The fields of the query builder. `keep`: parts of the query that no field expresses, as they were typed."""
-
-    keep: str = ""
-    all: str = ""
-    phrase: str = ""
-    any: str = ""
-    none: str = ""
-    title: str = ""
-    filters: dict[str, str] = field(default_factory=dict)  # of _ONE_VALUE
-
-
-def read_fields(query: str) -> BuilderFields:
-    """The fields that build a query again. Groups and words joined by operators are kept as they are.
-
-    >>> read_fields('rail "night train" !strike lang:de is:starred')
-    BuilderFields(keep='is:starred', all='rail', phrase='night train', any='', none='strike', title='', filters={'lang': 'de'})
-    """
-    fields = BuilderFields()
-    for part in split_query(query):
-        match = _PART.fullmatch(part.text)
-        if match is None or not _read_part(fields, match):
-            fields.keep = f"{fields.keep} {part.text}".strip()
-    return fields
-
-
-def _read_part(fields: BuilderFields, part: re.Match[str]) -> bool:
-    """Put a part of a query into its field; false if no field has its meaning."""
-    name, value, is_quoted = part["name"], part["quoted"] or part["plain"] or "", part["quoted"] is not None
-    if not value or value != " ".join(_plain_words(value)) or part["equals"] or (part["minus"] and (name or is_quoted)):
-        return False
-    if name is None:
-        target = "none" if part["minus"] else "phrase" if is_quoted else "all"
-    elif name.lower() == "title" and not is_quoted:
-        target = "title"
-    else:
-        target = "lang" if name.lower() == "language" else name.lower()
-        is_free = target in _ONE_VALUE and target not in fields.filters
-        if not is_free or (target in ("after", "before") and not is_day(value)):
-            return False
-        fields.filters[target] = value
-        return True
-    if target == "phrase" and fields.phrase:
-        return False
-    setattr(fields, target, f"{getattr(fields, target)} {value}".strip())
-    return True
-
-
-def build_query(fields: BuilderFields) -> str:
-    """The query for the fields.
-
-    >>> fields = BuilderFields(all="rail", phrase="night train", any='bus "old ferry"', none="strike", filters={"lang": "de"})
-    >>> build_query(fields)
-    'rail "night train" bus OR "old ferry" -strike lang:de'
-    """
-    parts = [close_query(fields.keep), close_query(" ".join(_words_and_phrases(fields.all)))]
-    parts += [f'"{" ".join(words)}"'] if (words := _plain_words(fields.phrase)) else []
-    parts += [
-        " OR ".join(_words_and_phrases(fields.any)),
-        *(f"-{one}" for one in _words_and_phrases(fields.none)),
-        *(f"title:{one}" for one in _words_and_phrases(fields.title)),
-    ]
-    for name, value in fields.filters.items():
-        words = _plain_words(value)
-        parts += [f"{name}:{words[0]}" if len(words) == 1 else f'{name}:"{" ".join(words)}"'] if words else []
-    return " ".join(part for part in parts if part)
-
-
-def is_day(text: str) -> bool:
-    """Whether a text is a date of the calendar, such as 2026-01-31."""
-    try:
-        return bool(date.fromisoformat(text))
-    except ValueError:
-        return False
-
-
-def _words_and_phrases(text: str) -> list[str]:
-    """The words of a field, and its phrases with their quotation marks. Without brackets.
-
-    >>> _words_and_phrases('news (-"evening edition" "open')
-    ['news', '"evening edition"', '"open"']
-    """
-    found = (
-        match[0].lstrip("-=") if match["quoted"] is None else f'"{quoted}"' if (quoted := match["quoted"].strip()) else ""
-        for match in _WORD_OR_PHRASE.finditer(text)
-    )
-    return [one for one in found if one]
-
-
-def _plain_words(text: str) -> list[str]:
-    """The words of a field, without quotation marks and brackets."""
-    return [word for piece in re.sub('["“”„()]', " ", text).split() if (word := piece.lstrip("-!="))]

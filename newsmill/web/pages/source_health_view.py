@@ -12,7 +12,8 @@ from newsmill.health.causes import Finding, HealthState, ValueFormat, choose_evi
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source, get_refusal
 from newsmill.storage.source_checks import SourceAlarms
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
-from newsmill.web.pages.translations import Translations, translate_message
+from newsmill.web.pages.message_translations import translate_message
+from newsmill.web.pages.translations import Translations
 
 MAX_PROBLEMS = 5  # on the home page
 MARKS = {HealthState.OK: "on", HealthState.QUIET: "on", HealthState.PAUSED: "off", HealthState.UNREAD: "on"}  # CSS classes

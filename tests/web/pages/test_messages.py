@@ -17,7 +17,7 @@ from site_of_tests import RunningApp
 
 from newsmill import address_guard
 from newsmill.sources.table import NO_CREDENTIALS, SUBTABLES, SourceTable
-from newsmill.web.pages.translations import MAX_MESSAGE_CHARACTERS, load_patterns, translate_message
+from newsmill.web.pages.message_translations import MAX_MESSAGE_CHARACTERS, load_patterns, translate_message
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = sorted((ROOT / "newsmill" / "web" / "pages" / "templates").glob("*.html"))

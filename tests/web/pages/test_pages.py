@@ -26,7 +26,7 @@ from newsmill.search.backend import PostgresBackend, SqliteBackend
 from newsmill.storage.database import writing
 from newsmill.storage.schema import documents
 from newsmill.storage.statistics import Statistics
-from newsmill.web.pages import charts, search
+from newsmill.web.pages import search, timelines
 
 # ---- reading -------------------------------------------------------------------------------------------------------------------
 
@@ -416,12 +416,12 @@ def test_queries_are_compared_over_time(filled: RunningApp, monkeypatch: pytest.
     assert follow(client, bar.get("href")) == int(bar.get("aria-label").split()[-1])
     totals = [int(cell.replace(",", "")) for cell in counted.xpath("//tr[th/a]/td[1]/text()")]
     assert totals == [follow(client, href) for href in counted.xpath("//tr[th/a]/th/a/@href")] and totals[0] > totals[1] > 0 == totals[2]
-    monkeypatch.setattr(charts, "MIN_SHARE_DOCUMENTS", 1000)
+    monkeypatch.setattr(timelines, "MIN_SHARE_DOCUMENTS", 1000)
     assert "Choose longer bars, such as weeks" in text_of(read(client, f"/explore{query}share"))
-    monkeypatch.setattr(charts, "MIN_SHARE_DOCUMENTS", 5)
+    monkeypatch.setattr(timelines, "MIN_SHARE_DOCUMENTS", 5)
     few = read(client, f"/explore{query}share").xpath("//svg[contains(@class, 'timeline')]")[0]
     assert "too few documents (" in few.xpath("string(.)") and few.xpath(".//circle") and not few.xpath(".//a//rect[not(@class='hit')]")
-    monkeypatch.setattr(charts, "MIN_SHARE_DOCUMENTS", 1)
+    monkeypatch.setattr(timelines, "MIN_SHARE_DOCUMENTS", 1)
     lines = read(client, f"/explore{query}share").xpath("//svg[contains(@class, 'timeline')]")[0]
     assert len(lines.xpath("./g[contains(@class, 'line')]")) == 3 and lines.xpath(".//circle")
     assert re.search(r": ferry \d+ % \(\d+ of \d+\), =\"library\" \d+", lines.xpath(".//a/@aria-label")[0])

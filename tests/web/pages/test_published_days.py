@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from page_client import read, text_of
 from site_of_tests import RunningApp, stock
 
-from newsmill.web.pages.rendering import ZONE_COOKIE
+from newsmill.web.pages.reader_cookies import ZONE_COOKIE
 
 TEXT = " ".join(f"The harbour wall number {n} stood for many years before the storm of that winter came." for n in range(20))
 

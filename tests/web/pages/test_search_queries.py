@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, Query
 from newsmill.search.query import close_query, parse_query, split_query
-from newsmill.web.pages.search import FilteredQuery, build_query, read_fields
+from newsmill.web.pages.filtered_query import FilteredQuery
+from newsmill.web.pages.query_builder import build_query, read_fields
 
 NOW = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
 PIECES = (

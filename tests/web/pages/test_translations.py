@@ -11,7 +11,9 @@ import pytest
 from newsmill.extraction.body import block_rules, extract
 from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.model import OUTCOMES, BlockType, Kind, State
-from newsmill.web.pages import charts, rendering, source, translations
+from newsmill.web.pages import charts, translations
+from newsmill.web.pages.removal_reasons import translate_reason
+from newsmill.web.pages.source_form import LINE_FIELDS, RULE_LINE_FIELDS
 
 PAGES = Path(translations.__file__).parent
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -36,12 +38,12 @@ def test_reasons_that_the_extractor_gives_are_translated() -> None:
         fast_path.NO_TEXT_POSITION,
         fast_path.UNKNOWN_POSITION,
     ):
-        assert translations.translate_reason(reason, "de"), reason
-    assert translations.translate_reason("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
-    assert translations.translate_reason("this position is on 3 of 4 pages of this site and never part of the text", "de")
-    assert translations.translate_reason("ends 12 of 20 pages of this site with the same first words", "de")
-    assert translations.translate_reason(extract.SITE_TEXT, "de")
-    assert translations.translate_reason("drop_css aside", "de") is rendering.translate_reason("menu", "en") is None
+        assert translate_reason(reason, "de"), reason
+    assert translate_reason("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
+    assert translate_reason("this position is on 3 of 4 pages of this site and never part of the text", "de")
+    assert translate_reason("ends 12 of 20 pages of this site with the same first words", "de")
+    assert translate_reason(extract.SITE_TEXT, "de")
+    assert translate_reason("drop_css aside", "de") is translate_reason("menu", "en") is None
 
 
 def test_every_origin_of_a_url_has_its_text() -> None:
@@ -78,14 +80,14 @@ def test_outcomes_states_kinds_and_fields_have_texts() -> None:
     wanted += [
         f"form.{name}.{part}"
         for name in (
-            *source.LINE_FIELDS,
+            *LINE_FIELDS,
             "homepage",
             "every",
             "cron",
             "freshness",
             "language",
             "delay",
-            *source.RULE_LINE_FIELDS,
+            *RULE_LINE_FIELDS,
             "fields",
             "expires",
         )
