@@ -35,7 +35,8 @@ from newsmill import settings as configuration
 from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.health.outage_log import OutageLog
-from newsmill.spider_logs import spider_log
+from newsmill.logs.spider_log import spider_log
+from newsmill.sources.config_file import read_sources
 from newsmill.storage.processes import Heartbeat
 
 if TYPE_CHECKING:  # redis and RQ cost 0.2 s of CPU, which `scrapy list` and `scrapy shell` need not spend
@@ -241,7 +242,7 @@ def open_source_crawl(source: str | None, max_pages: int | None) -> Iterator[Cra
     settings = configuration.load()
     user = load_user_settings(settings)
     with open_context(settings, create=True) as context:
-        known = [] if settings.sources_file is None else configuration.read_sources(settings.sources_file)
+        known = [] if settings.sources_file is None else read_sources(settings.sources_file)
         for planned in known:
             context.ledger.sources.put(planned, now=context.now())
         names = [planned.name for planned in context.ledger.sources.list_all()]

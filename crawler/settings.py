@@ -9,7 +9,8 @@ from scrapy import Request, Spider
 from scrapy.http import Response
 from scrapy.logformatter import LogFormatter
 
-from newsmill.message_signatures import find_agent_url, keys_folder
+from newsmill.network.message_signatures import find_agent_url
+from newsmill.network.signing_keys import keys_folder
 from newsmill.settings import Settings
 
 DEADLINE_SECONDS = 30.0  # for one URL, redirects included

@@ -11,20 +11,18 @@ import ipaddress
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import getaddresses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from newsmill.discovery.schedule import DEFAULT_FRESHNESS
 from newsmill.exceptions import ConfigError
-from newsmill.model import Source
-from newsmill.sources.table import parse_duration, parse_freshness, parse_source
+from newsmill.sources.table import parse_duration, parse_freshness
 from newsmill.text.redaction import redact
 from newsmill.version import __version__
 
@@ -48,8 +46,6 @@ SCHEMES = {"REDIS_URL": "redis rediss unix", "DATABASE_URL": "postgresql postgre
 MAX_EMAIL_CHARACTERS = 254  # RFC 5321 by way of its erratum 1690
 EMAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9-]{1,63}")
 APPRISE_PATTERN = r"^[a-z0-9]+(://[A-Za-z0-9.-]+(:\d{1,5})?)?$"
-
-# ---- the environment -------------------------------------------------------------------------------------------------------
 
 
 def _split_list(value: str) -> list[str]:
@@ -408,43 +404,3 @@ def _reject_misspelt(environ: Mapping[str, str], names: Mapping[str | None, obje
     for name in list_unknown(environ):
         if near := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
             raise ConfigError(f"{name}: unknown setting; did you mean {near[0]}?")
-
-
-# ---- config/sources.toml ---------------------------------------------------------------------------------------------------
-
-
-def read_sources(path: Path) -> tuple[Source, ...]:
-    """The sources in a sources.toml, in order. Raises ConfigError with file, table, key and expected value."""
-    document = _read_toml(path)
-    if unknown := [key for key in document if key not in ("sources", "scrapy")]:
-        raise ConfigError(f"{path}: unknown table [{unknown[0]}]; write [sources.{unknown[0]}] for a source")
-    tables = document.get("sources", {})
-    if not isinstance(tables, dict):
-        raise ConfigError(f"{path}: sources: expected one table per source, such as [sources.example]")
-    sources = tuple(parse_source(name, table, f"{path}: [sources.{name}]") for name, table in tables.items())
-    for source in sources:
-        if sum(other.name == source.name for other in sources) > 1:
-            raise ConfigError(f"{path}: two sources have the name {source.name!r}; names must be unique")
-    return sources
-
-
-def read_scrapy_table(path: Path) -> dict[str, Any]:
-    """The Scrapy settings in the table [scrapy] of a sources.toml; empty if there is none. Raises ConfigError with file and key."""
-    table = _read_toml(path).get("scrapy", {})
-    if not isinstance(table, dict):
-        raise ConfigError(f"{path}: scrapy: expected a table [scrapy] of Scrapy settings")
-    for name in table:
-        if not re.fullmatch("[A-Z][A-Z0-9_]*", name):
-            raise ConfigError(f"{path}: [scrapy]: {name}: expected the name of a Scrapy setting, in capitals, such as COOKIES_ENABLED")
-    return table
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8; save the file as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from newsmill.address_guard import MAX_REFUSED_HOSTS, REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
+from newsmill.network.address_guard import MAX_REFUSED_HOSTS, REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
 
 PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:4700::6810:84e5", "2a00:1450:4001:82b::200e"]
 PRIVATE = [

@@ -14,19 +14,17 @@ from cryptography.exceptions import InvalidSignature
 from signature_verifier import verify
 
 from newsmill.exceptions import ConfigError
-from newsmill.message_signatures import (
+from newsmill.network.message_signatures import make_directory, sign_directory, sign_request
+from newsmill.network.signing_keys import (
     SigningKey,
     add_key,
     choose_key,
     choose_published,
     dump_key,
     load_key,
-    make_directory,
     make_key,
     read_keys,
     remove_key,
-    sign_directory,
-    sign_request,
 )
 
 AGENT, NOW = "https://news.example.org", datetime(2026, 11, 28, 12, tzinfo=UTC)

@@ -16,10 +16,12 @@ from scrapy.http import HtmlResponse
 from scrapy.settings import Settings
 from scrapy.statscollectors import MemoryStatsCollector
 
-from newsmill.client.http import InvalidRequest
+from newsmill.client.api_connection import InvalidRequest
 from newsmill.exceptions import AuthenticationError, ConfigError, ServiceError
 from newsmill.model import Link, Page, PageReceipt, PageStatus
-from newsmill.scrapy import HttpDestination, LinkItem, LocalDestination, PageDestination, PageItem, Submitter
+from newsmill.scrapy import LinkItem, PageItem
+from newsmill.scrapy.page_destinations import HttpDestination, LocalDestination, PageDestination
+from newsmill.scrapy.submitter import Submitter
 
 URL = "https://paper.example/a"
 
@@ -41,10 +43,10 @@ def crawler(monkeypatch: pytest.MonkeyPatch) -> FakeCrawler:
     async def call(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
 
-    monkeypatch.setattr("newsmill.scrapy.run_in_thread", call)
-    monkeypatch.setattr("newsmill.scrapy.call_later", lambda *_: None)
-    monkeypatch.setattr("newsmill.scrapy.deferred_from_coro", asyncio.ensure_future)
-    monkeypatch.setattr("newsmill.scrapy.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("newsmill.scrapy.submitter.run_in_thread", call)
+    monkeypatch.setattr("newsmill.scrapy.submitter.call_later", lambda *_: None)
+    monkeypatch.setattr("newsmill.scrapy.submitter.deferred_from_coro", asyncio.ensure_future)
+    monkeypatch.setattr("newsmill.scrapy.submitter.time.sleep", lambda seconds: None)
     return FakeCrawler()
 
 

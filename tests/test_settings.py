@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from newsmill import settings
 from newsmill.exceptions import ConfigError
 from newsmill.model import Politeness, Rules, Source
+from newsmill.sources.config_file import read_sources
 from newsmill.sources.table import parse_duration, parse_source
 
 # ---- the environment -------------------------------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ def test_the_path_of_sources_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def read(tmp_path: Path, text: str | bytes) -> tuple[Source, ...]:
     path = tmp_path / "sources.toml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return settings.read_sources(path)
+    return read_sources(path)
 
 
 def test_the_shortest_table(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_every_key(tmp_path: Path) -> None:
 
 def test_the_example_file_is_accepted() -> None:
     example = Path(__file__).parents[1] / "config" / "sources.example.toml"
-    assert [source.enabled for source in settings.read_sources(example)] == [True, False, False]
+    assert [source.enabled for source in read_sources(example)] == [True, False, False]
 
 
 TABLE = '[sources.example]\nhomepage = "https://example.org/"\n'
@@ -232,9 +233,9 @@ def test_an_invalid_file_gives_one_sentence(tmp_path: Path, text: str | bytes, s
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.toml: cannot be read \(No such file or directory\)"):
-        settings.read_sources(tmp_path / "missing.toml")
+        read_sources(tmp_path / "missing.toml")
     with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
-        settings.read_sources(tmp_path)
+        read_sources(tmp_path)
 
 
 def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:

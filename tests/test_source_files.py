@@ -13,7 +13,7 @@ from lxml import etree
 
 from newsmill.exceptions import ConfigError
 from newsmill.model import Render, Source
-from newsmill.settings import read_sources
+from newsmill.sources.config_file import read_sources
 from newsmill.sources.files import ListedSite, add_sources, extend_source, make_table, read_list, render_table, write_csv, write_opml
 from newsmill.sources.table import parse_source
 

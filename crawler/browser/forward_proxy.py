@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import h11
 
 from crawler.browser.proxy_account import ProxyAccount, ProxyLimits, RefusedError
-from newsmill.address_guard import Guard
+from newsmill.network.address_guard import Guard
 
 MAX_HEAD_BYTES = 64 * 1024  # of a request or a response
 MAX_OPEN_CONNECTIONS = 256  # of all accounts; Chromium opens at most 32 to one proxy

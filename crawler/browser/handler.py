@@ -39,10 +39,10 @@ from crawler.browser.proxy_account import ProxyAccount
 from crawler.browser.renderer import RENDER_JOB, RenderingError, RenderJob
 from crawler.politeness.publisher_orders import is_stopped_by_owner
 from crawler.politeness.throttle import StopRequestedError
-from newsmill.address_guard import Guard
 from newsmill.exceptions import DecodeError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Page
+from newsmill.network.address_guard import Guard
 from newsmill.text.charset import to_utf8
 
 logging.getLogger("scrapy-playwright").setLevel(logging.ERROR)  # its warnings are about single pages, which have outcomes

@@ -22,8 +22,8 @@ from scrapy_playwright.page import PageMethod  # type: ignore[import-untyped]
 
 from crawler.browser.proxy_account import ProxyAccount
 from crawler.browser.renderer import RenderingError
-from newsmill.address_guard import Guard
 from newsmill.model import RENDERED_TYPE, Page
+from newsmill.network.address_guard import Guard
 
 MAX_REQUESTS = 400  # of one page; news pages make 20 to 300 without images, fonts and media
 PARSE_SECONDS = 5.0  # until the document is parsed

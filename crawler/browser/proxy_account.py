@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass, field
 
-from newsmill.address_guard import Guard
+from newsmill.network.address_guard import Guard
 
 
 @dataclass(frozen=True, slots=True)

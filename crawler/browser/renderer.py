@@ -18,8 +18,8 @@ from scrapy.exceptions import NotSupported
 from scrapy.http import Response
 
 from crawler.politeness.response_policy import RequestOutcomeError
-from newsmill.address_guard import Guard
 from newsmill.model import LeasedUrl, Page, Render, Source
+from newsmill.network.address_guard import Guard
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from crawler.fetching.failures import DOWNLOAD_ERRORS, failure_outcome
 from crawler.fetching.middleware_download import MiddlewareDownload
 from crawler.politeness.response_policy import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
-from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord, Page
+from newsmill.network.address_guard import Guard
 from newsmill.text import urls
 from newsmill.text.redaction import redact
 

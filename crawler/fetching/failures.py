@@ -25,8 +25,8 @@ from crawler.network.certificates import CertificateRefusedError
 from crawler.network.header_limit import HeadTooLongError
 from crawler.network.proxy_route import ProxyError, make_refusal_outcome
 from crawler.settings import DEADLINE_SECONDS
-from newsmill.address_guard import REFUSED_HOSTS
 from newsmill.model import Outcome, OutcomeRecord
+from newsmill.network.address_guard import REFUSED_HOSTS
 from newsmill.text import urls
 
 MAX_ERROR_CHARACTERS = 300

@@ -19,8 +19,9 @@ from crawler.network.proxy_client import ProxyClient
 from crawler.network.request_signer import RequestSigner
 from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, is_stopped_by_owner
 from crawler.politeness.response_policy import RequestOutcomeError
-from newsmill.address_guard import REFUSED_HOSTS, REMEDY
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
+from newsmill.network.address_guard import REFUSED_HOSTS
+from newsmill.network.submitted_urls import REMEDY
 from newsmill.version import install_hint
 
 

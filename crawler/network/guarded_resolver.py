@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from newsmill.address_guard import Guard, make_guarded_getaddrinfo
+from newsmill.network.address_guard import Guard, make_guarded_getaddrinfo
 
 
 class GuardedResolver:

@@ -17,7 +17,7 @@ from twisted.web.client import HTTPConnectionPool
 
 from crawler.network.proxy_connections import RoutedAgent
 from crawler.network.proxy_route import ProxyError, find_route
-from newsmill.address_guard import Guard
+from newsmill.network.address_guard import Guard
 
 
 class ProxyClient:

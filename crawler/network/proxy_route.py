@@ -19,8 +19,9 @@ from scrapy import Request
 from scrapy.exceptions import CannotResolveHostError
 
 from crawler.politeness.response_policy import RequestOutcomeError
-from newsmill.address_guard import REFUSED_HOSTS, REMEDY, WEB_PORTS, Guard, is_answer_of_name_server
 from newsmill.model import Outcome, OutcomeRecord
+from newsmill.network.address_guard import REFUSED_HOSTS, WEB_PORTS, Guard, is_answer_of_name_server
+from newsmill.network.submitted_urls import REMEDY
 
 WEB_PORT = 443  # with which the guard judges only the IP address of a proxy: a proxy may listen on any port
 

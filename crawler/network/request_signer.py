@@ -11,7 +11,8 @@ from scrapy import Request
 from scrapy.settings import BaseSettings
 
 from newsmill.exceptions import ConfigError
-from newsmill.message_signatures import SigningKey, choose_key, read_keys, sign_request
+from newsmill.network.message_signatures import sign_request
+from newsmill.network.signing_keys import SigningKey, choose_key, read_keys
 
 log = logging.getLogger(__name__)
 

@@ -24,10 +24,10 @@ from crawler.spider_runs.spider_middleware import FAILED, HOSTS, RobotsDownload,
 from crawler.spider_runs.spider_output import Sink, SpiderOutput
 from crawler.spider_runs.storing_sink import StoringSink
 from crawler.state.ledger_calls import LEASE_SECONDS, LedgerCalls
-from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Source
+from newsmill.network.address_guard import Guard
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from crawler.user_settings.components import COMPONENT_SETTINGS, LAST_ADDON, UNU
 from crawler.user_settings.protection import CAPPED, CRAWL_PROTECTED, PROTECTED, is_within
 from crawler.user_settings.user_modules import import_settings
 from newsmill.exceptions import ConfigError
-from newsmill.settings import Settings, read_scrapy_table
+from newsmill.settings import Settings
+from newsmill.sources.config_file import read_scrapy_table
 
 PLAYWRIGHT_HANDLER = "scrapy_playwright.handler.ScrapyPlaywrightDownloadHandler"
 

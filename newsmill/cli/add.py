@@ -20,6 +20,7 @@ from newsmill.model import Source
 from newsmill.settings import Settings
 from newsmill.site_inspection import inspect_sites
 from newsmill.sources.additions import Action
+from newsmill.sources.config_file import read_sources
 
 
 def add(
@@ -50,7 +51,7 @@ def add(
         raise typer.BadParameter("give either URLs or --file")
     settings, options = configuration.load(), AddOptions(name, every, freshness, language, delay, check, yes, as_json)
     if file is not None and is_toml(file):
-        sources = configuration.read_sources(file)
+        sources = read_sources(file)
         if not sources:
             raise ConfigError(f"{file}: no source in it; expected a table such as [sources.example]")
         add_tables(settings, sources)

@@ -10,7 +10,6 @@ from typing import Any
 
 import typer
 
-from newsmill import settings as configuration
 from newsmill import site_inspection
 from newsmill.cli.add_input import AddOptions
 from newsmill.cli.inspection_report import describe_obstacle, print_inspection
@@ -21,6 +20,7 @@ from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlErr
 from newsmill.settings import Settings
 from newsmill.site_inspection import SiteInspection, add_scheme, get_article_host
 from newsmill.sources.additions import Action, Addition, SourceIndex, plan_addition
+from newsmill.sources.config_file import read_sources
 from newsmill.sources.files import ListedSite, add_sources, extend_source, render_table
 from newsmill.text.urls import get_host, normalize
 
@@ -115,7 +115,7 @@ class AddRun:
         if self._known is None or self.options.check:
             self._known = SourceIndex(self.store.ledger.sources.list_all())
             if (path := self.settings.sources_file) is not None:
-                for source in configuration.read_sources(path):
+                for source in read_sources(path):
                     if source.name not in self._known.by_name:
                         self._known.add(source)
         return self._known
@@ -153,7 +153,7 @@ class AddRun:
             return
         assert addition.source is not None
         path = self.settings.sources_file
-        if path is not None and any(source.name == addition.name for source in configuration.read_sources(path)):
+        if path is not None and any(source.name == addition.name for source in read_sources(path)):
             try:
                 extend_source(path, addition.name, addition.added)
             except ConfigError as error:

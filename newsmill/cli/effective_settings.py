@@ -14,6 +14,7 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.terminal import Json, note, print_json, print_table
 from newsmill.settings import Settings
+from newsmill.sources.config_file import read_scrapy_table
 from newsmill.sources.table import format_duration
 from newsmill.text.redaction import MASK, redact
 
@@ -52,7 +53,7 @@ def list_settings(settings: Settings, environ: Mapping[str, str]) -> dict[str, l
         ]
         for heading, fields in configuration.group_settings().items()
     }
-    if file is not None and (table := configuration.read_scrapy_table(file)):
+    if file is not None and (table := read_scrapy_table(file)):
         groups["Scrapy"] = [
             {"name": name, "value": MASK if SECRET_SCRAPY_NAME.search(name) else redact(str(value)), "from": f"file {file}"}
             for name, value in table.items()

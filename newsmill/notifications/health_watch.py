@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.health.causes import CAUSE_NAMES, Cause, Evidence, Finding
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.http_post import DeliveryError, check_status, post
 from newsmill.notifications.loop import Sender
 from newsmill.storage.source_checks import SourceAlarms

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from newsmill.address_guard import Guard
 from newsmill.context import AppContext
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.http_post import post_message
 from newsmill.notifications.loop import OutboxSender
 from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument

@@ -6,8 +6,8 @@ import time
 from datetime import datetime
 from urllib.parse import urlencode
 
-from newsmill.address_guard import Guard
 from newsmill.context import AppContext
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.http_post import DeliveryError, check_status, post
 from newsmill.notifications.loop import Sender
 from newsmill.storage.websub_requests import LEASE_SECONDS, HubRequest, WebSubRequests

@@ -15,8 +15,8 @@ from urllib.parse import urljoin
 
 import h11
 
-from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.http_post import DeliveryError, TargetHost, connect, parse_target, seconds_left
 from newsmill.text import urls
 

@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from newsmill.address_guard import Guard
 from newsmill.exceptions import ServiceError, UrlError
+from newsmill.network.address_guard import Guard
 from newsmill.storage.private_files import make_image_mark, make_image_name
 from newsmill.storage.publishers import PublisherOrder
 from newsmill.text import urls

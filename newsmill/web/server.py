@@ -13,8 +13,8 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from newsmill.address_guard import Guard
 from newsmill.context import AppContext, images_folder
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.alerts import TestSender
 from newsmill.notifications.loop import SenderLoop
 from newsmill.version import __version__

@@ -19,7 +19,7 @@ from test_open import DOCUMENTS, fill
 
 import newsmill
 from newsmill import mcp_server
-from newsmill.client import http
+from newsmill.client import api_connection
 from newsmill.exceptions import AuthenticationError, ConfigError, ServiceError
 from newsmill.exports.json_lines import encode_json_line
 from newsmill.storage.tokens import Scope
@@ -86,7 +86,7 @@ NOTHING = json.dumps({"items": [], "next": None}).encode()
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(http.time, "sleep", slept.append)
+    monkeypatch.setattr(api_connection.time, "sleep", slept.append)
     return slept
 
 
@@ -117,7 +117,7 @@ def test_a_server_that_puts_us_off(slept: list[float]) -> None:
 
 
 def test_an_answer_without_end(slept: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "MAX_RESPONSE_BYTES", 1000)
+    monkeypatch.setattr(api_connection, "MAX_RESPONSE_BYTES", 1000)
     with odd((200, {}, b"x" * 5000)) as (url, _), pytest.raises(ServiceError, match="larger than"):
         list(newsmill.open(url).documents())
 

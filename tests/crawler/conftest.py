@@ -58,7 +58,7 @@ class Engine:
         from scrapy.crawler import AsyncCrawlerProcess
 
         from crawler.settings import SETTINGS, make_settings
-        from newsmill.address_guard import Guard, make_guarded_getaddrinfo
+        from newsmill.network.address_guard import Guard, make_guarded_getaddrinfo
         from newsmill.settings import load
 
         engine = self
@@ -94,7 +94,7 @@ class Engine:
     def fetch(self, url: str, **fields: Any) -> Any:
         """Through the real Downloader, following every redirect."""
         from crawler.fetching.downloader import Downloader, FetchRequest
-        from newsmill.address_guard import Guard
+        from newsmill.network.address_guard import Guard
 
         async def download(request: Any) -> Any:
             return await self.crawler.engine.download_async(request)

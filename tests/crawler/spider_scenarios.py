@@ -13,9 +13,9 @@ from fake_site import Farm, Site
 from sqlalchemy import update
 from world import World, now
 
+from newsmill.logs.spider_log import read_log_end, spider_log
 from newsmill.model import State
 from newsmill.settings import Settings
-from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.ledger import Trace
 from newsmill.storage.schema import ledger
 from newsmill.text.urls import make_spider_url

@@ -11,8 +11,8 @@ import pytest
 from certificates import Authority
 from fake_site import Farm, Site
 
-from newsmill.address_guard import REFUSED_HOSTS
 from newsmill.model import Outcome, OutcomeRecord, Page
+from newsmill.network.address_guard import REFUSED_HOSTS
 from newsmill.text import urls
 
 MB = 1024 * 1024

@@ -14,7 +14,7 @@ from payloads import payloads
 
 from crawler.browser.forward_proxy import ForwardProxy
 from crawler.browser.proxy_account import ProxyAccount, ProxyLimits
-from newsmill.address_guard import Guard
+from newsmill.network.address_guard import Guard
 
 GUARD = Guard.from_networks(["127.0.0.0/24"])
 

@@ -13,8 +13,8 @@ from fake_proxy import Proxy, start_proxy
 from fake_site import Farm, Site
 
 from crawler.fetching.downloader import Downloader, FetchRequest
-from newsmill.address_guard import Guard
 from newsmill.model import Outcome, OutcomeRecord, Page
+from newsmill.network.address_guard import Guard
 
 METADATA = "169.254.169.254"
 

@@ -16,8 +16,8 @@ from crawler.fetching.downloader import Downloader
 from crawler.fetching.robots import fetch_robots
 from crawler.politeness.publisher_orders import ORDER_LOOKUPS, STOPPED_BY_OWNER
 from crawler.politeness.throttle import HostThrottle, StopSignal
-from newsmill.address_guard import Guard
 from newsmill.model import Kind, Link, Outcome, State
+from newsmill.network.address_guard import Guard
 from newsmill.storage.ledger import FROM_BACKFILL
 from newsmill.storage.publishers import PublisherOrder, Publishers
 

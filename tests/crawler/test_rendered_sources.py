@@ -17,10 +17,10 @@ from world import World
 
 from crawler.browser.renderer import SAMPLE_RATE
 from newsmill.context import build_context
+from newsmill.logs.spider_log import read_log_end, spider_log
 from newsmill.model import Outcome, Render, Rendering, State
 from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import Settings, load
-from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.ledger.rendering import MIN_SCRIPT_PAGES
 from newsmill.text.urls import make_spider_url
 from workers.jobs import extract_claimed_pages

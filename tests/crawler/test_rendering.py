@@ -19,9 +19,9 @@ from services import eventually
 from world import AGENT
 
 from crawler.browser.renderer import Renderer, needs_rendering
-from newsmill.address_guard import Guard
 from newsmill.extraction.pipeline import read
 from newsmill.model import Kind, LeasedUrl, Page, Render, Source
+from newsmill.network.address_guard import Guard
 
 ALLOWED = ("127.0.0.0/24",)
 TEXT = "The council met on Monday to talk about the bridge."

@@ -11,8 +11,8 @@ from fake_site import Farm
 from signature_verifier import verify
 from world import World, now
 
-from newsmill.message_signatures import add_key
 from newsmill.model import Kind, State
+from newsmill.network.signing_keys import add_key
 
 AGENT = "https://news.example.org"
 

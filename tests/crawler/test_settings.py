@@ -165,7 +165,7 @@ def test_a_module_that_cannot_be_used(config: Path, text: str, message: str) -> 
 
 @pytest.mark.parametrize("table", ["scrapy = 1", "[scrapy]\ncookies = true", '[scrapy]\nUSER_AGENT = "Mozilla"', "[Scrapy]\nA = 1"])
 def test_a_table_that_cannot_be_used(config: Path, table: str) -> None:
-    from newsmill.settings import read_sources
+    from newsmill.sources.config_file import read_sources
 
     (config / "sources.toml").write_text(table)
     with pytest.raises(ConfigError, match=r"sources\.toml: "):

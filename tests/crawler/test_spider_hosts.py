@@ -13,8 +13,8 @@ from crawler.politeness.throttle import StopRequestedError, StopSignal
 from crawler.spider_runs import spider_hosts
 from crawler.spider_runs.spider_hosts import SpiderHost, SpiderHosts
 from crawler.state.ledger_calls import LedgerCalls
-from newsmill.address_guard import Guard
 from newsmill.model import Outcome, OutcomeRecord, Politeness, Source
+from newsmill.network.address_guard import Guard
 from newsmill.storage.database import connect
 from newsmill.storage.ledger import Ledger
 

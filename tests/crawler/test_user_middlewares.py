@@ -19,10 +19,10 @@ from world import World
 from crawler.browser.renderer import Renderer, RenderingError
 from crawler.fetching.middleware_download import MiddlewareDownload
 from crawler.network.cookies import BoundedCookiesMiddleware
-from newsmill.address_guard import Guard
 from newsmill.cli.page_fetch import PageResponse, fetch_page
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Outcome, OutcomeRecord, Page, Source, State
+from newsmill.network.address_guard import Guard
 from newsmill.site_inspection import inspect_site
 
 # A module of the operator. Its name server gives `rebind.example` an allowed IP address once, and then the canary's.

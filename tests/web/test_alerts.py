@@ -22,8 +22,8 @@ from standardwebhooks.webhooks import Webhook
 from starlette.testclient import TestClient
 
 from newsmill import settings
-from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.alerts import AlertSender, TestSender
 from newsmill.notifications.channels import mail
 from newsmill.notifications.channels.apprise_child import AppriseMessage, run_apprise
@@ -387,7 +387,7 @@ def test_a_service_leads_nowhere_else() -> None:
 
 LIMITED = """
 import socket, subprocess, sys
-from newsmill.address_guard import Guard
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.apprise_child import limit_connections
 limit_connections(Guard(), None)
 port = int(sys.argv[1])

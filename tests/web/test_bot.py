@@ -17,8 +17,8 @@ from fake_site import farm
 from site_of_tests import RunningApp
 from starlette.testclient import TestClient
 
-from newsmill.address_guard import Guard
 from newsmill.model import Link, Outcome, OutcomeRecord
+from newsmill.network.address_guard import Guard
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.storage.publishers import Publishers

@@ -11,7 +11,7 @@ from signature_verifier import verify
 from site_of_tests import RunningApp
 from starlette.testclient import TestClient
 
-from newsmill.message_signatures import add_key
+from newsmill.network.signing_keys import add_key
 from newsmill.settings import Settings
 from newsmill.web.config import DIRECTORY_PATH, WebConfig
 

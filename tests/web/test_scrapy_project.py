@@ -26,7 +26,8 @@ from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Page, State
 from newsmill.sandbox.pages import Sandbox
-from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline, open_destination
+from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline
+from newsmill.scrapy.page_destinations import open_destination
 from newsmill.settings import Settings
 from newsmill.web.config import WebConfig
 from workers.jobs import extract_claimed_pages

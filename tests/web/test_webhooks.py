@@ -19,7 +19,7 @@ from rows import Mill, good
 from site_of_tests import RunningApp, stock
 from standardwebhooks.webhooks import Webhook
 
-from newsmill.address_guard import Guard
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.http_post import DeliveryError, build_headers, post
 from newsmill.notifications.loop import SenderLoop
 from newsmill.notifications.webhooks import WebhookSender

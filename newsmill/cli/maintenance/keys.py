@@ -10,12 +10,12 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.terminal import Json, note, now, print_json, print_table
 from newsmill.exceptions import ConfigError
-from newsmill.message_signatures import (
+from newsmill.network.message_signatures import find_agent_url
+from newsmill.network.signing_keys import (
     MAX_PUBLISHED,
     add_key,
     choose_key,
     choose_published,
-    find_agent_url,
     find_start,
     keys_folder,
     read_keys,

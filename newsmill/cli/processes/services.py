@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from newsmill import context
-from newsmill import settings as configuration
 from newsmill.cli.processes.process_start import Supervised, prepare
 from newsmill.cli.processes.supervisor import Child
 from newsmill.cli.processes.surveillance import keep_running
 from newsmill.cli.terminal import now
 from newsmill.context import AppContext
 from newsmill.settings import Settings
+from newsmill.sources.config_file import read_sources
 from newsmill.storage.database import describe_location
 from newsmill.text.redaction import redact
 from newsmill.version import __version__
@@ -35,7 +35,7 @@ def load_sources(store: AppContext, settings: Settings) -> None:
     if settings.sources_file is None:
         return
     known = {source.name: source for source in store.ledger.sources.list_all()}
-    for source in store.ledger.listing_moves.apply(configuration.read_sources(settings.sources_file)):
+    for source in store.ledger.listing_moves.apply(read_sources(settings.sources_file)):
         if source != known.get(source.name):
             store.ledger.sources.put(source, now=now())
 

@@ -19,6 +19,7 @@ from newsmill.cli.terminal import format_count, note, now, program_name
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError
 from newsmill.settings import Settings
+from newsmill.sources.config_file import read_scrapy_table
 from newsmill.storage.moved_file import OpenFile
 from newsmill.storage.tokens import Tokens
 
@@ -87,7 +88,7 @@ def only_one_up(logs: Path) -> Iterator[None]:
 
 def check_scrapy_settings(settings: Settings) -> None:
     """Raises ConfigError for a Scrapy setting of the user that the crawler would refuse at its start."""
-    has_table = settings.sources_file is not None and bool(configuration.read_scrapy_table(settings.sources_file))
+    has_table = settings.sources_file is not None and bool(read_scrapy_table(settings.sources_file))
     if has_table or settings.scrapy_settings is not None:
         # Scrapy costs 0.5 s of CPU, which a start without such settings need not spend
         from crawler.user_settings.merge import load_user_settings

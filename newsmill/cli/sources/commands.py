@@ -25,6 +25,7 @@ from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import Kind, Outcome, Source, State
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
+from newsmill.sources.config_file import read_sources
 from newsmill.sources.files import ListFormat, write_list
 from newsmill.sources.table import NAME
 from newsmill.storage.ledger import Trace
@@ -153,7 +154,7 @@ def confirm(question: str) -> None:
 
 def is_in_file(settings: Settings, name: str) -> bool:
     """Whether sources.toml has the source."""
-    return settings.sources_file is not None and any(source.name == name for source in configuration.read_sources(settings.sources_file))
+    return settings.sources_file is not None and any(source.name == name for source in read_sources(settings.sources_file))
 
 
 app.command("profile")(show_profiles)

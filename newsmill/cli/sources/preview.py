@@ -18,6 +18,7 @@ from newsmill.settings import Settings
 if TYPE_CHECKING:
     from newsmill.intake.reextract import ReextractionDiff
 from newsmill.cli.sources.source_argument import Name
+from newsmill.sources.config_file import read_sources
 
 
 def preview_rules(
@@ -48,7 +49,7 @@ def find_versions(store: AppContext, settings: Settings, name: str) -> tuple[Sou
     current = context.find_source(store, name)
     if settings.sources_file is None:
         raise ConfigError(f"config/sources.toml does not exist; create it with a table [sources.{name}] and the rules to try")
-    changed = next((source for source in configuration.read_sources(settings.sources_file) if source.name == name), None)
+    changed = next((source for source in read_sources(settings.sources_file) if source.name == name), None)
     if changed is None:
         raise ConfigError(f"{settings.sources_file} has no source {name!r}; add a table [sources.{name}] with the rules to try")
     return current, changed

@@ -17,6 +17,7 @@ from newsmill.cli.terminal import note, print_json, print_table
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.settings import Settings
+from newsmill.sources.config_file import read_sources
 from newsmill.sources.table import format_suggestion
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ async def run_test(request: RunRequest, as_json: bool) -> tuple[list[dict[str, A
 def find_configured_source(settings: Settings, name: str) -> Source:
     """The source of sources.toml, or that of the store. Raises ConfigError if there is none."""
     path = settings.sources_file
-    sources = [] if path is None else list(configuration.read_sources(path))
+    sources = [] if path is None else list(read_sources(path))
     if context.has_store(settings):
         with context.open_context(settings) as store:
             sources += store.ledger.sources.list_all()

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from newsmill.address_guard import Guard, make_guarded_getaddrinfo
+from newsmill.network.address_guard import Guard, make_guarded_getaddrinfo
 from newsmill.notifications.channels.apprise_rules import find_refusal, listed_host
 
 MAX_SECONDS = 30.0  # for start, connection and answer

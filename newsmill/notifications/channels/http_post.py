@@ -19,8 +19,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from standardwebhooks.webhooks import Webhook as Signer
 
-from newsmill.address_guard import Guard, make_guarded_getaddrinfo, refusal_reason
 from newsmill.exceptions import UrlError
+from newsmill.network.address_guard import Guard, make_guarded_getaddrinfo
+from newsmill.network.submitted_urls import refusal_reason
 from newsmill.text import urls
 from newsmill.text.redaction import redact
 from newsmill.version import __version__

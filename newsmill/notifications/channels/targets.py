@@ -8,9 +8,9 @@ from datetime import datetime
 from importlib.util import find_spec
 from typing import Any
 
-from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.apprise_child import AppriseMessage, run_apprise
 from newsmill.notifications.channels.apprise_rules import find_refusal
 from newsmill.notifications.channels.http_post import DeliveryError, find_target_refusal, post_message

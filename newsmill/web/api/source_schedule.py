@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from newsmill.listing_schedule import Why, describe_why, read_schedule
 from newsmill.model import Kind
+from newsmill.polling.listing_schedule import Why, describe_why, read_schedule
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.sources import Name, get_existing
 from newsmill.web.auth import require_scope

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from newsmill import address_guard
-from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
+from newsmill.network import submitted_urls
+from newsmill.network.address_guard import Guard
 from newsmill.search.indexer import index_pending
 from newsmill.site_inspection import SiteInspection, add_scheme
 from newsmill.sources.additions import find_follower
@@ -128,7 +128,7 @@ class InspectionRequest(BaseModel):
 @router.post("/inspections", responses=error_responses(403, 503))
 async def inspect(request: Request, caller: Writer, site: InspectionRequest) -> SiteInspection:
     """Inspect a site: its listings, robots.txt, three articles, and the plan to follow it. Takes 10 to 60 s and adds nothing."""
-    if reason := address_guard.refusal_reason(add_scheme(site.url), Guard.from_networks(request.app.state.config.allow_nets)):
+    if reason := submitted_urls.refusal_reason(add_scheme(site.url), Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, reason)
     result: SiteInspection = await request.app.state.inspections.run(site.url, caller.user)
     return result
@@ -196,7 +196,7 @@ def build_source(request: Request, caller: Caller, plan: SourceRequest, name: st
     if plan.model_fields_set & ADMIN_FIELDS and not caller.may(Scope.ADMIN):
         raise HTTPException(403, f"{', '.join(sorted(ADMIN_FIELDS))} need a token with the scope admin, because patterns run as written")
     source = parse_source(name, table, "the source")
-    if reason := address_guard.source_refusal_reason(source, Guard.from_networks(request.app.state.config.allow_nets)):
+    if reason := submitted_urls.source_refusal_reason(source, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, reason)
     return source
 

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from newsmill import address_guard
-from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
+from newsmill.network import submitted_urls
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.http_post import find_target_refusal
 from newsmill.storage.ledger.submissions import Submissions, SubmittedUrl
 from newsmill.storage.tokens import Scope
@@ -88,7 +88,7 @@ def check_urls(submitted: list[str], guard: Guard) -> None:
     """Raises RequestErrors with the first URLs that Newsmill never fetches."""
     errors = []
     for number, url in enumerate(submitted):
-        if is_http_url(url) and (reason := address_guard.refusal_reason(url, guard)):
+        if is_http_url(url) and (reason := submitted_urls.refusal_reason(url, guard)):
             errors.append({"where": f"#/urls/{number}", "detail": reason})
     if errors:
         count = "1 URL leads" if len(errors) == 1 else f"{len(errors)} URLs lead"

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from newsmill.address_guard import Guard
+from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.http_post import find_target_refusal
 from newsmill.notifications.webhooks import build_message
 from newsmill.storage.tokens import Scope

@@ -16,18 +16,12 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
-from newsmill.address_guard import Guard, refusal_reason
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
-from newsmill.message_signatures import (
-    choose_published,
-    find_agent_url,
-    keys_folder,
-    make_authority,
-    make_directory,
-    read_keys,
-    sign_directory,
-)
+from newsmill.network.address_guard import Guard
+from newsmill.network.message_signatures import find_agent_url, make_authority, make_directory, sign_directory
+from newsmill.network.signing_keys import choose_published, keys_folder, read_keys
+from newsmill.network.submitted_urls import refusal_reason
 from newsmill.storage.publishers import MAX_DELAY_SECONDS, PROOF_LIFETIME, Publishers, make_proof
 from newsmill.text import urls
 from newsmill.web.config import DIRECTORY_PATH, OWNER_PATH

@@ -13,8 +13,8 @@ from dns.rdatatype import RdataType
 from dns.resolver import Resolver
 from starlette.exceptions import HTTPException
 
-from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
+from newsmill.network.address_guard import Guard
 from newsmill.text import urls
 from newsmill.web.http_get import FetchError, fetch_hop
 from newsmill.web.rate_limits import RequestCounter

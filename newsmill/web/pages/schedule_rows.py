@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from newsmill.listing_schedule import ListingSchedule
+from newsmill.polling.listing_schedule import ListingSchedule
 from newsmill.web.pages.source_health_view import write_time
 from newsmill.web.pages.translations import Translations
 

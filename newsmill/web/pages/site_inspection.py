@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
-from newsmill import address_guard
-from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Outcome, OutcomeRecord
+from newsmill.network import submitted_urls
+from newsmill.network.address_guard import Guard
 from newsmill.site_inspection import Obstacle, SiteInspection, add_scheme, find_advice, get_article_host
 from newsmill.sources.additions import Action, Addition, SourceIndex, plan_addition
 from newsmill.sources.files import render_table
@@ -40,7 +40,7 @@ def start_inspection(request: Request, homepage: Text, name: Text = "", every: T
         normal = normalize(add_scheme(url))
     except UrlError:
         return render_sources(request, status=422, values=values, problem=view.words("sources.not_a_url", given=shorten(url, 80)))
-    if reason := address_guard.refusal_reason(normal, Guard.from_networks(request.app.state.config.allow_nets)):
+    if reason := submitted_urls.refusal_reason(normal, Guard.from_networks(request.app.state.config.allow_nets)):
         return render_sources(request, status=422, values=values, problem=view.describe_refusal(ConfigError(f"form: homepage: {reason}")))
     inspections: Inspections = request.app.state.inspections
     return RedirectResponse(f"/sources/inspections/{inspections.start(url, view.user, values)}", 303)

@@ -15,11 +15,11 @@ from starlette.responses import RedirectResponse
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.intake.reextract import ReextractionDiff
-from newsmill.listing_schedule import read_schedule
+from newsmill.logs.spider_log import read_log_end, spider_log
 from newsmill.model import Kind, Outcome, Rules, Source
+from newsmill.polling.listing_schedule import read_schedule
 from newsmill.sources.additions import find_follower
 from newsmill.sources.table import parse_source
-from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.completeness import CompletenessReader, choose_week
 from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope

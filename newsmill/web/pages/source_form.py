@@ -8,10 +8,10 @@ from typing import Any
 
 from starlette.datastructures import FormData
 
-from newsmill import address_guard
-from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
 from newsmill.model import Render, Rules, Source
+from newsmill.network import submitted_urls
+from newsmill.network.address_guard import Guard
 from newsmill.site_inspection import add_scheme
 from newsmill.sources.table import format_duration, spider_table
 from newsmill.web.pages.translations import Translations
@@ -90,7 +90,7 @@ def plan_table_with_rules(source: Source, values: Mapping[str, str]) -> dict[str
 
 def check_urls(source: Source, allow_nets: tuple[str, ...]) -> None:
     """Raises ConfigError for a source with a URL that Newsmill never fetches. The crawler checks each connection again."""
-    if reason := address_guard.source_refusal_reason(source, Guard.from_networks(allow_nets)):
+    if reason := submitted_urls.source_refusal_reason(source, Guard.from_networks(allow_nets)):
         raise ConfigError(reason)
 
 

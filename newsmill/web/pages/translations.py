@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from newsmill import listing_schedule
 from newsmill.health import causes
 from newsmill.model import OUTCOMES
 from newsmill.model.document_fields import DOCUMENT_FIELDS
+from newsmill.polling import listing_schedule
 
 CATALOGUE_FOLDER = Path(__file__).parent / "catalogues"
 LANGUAGES = {"en": "English", "de": "Deutsch"}

@@ -15,7 +15,7 @@ from page_client import HTML, read, text_of
 from rows import SOURCE
 from site_of_tests import RunningApp
 
-from newsmill import address_guard
+from newsmill.network import address_guard, submitted_urls
 from newsmill.sources.table import NO_CREDENTIALS, SUBTABLES, SourceTable
 from newsmill.web.pages.message_translations import MAX_MESSAGE_CHARACTERS, load_patterns, translate_message
 
@@ -112,7 +112,7 @@ def test_every_sentence_of_the_code_is_translated() -> None:
     assert [text for text in expected if not translate_message(str(text), "de")] == []
     guard = address_guard.Guard()
     refused = [
-        address_guard.refusal_reason(url, guard) for url in ("http://10.0.0.1/", "http://x.local/", "https://a.example:22/", "::", "x:y")
+        submitted_urls.refusal_reason(url, guard) for url in ("http://10.0.0.1/", "http://x.local/", "https://a.example:22/", "::", "x:y")
     ]
     assert [text for text in refused if not text or not translate_message(text, "de")] == []
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from page_client import read, text_of, token
 from site_of_tests import RunningApp
 
+from newsmill.logs.spider_log import spider_log
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.settings import Settings
-from newsmill.spider_logs import spider_log
 from newsmill.storage.ledger import Ended
 from newsmill.storage.tokens import Scope
 from newsmill.text.urls import make_spider_host

@@ -1,7 +1,4 @@
-"""The logs of spiders' runs: one file for each source in the data folder, and the file before it.
-
-In the run's own process the log takes records of any library and lines that the spider prints, without passwords, up to a size.
-"""
+"""The logging of a spider's run: records of any library and lines that the spider prints, without passwords, up to a size."""
 
 from __future__ import annotations
 
@@ -14,30 +11,9 @@ from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from newsmill.context import logs_folder
-from newsmill.settings import Settings
 from newsmill.text.redaction import redact
 
 MAX_LOG_BYTES = 1_000_000  # of one file; a run may write two
-MAX_SHOWN_BYTES = 16_000  # of the end of a log, on a page
-
-
-def spider_log(settings: Settings, source: str) -> Path:
-    """The log of the last run of a source's spider on this machine. A source name is safe in a file name (newsmill.sources.table.NAME)."""
-    return logs_folder(settings) / "spiders" / f"{source}.log"
-
-
-def read_log_end(path: Path) -> str | None:
-    """The last whole lines of a log; None if there is none."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - MAX_SHOWN_BYTES))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return None
-    return text if size <= MAX_SHOWN_BYTES else text.partition("\n")[2]
-
 
 CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 MAX_RECORD_CHARACTERS = 20_000
