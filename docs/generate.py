@@ -18,8 +18,6 @@ DOCS = Path(__file__).resolve().parent
 PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WIDTH = 100  # columns of the help texts
 
-# ---- commands ----------------------------------------------------------------------------------------------------------------
-
 
 def commands() -> dict[tuple[str, ...], Any]:
     """The words of every command, subcommands included, with the command itself."""
@@ -53,9 +51,6 @@ def cli() -> str:
         text = "\n".join(line.rstrip() for line in shown.output.strip().splitlines())
         parts.append(f"## newsmill {' '.join(words)}\n\n```text\n{text}\n```\n")
     return "\n".join(parts)
-
-
-# ---- settings, sources.toml, outcomes ------------------------------------------------------------------------------------------
 
 
 def settings() -> str:
@@ -110,9 +105,6 @@ def scrapy_middlewares() -> str:
 
     rows = [f"| `{name}` | `{path.rpartition('.')[2]}` | {number} |" for name, (path, number) in MIDDLEWARES.items()]
     return table("setting", "middleware", "priority", rows=rows)
-
-
-# ---- HTTP and Python -----------------------------------------------------------------------------------------------------------
 
 
 def routes() -> str:
@@ -184,9 +176,6 @@ def fields(shape: Any) -> str:
     )
 
 
-# ---- decisions -----------------------------------------------------------------------------------------------------------------
-
-
 def decisions() -> str:
     """One row per decision record, by page."""
     rows = []
@@ -195,9 +184,6 @@ def decisions() -> str:
         for title, day in re.findall(r"^## (.+)\n\n\*(\d{4}-\d\d-\d\d)\*$", text, re.MULTILINE):
             rows.append(f"| {day} | [{title}]({path.name}#{anchor(title)}) | {text.partition('# ')[2].partition(chr(10))[0]} |")
     return table("date", "decision", "about", rows=rows)
-
-
-# ---- text ----------------------------------------------------------------------------------------------------------------------
 
 
 def table(*head: str, rows: list[str]) -> str:

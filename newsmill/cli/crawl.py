@@ -27,7 +27,7 @@ from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, describe_fail
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.source_health import SourceHealthReader
+from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +168,8 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
         return None
     progress = store.ledger.progress.count(source.name)
     health = SourceHealthReader(store.engine).read(source, now=now())
-    if health.failure is not None and health.since is not None and health.kind is not Kind.PAGE:
-        return f"{source.homepage} cannot be used: {describe_failure(health.failure)} since {format_since(health.since, now())}"
-    trace = store.ledger.traces.get(source.homepage) if source.homepage else None
-    if trace is not None and trace.state is State.DUE and trace.attempts:
-        return f"{source.homepage} cannot be fetched: {trace.detail or 'no response'}"
-    if trace is not None and trace.outcome is not None and trace.state in (State.FAILED, State.DROPPED):
-        detail = f" ({trace.detail})" if trace.detail else ""
-        return f"{source.homepage} cannot be used: {OUTCOMES[trace.outcome].meaning}{detail}"
+    if problem := describe_homepage_problem(store, source, health):
+        return problem
     if not progress.pages and (other := find_same_homepage(store, source)):
         return f"{source.homepage} belongs to source {other}; crawl it with --name {other}, or remove {source.name}"
     if not progress.pages:
@@ -190,6 +184,21 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
     if unfetched and (next_at := store.ledger.progress.count_waiting(source.name, until=now()).next_at) is not None:
         text += f"; the next attempt is at {format_since(next_at, now())}"
     return text
+
+
+def describe_homepage_problem(store: AppContext, source: Source, health: SourceHealth) -> str | None:
+    """Why the homepage of a source, or another listing, gives nothing; None if it was read."""
+    if health.failure is not None and health.since is not None and health.kind is not Kind.PAGE:
+        return f"{source.homepage} cannot be used: {describe_failure(health.failure)} since {format_since(health.since, now())}"
+    trace = store.ledger.traces.get(source.homepage) if source.homepage else None
+    if trace is None:
+        return None
+    if trace.state is State.DUE and trace.attempts:
+        return f"{source.homepage} cannot be fetched: {trace.detail or 'no response'}"
+    if trace.outcome is not None and trace.state in (State.FAILED, State.DROPPED):
+        detail = f" ({trace.detail})" if trace.detail else ""
+        return f"{source.homepage} cannot be used: {OUTCOMES[trace.outcome].meaning}{detail}"
+    return None
 
 
 def report(summary: CrawlSummary, as_json: bool) -> None:

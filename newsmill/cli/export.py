@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -115,16 +115,10 @@ def export(
     check_options(to, output, {"--since-last": since_last, "--overwrite": overwrite, "--partition": bool(partition)}, output_format)
     after = since.replace(tzinfo=UTC) if since else None
     fields = tuple(dict.fromkeys(include or ()))
-    if to is not None and (user or "marks" in fields):
-        raise ConfigError("--user and --include marks write one file and do not work with --to: a mark does not change its document")
-    if fold and to is not None:
-        raise ConfigError("--fold writes one file and does not work with --to: a document may become a copy of one that is stored later")
+    if to is not None:
+        check_export_options(has_marks=bool(user or "marks" in fields), is_folded=fold, is_sample=sample is not None)
     table = choose_table(output_format, keyword, has_other_options=bool(to or names or fields))
-    if sample is not None and to is not None:
-        raise ConfigError("--sample writes one file and does not work with --to, which adds to an export later; use -o FILE")
-    text = make_storable(" ".join(query or ()))  # an argument may have bytes that are not UTF-8
-    text = text if source is None else restrict_to_source(text, source)
-    plan = ExportPlan(output_format, text, names, partition, after, live_updates, fields)
+    plan = ExportPlan(output_format, read_query(query, source), names, partition, after, live_updates, fields)
     with context.open_context(configuration.load()) as store:
         search = Search(store.engine, user)
         if source is not None:
@@ -143,6 +137,22 @@ def export(
                 documents, total = draw_sample(documents, total, sample, seed)
             documents = add_marks(Marks(store.engine, user), documents) if "marks" in fields else documents
             export_to_file(form, documents, total, output)
+
+
+def read_query(words: Sequence[str] | None, source: str | None) -> str:
+    """The query of the command line, of which an argument may have bytes that are not UTF-8."""
+    text = make_storable(" ".join(words or ()))
+    return text if source is None else restrict_to_source(text, source)
+
+
+def check_export_options(*, has_marks: bool, is_folded: bool, is_sample: bool) -> None:
+    """Raise ConfigError for options that do not work with --to, which continues an export later."""
+    if has_marks:
+        raise ConfigError("--user and --include marks write one file and do not work with --to: a mark does not change its document")
+    if is_folded:
+        raise ConfigError("--fold writes one file and does not work with --to: a document may become a copy of one that is stored later")
+    if is_sample:
+        raise ConfigError("--sample writes one file and does not work with --to, which adds to an export later; use -o FILE")
 
 
 def choose_format(output: Path | None) -> str:

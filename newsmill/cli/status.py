@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -122,30 +122,7 @@ def ask(call: Callable[[], T], unreachable: list[str]) -> T | None:
 
 def print_status(store: AppContext, report: dict[str, Any], sources: Sequence[ListedSource]) -> None:
     """Print the report as text and tables."""
-    documents, pages = format_count(report["documents"], "document"), format_count(report["pages"], "page")
-    typer.echo(f"{documents} of {pages}; {format_count(report['pending'], 'URL')} pending")
-    if report["doubtful"]:
-        typer.echo(f"doubtful: {report['doubtful']:,} with a confidence below {DOUBTFUL_CONFIDENCE}; check their texts before you use them")
-    missing = "unreachable" if store.settings.redis_url else "not running"
-    queue = missing if report["queue"] is None else f"{format_count(report['queue'], 'segment')} waiting"
-    archive = "unreachable" if report["archive_bytes"] is None else format_size(report["archive_bytes"])
-    data = f"; data: {report['data']}" if report["data"] else ""
-    free = report["archive_free_bytes"]
-    typer.echo(f"queue: {queue}; archive: {archive}{'' if free is None else f', {format_size(free)} free'}{data}")
-    if free is not None and free < context.MIN_FREE_BYTES:
-        typer.echo("WARNING: the disk of the archive is full; free some space to continue; stored data is not affected")
-    if report["refused_jobs"]:
-        jobs = format_count(report["refused_jobs"], "job")
-        typer.echo(f"WARNING: {jobs} on the queue refused; another program writes to this Redis")
-    if report["deferred"]:
-        typer.echo(f"deferred: {format_count(report['deferred'], 'page')} with expensive or crashed extraction; read beside the queue")
-    if report["takedowns_to_erase"]:
-        takedown = format_count(report["takedowns_to_erase"], "URL")
-        typer.echo(f"takedowns: {takedown} may still have pages in the archive; run `newsmill takedowns erase`")
-    if report["publisher_orders"]:
-        orders = ", ".join(f"{order.host} ({'stopped' if order.is_stopped else 'slowed'})" for order in report["publisher_orders"])
-        typer.echo(f"orders of site owners, given at /bot: {orders}")
-    for line in describe_recent(report["backfills"], now()):
+    for line in (*describe_store(store, report), *list_warnings(report), *describe_recent(report["backfills"], now())):
         typer.echo(line)
     print_failing(Alerts(store.engine).list_failing())
     for alarm in report["alarms"]:
@@ -160,6 +137,37 @@ def print_status(store: AppContext, report: dict[str, Any], sources: Sequence[Li
         print_table(("pages", "outcome", "meaning"), [[count, outcome, OUTCOMES[outcome].meaning] for outcome, count in outcomes if count])
     if "profiles" in report:
         print_details(report, store.settings.public_url)
+
+
+def describe_store(store: AppContext, report: Mapping[str, Any]) -> Iterator[str]:
+    """Documents, queue and archive."""
+    documents, pages = format_count(report["documents"], "document"), format_count(report["pages"], "page")
+    yield f"{documents} of {pages}; {format_count(report['pending'], 'URL')} pending"
+    if report["doubtful"]:
+        yield f"doubtful: {report['doubtful']:,} with a confidence below {DOUBTFUL_CONFIDENCE}; check their texts before you use them"
+    missing = "unreachable" if store.settings.redis_url else "not running"
+    queue = missing if report["queue"] is None else f"{format_count(report['queue'], 'segment')} waiting"
+    archive = "unreachable" if report["archive_bytes"] is None else format_size(report["archive_bytes"])
+    free = "" if report["archive_free_bytes"] is None else f", {format_size(report['archive_free_bytes'])} free"
+    data = f"; data: {report['data']}" if report["data"] else ""
+    yield f"queue: {queue}; archive: {archive}{free}{data}"
+
+
+def list_warnings(report: Mapping[str, Any]) -> Iterator[str]:
+    """What an operator should know or do."""
+    free = report["archive_free_bytes"]
+    if free is not None and free < context.MIN_FREE_BYTES:
+        yield "WARNING: the disk of the archive is full; free some space to continue; stored data is not affected"
+    if report["refused_jobs"]:
+        yield f"WARNING: {format_count(report['refused_jobs'], 'job')} on the queue refused; another program writes to this Redis"
+    if report["deferred"]:
+        yield f"deferred: {format_count(report['deferred'], 'page')} with expensive or crashed extraction; read beside the queue"
+    if report["takedowns_to_erase"]:
+        takedown = format_count(report["takedowns_to_erase"], "URL")
+        yield f"takedowns: {takedown} may still have pages in the archive; run `newsmill takedowns erase`"
+    if report["publisher_orders"]:
+        orders = ", ".join(f"{order.host} ({'stopped' if order.is_stopped else 'slowed'})" for order in report["publisher_orders"])
+        yield f"orders of site owners, given at /bot: {orders}"
 
 
 def print_details(report: Mapping[str, Any], public_url: str | None) -> None:

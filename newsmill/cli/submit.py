@@ -21,6 +21,7 @@ from newsmill.cli.terminal import format_count, note, note_next_step, now, print
 from newsmill.exceptions import ConfigError
 from newsmill.intake.submission import add_urls, is_url
 from newsmill.intake.warc_submission import WARC_SUFFIXES, make_filter
+from newsmill.model import SubmissionCounts
 from newsmill.site_inspection import add_scheme
 from newsmill.text.redaction import redact
 
@@ -61,24 +62,34 @@ def submit(
         raise typer.BadParameter("--host, --since and --until need --warc")
     if named := next((url for url in urls or [] if "://" not in url and url.lower().endswith(WARC_SUFFIXES)), None):
         raise ConfigError(f"{named} is a WARC file; submit its pages with --warc")
+    submit_urls(urls or [], file, source=source, again=again, as_json=as_json)
+
+
+def submit_urls(urls: Sequence[str], file: Path | None, *, source: str | None, again: bool, as_json: bool) -> None:
+    """Queue the URLs and print their counts. Exits with 1 if none is a URL."""
     with context.open_context(configuration.load(), create=True) as store:
         if source is not None:
             context.find_source(store, source)
-        found = name_invalid(map(add_scheme, read_urls(urls or [], file)))
+        found = name_invalid(map(add_scheme, read_urls(urls, file)))
         counts = add_urls(store.ledger, found, now=now(), source=source, again=again)
         if as_json:
             print_json(counts)
         else:
-            known = f", {counts.again:,} known queued again" if counts.again else ""
-            if unchanged := counts.known - counts.again:
-                known += f", {unchanged:,} {'known unchanged' if again else 'already known'}"
-            invalid = f", {counts.bad_url:,} invalid" if counts.bad_url else ""
-            note(f"{format_count(counts.new, 'URL')} queued{known}{invalid}")
+            note(describe_counts(counts, again=again))
             if counts.new or counts.known:
                 note_next_step(store, "crawler", "fetch")
                 note("`newsmill trace URL` shows the result")
     if counts.bad_url and not counts.new and not counts.known:
         raise typer.Exit(1)
+
+
+def describe_counts(counts: SubmissionCounts, *, again: bool) -> str:
+    """The counts in one line."""
+    known = f", {counts.again:,} known queued again" if counts.again else ""
+    if unchanged := counts.known - counts.again:
+        known += f", {unchanged:,} {'known unchanged' if again else 'already known'}"
+    invalid = f", {counts.bad_url:,} invalid" if counts.bad_url else ""
+    return f"{format_count(counts.new, 'URL')} queued{known}{invalid}"
 
 
 def read_filter(hosts: Sequence[str], since: str | None, until: str | None) -> IsWanted:
@@ -94,7 +105,7 @@ def read_filter(hosts: Sequence[str], since: str | None, until: str | None) -> I
     )
 
 
-def read_urls(urls: list[str], file: Path | None) -> Iterator[str]:
+def read_urls(urls: Sequence[str], file: Path | None) -> Iterator[str]:
     """The URLs of the arguments, of standard input for "-", and of the file. Skips empty lines and # comments. Raises ConfigError."""
     for url in urls:
         yield from _read_lines(sys.stdin.buffer) if url == "-" else [url]

@@ -263,8 +263,6 @@ class HttpCorpus(ApiConnection, Corpus):
     def close(self) -> None:
         """Each request has its own connection."""
 
-    # ---- HTTP --------------------------------------------------------------------------------------------------------------
-
     def _pages(self, path: str, query: dict[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page. `limit` is None for a list that has one page."""
         while True:

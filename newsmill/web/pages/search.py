@@ -13,7 +13,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
 from newsmill.search.counts import FACET_FIELDS, MAX_DAYS, FacetName, Facets, TimelineStep, choose_period, count_facets, count_timeline
 from newsmill.search.query import MAX_QUERY_CHARACTERS, parse_query
-from newsmill.search.results import FIRST_PAGE
+from newsmill.search.results import FIRST_PAGE, SearchResults
 from newsmill.search.search import Search
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
@@ -84,12 +84,7 @@ def show_search(
     if not query:
         order = "newest"
     ends_at = index.read_clock() + MAX_QUERY_SECONDS
-    cursor, is_restarted = cursor or None, False
-    try:
-        results = index.search(query, limit=MAX_HITS, cursor=cursor, order=order, count=cursor is not None, fold=fold)
-    except CursorError:
-        cursor, is_restarted = None, True
-        results = index.search(query, limit=MAX_HITS, order=order, count=False, fold=fold)
+    results, cursor, is_restarted = search_from(index, query, cursor or None, order, fold=fold)
     period = choose_period(query, view.now, step=step)
     has_counts = not cursor and bool(results.hits)
     left = FACET_TIME_SHARE * (ends_at - index.read_clock())
@@ -127,20 +122,35 @@ def show_search(
         facets=list_facets(facets, filtered) if facets else (),
         facet_sample=facets.counted if facets and not facets.is_complete else None,
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
-        later=params({"q": query, "order": order, "cursor": results.cursor, "previous": cursor or FIRST_PAGE, "fold": unfolded})
-        if results.cursor
-        else None,
-        place={
-            "q": query,
-            "order": order if order == "newest" else None,
-            "page": cursor,
-            "previous": previous if cursor else None,
-            "fold": unfolded,
-        },
+        later=link_next_page(query, order, results.cursor, cursor, unfolded),
+        place=make_place(query, order, cursor, previous, unfolded),
         marks=view.marks(hit.id for hit in results.hits),
         tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
         max_exported=MAX_EXPORTED_DOCUMENTS,
     )
+
+
+def link_next_page(query: str, order: str, next_cursor: str | None, cursor: str | None, unfolded: int | None) -> str | None:
+    """The link to the next page; None on the last one."""
+    if not next_cursor:
+        return None
+    return params({"q": query, "order": order, "cursor": next_cursor, "previous": cursor or FIRST_PAGE, "fold": unfolded})
+
+
+def make_place(query: str, order: str, cursor: str | None, previous: str | None, unfolded: int | None) -> dict[str, object]:
+    """The parameters of a document's link, by which its page finds the next match."""
+    newest = order if order == "newest" else None
+    return {"q": query, "order": newest, "page": cursor, "previous": previous if cursor else None, "fold": unfolded}
+
+
+def search_from(
+    index: Search, query: str, cursor: str | None, order: Literal["relevance", "newest"], *, fold: bool
+) -> tuple[SearchResults, str | None, bool]:
+    """The matches from a cursor on, the cursor, and whether they begin again because the cursor belongs to another query."""
+    try:
+        return index.search(query, limit=MAX_HITS, cursor=cursor, order=order, count=cursor is not None, fold=fold), cursor, False
+    except CursorError:
+        return index.search(query, limit=MAX_HITS, order=order, count=False, fold=fold), None, True
 
 
 @router.get("/search/export")
