@@ -125,6 +125,9 @@ def test_the_end_is_not_reported_before_the_beginning(make_web: Callable[..., Ru
         mill.poll(1, Outcome.HTTP_ERROR, "HTTP 403")
         hook.statuses = [500, 500, 500]
         mill.poll(2, Outcome.HTTP_ERROR, "HTTP 403")
+        mill.ahead = timedelta(hours=2.05)
+        other_process = AlarmSender(replace(mill.context, settings=settings.load({})), AlarmMessages(mill.context))
+        assert SenderLoop([other_process], mill.context.now).run_round() == 0, "it has no targets"
         mill.poll(2.1, Outcome.LISTED)
         mill.poll(2.2, Outcome.LISTED)
         assert (len(hook.got), len(other.got)) == (3, 2), "other targets do not wait"
