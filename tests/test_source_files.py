@@ -184,8 +184,9 @@ def test_a_table_has_only_the_keys_without_their_default() -> None:
         deny=("x",),
         expect={"documents_per_day": 5},
         render=Render.AUTO,
+        revisit=(timedelta(days=2),),
     )
     table = make_table(source)
-    assert set(table) == {"homepage", "freshness", "max_age", "deny", "expect", "render"}
+    assert set(table) == {"homepage", "freshness", "max_age", "deny", "expect", "render", "revisit"}
     assert parse_source("a", table, "table") == source
     assert make_table(Source("a")) == {}

@@ -14,7 +14,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from newsmill.discovery.responses import BodyKind, tell_body_kind
 from newsmill.discovery.xml_scanner import EventKind, XmlScanner, read_attributes
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
-from newsmill.sources.table import NAME, format_duration, parse_source, spider_table
+from newsmill.sources.table import NAME, parse_source, to_table
 from newsmill.text.charset import to_text
 
 MAX_INLINE_CHARACTERS = 100  # of a list; a longer one has one value on each line
@@ -277,25 +277,15 @@ def write_csv(sources: Sequence[Source]) -> str:
 
 def make_table(source: Source) -> dict[str, Any]:
     """The source as a table of sources.toml, without the keys that have their default."""
-    default, table = Source(source.name), dict[str, Any]()
-    for key in ("homepage", *_LIST_COLUMNS, "language", "cron", "allow", "deny", "discover", "enabled", "robots", "render"):
-        if (value := getattr(source, key)) != getattr(default, key):
-            table[key] = list(value) if isinstance(value, tuple) else value.value if key == "render" else value
-    for key, span in (("every", source.every), ("freshness", source.freshness), ("max_age", source.max_age)):
-        if span is not None:
-            table[key] = format_duration(span)
-    table |= spider_table(source)
-    for key in ("rules", "politeness", "expect"):
-        if changed := _list_changes(getattr(source, key), getattr(default, key)):
-            table[key] = changed
-    return table
+    default, table = to_table(Source(source.name)), to_table(source)
+    changed = {key: _list_changes(value, default.get(key)) for key, value in table.items() if value != default.get(key)}
+    return dict(sorted(changed.items(), key=lambda one: isinstance(one[1], dict)))  # TOML: the keys of a table before its subtables
 
 
-def _list_changes(value: Any, default: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return dict(value)
-    changes = {key.name: getattr(value, key.name) for key in fields(value) if getattr(value, key.name) != getattr(default, key.name)}
-    return {key: list(one) if isinstance(one, tuple) else dict(one) if isinstance(one, Mapping) else one for key, one in changes.items()}
+def _list_changes(value: Any, default: Any) -> Any:
+    if not isinstance(value, dict) or not isinstance(default, dict):
+        return value
+    return {key: one for key, one in value.items() if one != default.get(key)}
 
 
 def write_opml(sources: Sequence[Source], found_feeds: Mapping[str, Sequence[str]]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -254,44 +255,44 @@ class SourceTable(BaseModel):
     def to_source(self, name: str) -> Source:
         """The table as a model object; its key `name` overrides the argument."""
         limits = self.spider_limits
+        given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in self}
         return Source(
-            name=self.name or name,
-            homepage=self.homepage,
-            feeds=tuple(self.feeds),
-            sitemaps=tuple(self.sitemaps),
-            sections=tuple(self.sections),
-            language=self.language,
-            every=self.every,
-            cron=self.cron,
-            freshness=self.freshness,
-            max_age=self.max_age,
-            allow=tuple(self.allow),
-            deny=tuple(self.deny),
-            rules=self.rules.to_rules(),
-            politeness=Politeness(self.politeness.delay, self.politeness.concurrency),
-            expect=self.expect.model_dump(exclude_none=True),
-            discover=self.discover,
-            enabled=self.enabled,
-            robots=self.robots,
-            spider=self.spider,
-            spider_args=dict(self.spider_args),
-            spider_limits=SpiderLimits(limits.time.total_seconds(), limits.memory_mb, limits.pages),
-            render=Render(self.render),
-            revisit=Source(name).revisit if self.revisit is None else tuple(sorted(set(self.revisit))),
+            **given
+            | {
+                "name": self.name or name,
+                "rules": self.rules.to_rules(),
+                "politeness": Politeness(self.politeness.delay, self.politeness.concurrency),
+                "expect": self.expect.model_dump(exclude_none=True),
+                "spider_limits": SpiderLimits(limits.time.total_seconds(), limits.memory_mb, limits.pages),
+                "render": Render(self.render),
+                "revisit": Source(name).revisit if self.revisit is None else tuple(sorted(set(self.revisit))),
+            }
         )
 
 
-def spider_table(source: Source) -> dict[str, object]:
-    """The keys of sources.toml that describe the source's spider; empty without one."""
-    if source.spider is None:
-        return {}
-    limits = source.spider_limits
-    time = format_duration(timedelta(seconds=limits.seconds))
-    return {
-        "spider": source.spider,
-        "spider_args": dict(source.spider_args),
-        "spider_limits": {"time": time, "memory_mb": limits.memory_mb, "pages": limits.pages},
-    }
+def to_table(source: Source) -> dict[str, Any]:
+    """The source as a table of sources.toml, with every key that has a value; `parse_source` gives the source back."""
+    hidden = {"name"} if source.spider else {"name", "spider_args", "spider_limits"}
+    values = ((key.name, _to_toml(getattr(source, key.name))) for key in fields(source) if key.name not in hidden)
+    return {name: value for name, value in values if value is not None}
+
+
+def _to_toml(value: Any) -> Any:
+    match value:
+        case timedelta():
+            return format_duration(value)
+        case Render():
+            return value.value
+        case tuple():
+            return [_to_toml(item) for item in value]
+        case Mapping():
+            return dict(value)
+        case SpiderLimits():
+            return {"time": format_duration(timedelta(seconds=value.seconds)), "memory_mb": value.memory_mb, "pages": value.pages}
+        case Rules() | Politeness():
+            items = ((key.name, _to_toml(getattr(value, key.name))) for key in fields(value))
+            return {name: item for name, item in items if item is not None}
+    return value
 
 
 SUBTABLES: Mapping[str, type[BaseModel]] = {

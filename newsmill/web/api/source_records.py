@@ -16,7 +16,7 @@ from newsmill.health.assessment import weigh
 from newsmill.health.causes import REMEDIES, Cause, Finding, HealthState
 from newsmill.health.completeness import Unknown
 from newsmill.model import Kind, Outcome, Source, describe_failure
-from newsmill.sources.table import format_duration, spider_table
+from newsmill.sources.table import to_table
 from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.web.parameters import QueryText, Url
@@ -241,27 +241,3 @@ def to_listed(context: AppContext, sources: Sequence[Source]) -> tuple[ListedSou
     """The sources with their states."""
     states = SourceHealthReader(context.engine).read_all(sources, now=context.now())
     return tuple(ListedSource(**to_response(source).model_dump(), health=to_health(states[source.name])) for source in sources)
-
-
-def to_table(source: Source) -> dict[str, Any]:
-    """The source as a table of sources.toml."""
-    rules = SourceRules.model_validate(source.rules).model_dump(exclude_none=True)
-    table: dict[str, Any] = {
-        "homepage": source.homepage,
-        **{key: list(getattr(source, key)) for key in ("feeds", "sitemaps", "sections", "allow", "deny")},
-        "language": source.language,
-        "every": None if source.every is None else format_duration(source.every),
-        "cron": source.cron,
-        "freshness": None if source.freshness is None else format_duration(source.freshness),
-        "max_age": None if source.max_age is None else format_duration(source.max_age),
-        "rules": rules,
-        "politeness": {"delay": source.politeness.delay, "concurrency": source.politeness.concurrency},
-        "expect": dict(source.expect),
-        "discover": source.discover,
-        "enabled": source.enabled,
-        "robots": source.robots,
-        **spider_table(source),
-        "render": source.render.value,
-        "revisit": [format_duration(step) for step in source.revisit],
-    }
-    return drop_nulls(table)

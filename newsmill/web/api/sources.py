@@ -16,7 +16,7 @@ from newsmill.network.address_guard import Guard
 from newsmill.search.indexer import index_pending
 from newsmill.site_inspection import SiteInspection, add_scheme
 from newsmill.sources.additions import find_follower
-from newsmill.sources.table import make_name, parse_source
+from newsmill.sources.table import make_name, parse_source, to_table
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.source_changes import SourceChanges
@@ -35,7 +35,6 @@ from newsmill.web.api.source_records import (
     to_health,
     to_listed,
     to_response,
-    to_table,
 )
 from newsmill.web.auth import Caller, require_scope
 from newsmill.web.parameters import Context, Cursor, ItemList, Limit, QueryText, Url

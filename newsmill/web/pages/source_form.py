@@ -13,10 +13,11 @@ from newsmill.model import Render, Rules, Source
 from newsmill.network import submitted_urls
 from newsmill.network.address_guard import Guard
 from newsmill.site_inspection import add_scheme
-from newsmill.sources.table import format_duration, spider_table
+from newsmill.sources.table import format_duration, to_table
 from newsmill.web.pages.translations import Translations
 
 LINE_FIELDS = ("feeds", "sitemaps", "sections", "allow", "deny")
+TEXT_FIELDS = ("homepage", "every", "cron", "freshness", "language", "render")
 RULE_LINE_FIELDS = ("drop_css", "drop_lines", "drop_xpath", "keep_css", "keep_xpath")
 MAX_FIELD_CHARACTERS = 20_000
 
@@ -52,20 +53,12 @@ def read_form(form: FormData) -> dict[str, str]:
 def plan_table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
     """The source as a table of sources.toml, changed by the form; other keys keep their values. Raises ConfigError."""
     changed: dict[str, Any] = {name: split_lines(values.get(name, "\n".join(getattr(before, name)))) for name in LINE_FIELDS}
-    for name in ("homepage", "every", "cron", "freshness", "language", "render"):
+    for name in TEXT_FIELDS:
         if value := values.get(name, "").strip():
             changed[name] = add_scheme(value) if name == "homepage" else value
-    unchanged = {
-        "rules": rules_table(rules_values(before.rules)),
-        "politeness": {"delay": _parse_number(values.get("delay", "")), "concurrency": before.politeness.concurrency},
-        "expect": dict(before.expect),
-        "discover": before.discover,
-        "enabled": before.enabled,
-        "robots": before.robots,
-        "revisit": [format_duration(step) for step in before.revisit],
-        **({} if before.max_age is None else {"max_age": format_duration(before.max_age)}),
-        **spider_table(before),
-    }
+    shown = {*LINE_FIELDS, *TEXT_FIELDS, "politeness"}
+    unchanged = {name: value for name, value in to_table(before).items() if name not in shown}
+    unchanged["politeness"] = {"delay": _parse_number(values.get("delay", "")), "concurrency": before.politeness.concurrency}
     return {name: value for name, value in changed.items() if value} | unchanged
 
 
