@@ -32,12 +32,12 @@ from sqlalchemy import Connection, Engine, Table, func, insert, select, text, up
 
 from newsmill.model import Author, Block, BlockType, Document, ExtractionResult, LeasedUrl, Link, Outcome, OutcomeRecord, Segment
 from newsmill.search import pending_list, word_forms
+from newsmill.search.common_bigrams import ENGLISH
+from newsmill.search.form_table import register_forms
 from newsmill.search.index_entry import build_entry
 from newsmill.search.index_rows import build_vector  # the measured data are those that these functions write
 from newsmill.search.indexer import index_changed, write_codes
 from newsmill.search.search import Search
-from newsmill.search.tokens import ENGLISH
-from newsmill.search.word_forms import register_forms
 from newsmill.similarity import near_duplicates
 from newsmill.storage import database
 from newsmill.storage import fingerprints as fingerprint_rows

@@ -32,9 +32,10 @@ import bm25s
 from sqlalchemy import Engine, delete, insert, update
 
 from newsmill.model import Document
+from newsmill.search.common_bigrams import COMMON_WORD_CHARACTERS
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
-from newsmill.search.tokens import COMMON_WORD_CHARACTERS, tokenize
+from newsmill.search.tokens import tokenize
 from newsmill.storage import database
 from newsmill.storage.database import writing
 from newsmill.storage.documents import to_row

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from newsmill.queue.queue import Queue
     from newsmill.search.search import Search
     from newsmill.storage.documents import Documents
+    from newsmill.storage.fast_path_stats import FastPathStats
     from newsmill.storage.fingerprints import NearDuplicates
     from newsmill.storage.ledger import Ledger
     from newsmill.storage.ledger.takedowns import Takedowns
-    from newsmill.storage.profiles import FastPathStats, Profiles
+    from newsmill.storage.profiles import Profiles
     from newsmill.storage.tokens import Tokens
 
 MIN_FREE_BYTES = 16_000_000  # a few segments of pages (1.6 MB each) and the log of SQLite (4 MB) beside them
@@ -82,10 +83,11 @@ def build_context(
     # the store costs 0.3 s of CPU to import, which `newsmill health` need not spend
     from newsmill.archive.archive import Archive
     from newsmill.storage.documents import Documents
+    from newsmill.storage.fast_path_stats import FastPathStats
     from newsmill.storage.fingerprints import NearDuplicates
     from newsmill.storage.ledger import Ledger
     from newsmill.storage.ledger.takedowns import Takedowns
-    from newsmill.storage.profiles import FastPathStats, Profiles
+    from newsmill.storage.profiles import Profiles
     from newsmill.storage.tokens import Tokens
 
     return AppContext(

@@ -17,7 +17,8 @@ from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, 
 from newsmill.model import POSITION_FIELDS, ExtractionPath, ExtractionResult, Outcome, Page, Profile
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import ArchivedPage
-from newsmill.storage.profiles import FastPathCounts, FastPathStats, OutdatedDocument, ProfileNote, Profiles
+from newsmill.storage.fast_path_stats import FastPathCounts, FastPathStats
+from newsmill.storage.profiles import OutdatedDocument, ProfileNote, Profiles
 
 log = logging.getLogger(__name__)
 

@@ -126,8 +126,6 @@ class PageWorker(SimpleWorker):
         self.deferred_reader = deferred_reader
         self.stop_requested_at = 0.0
 
-    # ---- stopping
-
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """SIGTERM, SIGINT: finish the page in progress, release its segment, end. A second signal releases the page unfinished.
 
@@ -154,8 +152,6 @@ class PageWorker(SimpleWorker):
 
     def subscribe(self) -> None:
         """Do not listen to commands in Redis: write access to Redis must not give control over this process."""
-
-    # ---- the loop
 
     @contextmanager
     def end_loop_on_redis_error(self) -> Iterator[None]:

@@ -20,17 +20,15 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports.records import to_record
 from newsmill.exports.streams import STREAMED_FORMATS, StreamedFormat
-from newsmill.model import (
-    Author,
-    Document,
-)
+from newsmill.model import Author, Document
 from newsmill.model.document_fields import Use, list_fields
 from newsmill.search import indexer
-from newsmill.search.counts import choose_period, count_facets, count_timeline, list_counts
-from newsmill.search.parsed_query import QueryNote
+from newsmill.search.facets import count_facets, list_counts
+from newsmill.search.query_notes import QueryNote
 from newsmill.search.relevance import MatchScore
 from newsmill.search.results import Hit, Order, SearchResults
 from newsmill.search.search import Search
+from newsmill.search.timelines import choose_period, count_timeline
 from newsmill.storage.database import Engine
 
 MAX_FACET_MATCHES = 100_000  # the newest matches, whose values are counted: 60 MB

@@ -28,9 +28,10 @@ from newsmill.client.corpus import (
 )
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
-from newsmill.search.counts import choose_period, count_facets, count_timeline, list_counts
+from newsmill.search.facets import count_facets, list_counts
 from newsmill.search.results import Hit
 from newsmill.search.search import Search
+from newsmill.search.timelines import choose_period, count_timeline
 from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage import database
 from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument

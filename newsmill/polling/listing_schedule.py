@@ -12,7 +12,7 @@ from newsmill.discovery.schedule import MAX_CACHE_SECONDS, Reason, SourcePattern
 from newsmill.model import Kind, Source
 from newsmill.sources.table import format_duration
 from newsmill.storage.ledger.poll_plans import PolledListing
-from newsmill.storage.listing_plans import SourcePatterns
+from newsmill.storage.source_patterns import SourcePatterns
 
 
 class Why(StrEnum):

@@ -11,23 +11,14 @@ from typing import cast
 from sqlalchemy import Connection, bindparam, literal_column, select
 
 from newsmill.search.backend import Backend, StatementTimeoutError
-from newsmill.search.counts import FacetCount, FacetName, count_newest_values, format_filter
+from newsmill.search.facets import FacetCount, FacetName, count_newest_values, format_filter
+from newsmill.search.form_table import Forms, WordForms, find_known
 from newsmill.search.index_query import prepare_query
-from newsmill.search.parsed_query import (
-    Facet,
-    Node,
-    Query,
-    QueryNote,
-    Terms,
-    list_facets,
-    list_required_facets,
-    positive_terms,
-    requires_mark,
-)
+from newsmill.search.parsed_query import Facet, Node, Query, Terms, list_facets, list_required_facets, positive_terms, requires_mark
 from newsmill.search.positions import DATED, Span, to_time
 from newsmill.search.query import parse_query
+from newsmill.search.query_notes import QueryNote
 from newsmill.search.tokens import fold, tokenize
-from newsmill.search.word_forms import Forms, WordForms, find_known
 from newsmill.storage.schema import marks, sources
 
 MAX_NAMES = 5  # of sources or other values in a note

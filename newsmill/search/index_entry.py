@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from newsmill.model import Document, MarkKind, is_doubtful
+from newsmill.search.common_bigrams import common_bigrams
 from newsmill.search.index_terms import EVERY_ENTRY, MAX_FACET_CHARACTERS, facet_term, lemma_term, mark_value, one_line, title_term
 from newsmill.search.positions import find_moment
-from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
+from newsmill.search.tokens import character_term, fold, is_unspaced, tokenize
 from newsmill.search.variants import is_compound
 from newsmill.search.word_forms import Form, find_forms, lemmatizer_of
 

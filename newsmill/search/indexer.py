@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
+from newsmill.search.form_table import register_forms
 from newsmill.search.index_entry import MAX_TEXT_CHARACTERS, IndexEntry, build_entry
 from newsmill.search.index_rows import build_column_texts, build_row, build_vector
 from newsmill.search.pending_list import PendingList
 from newsmill.search.relevance import encode_words
-from newsmill.search.word_forms import register_forms
 from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, marks, search_codes, search_entries, search_pending
 

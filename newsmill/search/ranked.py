@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from newsmill.exceptions import CursorError
-from newsmill.search.index_query import IndexQuery, ScanResult
+from newsmill.search.common_bigrams import COMMON_WORD_CHARACTERS
+from newsmill.search.form_table import Forms, WordForms, find_beginnings
+from newsmill.search.index_query import IndexQuery
 from newsmill.search.parsed_query import Terms, positive_terms
 from newsmill.search.positions import FIRST_DATED_MOMENT, MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span
 from newsmill.search.relevance import (
@@ -27,8 +29,7 @@ from newsmill.search.relevance import (
     score_match,
     weigh_term,
 )
-from newsmill.search.tokens import COMMON_WORD_CHARACTERS
-from newsmill.search.word_forms import Forms, WordForms, find_beginnings
+from newsmill.search.scanning import ScanResult
 from newsmill.storage.cursors import decode_cursor, encode_cursor
 
 BLOCK_MATCHES = 600  # scored together: thirty pages of results

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
-from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tuple_
+from sqlalchemy import Connection, Engine
 
-from newsmill.search.backend import Backend, StatementTimeoutError, backend_of, read_connection
+from newsmill.search.backend import StatementTimeoutError
 from newsmill.search.check import check_names, check_period, check_values, list_spellings, suggest_query
+from newsmill.search.connections import backend_of, read_connection
 from newsmill.search.folding import count_copies, fold_buckets, fold_copies, fold_sources
-from newsmill.search.index_query import IndexQuery, ScanResult, prepare_query
-from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
+from newsmill.search.form_table import load_dictionaries
+from newsmill.search.highlights import Highlighter
+from newsmill.search.index_query import IndexQuery, prepare_query
+from newsmill.search.parsed_query import Query, list_remedies, positive_terms, span_of_query
 from newsmill.search.positions import (
     DATED,
     MAX_POSITION,
@@ -28,26 +30,19 @@ from newsmill.search.positions import (
     to_time,
 )
 from newsmill.search.query import parse_query
+from newsmill.search.query_notes import QueryNote
 from newsmill.search.ranked import RankCursor, RankedBlock, decode_rank_cursor, make_ranked_query
 from newsmill.search.relevance import MatchScore
-from newsmill.search.results import MAX_TOTAL, Highlighter, Neighbours, Order, SearchResults, Step, StoredHit, find_neighbours, load_hits
-from newsmill.search.word_forms import lemmatizer_of, load_dictionaries
-from newsmill.storage.cursors import decode_cursor, encode_cursor, parse_time
-from newsmill.storage.database import reading
-from newsmill.storage.documents import from_row
-from newsmill.storage.schema import documents, search_entries
-from newsmill.storage.storing_order import STAMP_RESOLUTION, check_position, find_horizon
+from newsmill.search.results import MAX_TOTAL, Neighbours, Order, SearchResults, Step, StoredHit, find_neighbours, load_hits
+from newsmill.search.scanning import ScanResult
+from newsmill.search.stored_order import end_cursor, filter_ids, fold_page, iterate_stored
+from newsmill.search.word_forms import lemmatizer_of
+from newsmill.storage.cursors import decode_cursor, encode_cursor
 
-PAGE_DOCUMENTS = 200  # per statement, and at most in memory: about 1 MB of text
 MAX_FOLDED = 1000  # matches read at a time to fill a page without copies
 PAGE_SECONDS = 0.060  # to find a page of results; CPU seconds on SQLite, so that a busy machine is slow but complete
 COUNT_OVERTIME_SECONDS = 0.020  # after PAGE_SECONDS, when counting must end; ranking and fetching a page take 10 ms of them
 _STEP_MOMENTS = {"hour": 3_600 * MOMENTS_PER_SECOND, "day": MOMENTS_PER_DAY}
-
-_ORDER = (documents.c.stored_at, documents.c.id)
-_IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
-_DOCUMENTS = select(documents).where(documents.c.id.in_(_IDS)).order_by(*_ORDER)
-_POSITIONS = select(search_entries.c.moment, search_entries.c.document_id).where(search_entries.c.document_id.in_(_IDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +210,7 @@ class Search:
     def filter_ids(self, query: str, ids: Sequence[str]) -> list[str]:
         """Those of the documents that match the query, in the same order."""
         with read_connection(self._engine) as conn:
-            return _filter_ids(conn, self._backend, self._parse(query), ids)
+            return filter_ids(conn, self._backend, self._parse(query), ids)
 
     def end_cursor(self) -> str:
         """The cursor behind everything that is stored now; `iterate` resumes from it."""
@@ -267,7 +262,7 @@ class Search:
         while True:
             scanned = index_query.scan_newest(rest, size, enough=size, until=until)
             complete = rest.intersect(scanned.lower)
-            shown |= _fold(fold, index_query, span, scanned.positions, complete)
+            shown |= fold_page(fold, index_query, span, scanned.positions, complete)
             matches, found, is_last = matches + len(scanned.positions), list(shown), scanned.lower == MIN_POSITION
             rest = rest.intersect(upper=scanned.lower)
             if len(found) > limit:
@@ -314,13 +309,6 @@ class Search:
         return found if found <= MAX_TOTAL else None
 
 
-def _fold(
-    fold: bool, index_query: IndexQuery, span: Span, positions: Sequence[IndexPosition], complete: Span
-) -> Mapping[IndexPosition, int]:
-    """The positions that are shown, in order, with the number of their copies. They are all matches within `complete`."""
-    return fold_copies(index_query, span, positions, complete, positions) if fold else dict.fromkeys(positions, 0)
-
-
 def _fold_block(index_query: IndexQuery, span: Span, block: RankedBlock, size: int) -> tuple[RankedBlock, Mapping[IndexPosition, int]]:
     """The block with the first `size` of its matches that stand for their copies, and the number of these."""
     shown: dict[IndexPosition, int] = {}
@@ -346,69 +334,3 @@ def _subtract_copies(index_query: IndexQuery, parsed: Query, total: int, until: 
 
 def _largest_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-# ---- documents in the order they were stored, a page at a time ---------------------------------------------------------------
-
-
-def iterate_stored(
-    engine: Engine, backend: Backend, query: Query, since: str | datetime | None, *, fold: bool = False
-) -> Iterator[StoredHit]:
-    """Every match, from the first one stored after `since` on (a cursor or a time). Raises CursorError, ServiceError."""
-    if since is None:
-        return _iterate_pages(engine, backend, query, None, fold)
-    if isinstance(since, datetime):
-        return _iterate_pages(engine, backend, query, (since, ""), fold)
-    place = _decode_position(since)
-    with reading(engine) as conn:
-        check_position(conn, place[0])
-    return _iterate_pages(engine, backend, query, place, fold)
-
-
-def end_cursor(engine: Engine) -> str:
-    """The cursor behind everything that is stored now."""
-    with reading(engine) as conn:
-        return encode_cursor("stored", (find_horizon(conn) + STAMP_RESOLUTION).isoformat(), "")
-
-
-def _decode_position(cursor: str) -> tuple[datetime, str]:
-    at, document = decode_cursor("stored", cursor, str, str)
-    return parse_time(at, cursor), str(document)
-
-
-def _iterate_pages(engine: Engine, backend: Backend, query: Query, last: tuple[datetime, str] | None, fold: bool) -> Iterator[StoredHit]:
-    with reading(engine) as conn:
-        horizon = documents.c.stored_at <= find_horizon(conn)
-    while not query.matches_nothing:
-        after = [] if last is None else [tuple_(*_ORDER) > tuple_(*last)]
-        with read_connection(engine) as conn:
-            page = conn.execute(select(*_ORDER).where(horizon, *after).order_by(*_ORDER).limit(PAGE_DOCUMENTS)).all()
-            rows = _load_matching(conn, backend, query, [row.id for row in page], fold)
-        places = {row.id: row.stored_at for row in page}
-        # A document that changed since its page was read has moved behind the horizon. Its cursor would omit what was stored before it.
-        for row in (row for row in rows if row["stored_at"] == places[row["id"]]):
-            yield StoredHit(from_row(row), row["stored_at"], encode_cursor("stored", row["stored_at"].isoformat(), row["id"]))
-        if len(page) < PAGE_DOCUMENTS:
-            return
-        last = (page[-1].stored_at, page[-1].id)
-
-
-def _load_matching(conn: Connection, backend: Backend, query: Query, ids: Sequence[str], fold: bool) -> Sequence[Any]:
-    ids = _filter_ids(conn, backend, query, ids, fold)
-    return conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all() if ids else []
-
-
-def _filter_ids(conn: Connection, backend: Backend, query: Query, ids: Sequence[str], fold: bool = False) -> list[str]:
-    """Those that match. With `fold`, also those that are not indexed yet, if the query has no conditions."""
-    if query.matches_nothing or not ids:
-        return []
-    has_conditions = query.node is not None or query.since is not None or query.until is not None
-    if not has_conditions and not fold:
-        return list(ids)
-    span, index_query = span_of_query(query), prepare_query(conn, backend, query.node)
-    indexed = [(row.moment, row.document_id) for row in conn.execute(_POSITIONS, {"b_ids": ids})]
-    found = index_query.filter([position for position in indexed if span.lower <= position < span.upper])
-    kept = {document for _, document in _fold(fold, index_query, span, sorted(found), Span(MAX_POSITION))}
-    if not has_conditions:
-        kept |= set(ids) - {document for _, document in indexed}
-    return [document for document in ids if document in kept]

@@ -18,9 +18,10 @@ from sqlalchemy import Connection, Engine, and_, bindparam, delete, or_, select,
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.outbox import MessageKind, add_message, delete_messages
 from newsmill.storage.schema import source_alarms
-from newsmill.storage.statements import AnyRow, Upsert
+from newsmill.storage.statements import AnyRow
 
 MAX_ALARMS = 100  # prepared in one transaction
 

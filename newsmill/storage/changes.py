@@ -14,9 +14,9 @@ from newsmill.model import Document, is_doubtful
 from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage.cursors import decode_cursor, encode_cursor, parse_time
 from newsmill.storage.database import reading
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.documents import DOCUMENT_COLUMNS, FIELD_NAMES, PAGE
 from newsmill.storage.schema import documents, removed_documents
-from newsmill.storage.statements import Upsert
 from newsmill.storage.storing_order import STAMP_RESOLUTION, check_position, find_horizon, make_stamp
 
 

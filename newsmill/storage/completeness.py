@@ -16,8 +16,9 @@ from sqlalchemy import Connection, Engine, and_, bindparam, literal_column, or_,
 
 from newsmill.health.completeness import SeenArticle, Unknown, estimate
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import completeness, documents, ledger, sightings, sources
-from newsmill.storage.statements import LIMIT, NOW, AnyRow, Upsert
+from newsmill.storage.statements import LIMIT, NOW, AnyRow
 
 MAX_ARTICLES = 5000  # of a source and week; more are not read, and the bound is that of the first ones
 MAX_PER_PASS = 5  # sources and weeks; one takes some 20 ms

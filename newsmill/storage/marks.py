@@ -18,8 +18,8 @@ from newsmill.model import DocumentMarks, MarkKind
 from newsmill.search.indexer import index_ids
 from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import documents, marks, search_pending
-from newsmill.storage.statements import Upsert
 
 MAX_TAGS = 20  # of one document
 MAX_TAG_CHARACTERS = 60

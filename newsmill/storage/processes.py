@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, delete, select
 
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.owner_ids import is_dead, make_owner_id
 from newsmill.storage.schema import processes
-from newsmill.storage.statements import Upsert
 
 BEAT_INTERVAL = timedelta(seconds=10)  # how often a process writes its row: one small commit, 0.1 ms on SQLite
 MAX_HEARTBEAT_AGE = timedelta(seconds=90)  # three missed heartbeats, and a page that takes 30 s

@@ -5,24 +5,24 @@ Other modules decide what a profile contains and when it is learned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 
-from newsmill.model import POSITION_FIELDS, Block, ExtractionPath, Profile
+from newsmill.model import POSITION_FIELDS, Block, Profile
 from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.documents import ArchivedPage, archived
 from newsmill.storage.ledger.ended_rows import requeue_for_extraction
 from newsmill.storage.schema import documents, ledger, profiles
-from newsmill.storage.statements import LIMIT, AnyRow, Upsert, state_is
+from newsmill.storage.statements import LIMIT, AnyRow, state_is
 from newsmill.storage.storing_order import STAMP_RESOLUTION, find_horizon
 
 SETTLE = timedelta(minutes=5)  # after which pages in progress at the time of a new version are stored; see `bring_up_to_date`
-
 
 _PROFILE = make_adapter(Profile)
 _BLOCKS = make_adapter(tuple[Block, ...])
@@ -134,8 +134,6 @@ class Profiles:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    # ---- the versions
-
     def latest(self, site: str) -> Profile | None:
         """The newest version."""
         with reading(self._engine) as conn:
@@ -191,8 +189,6 @@ class Profiles:
         with writing(self._engine) as conn:
             conn.execute(_RECORD_LEARNING, {"b_site": site, "b_version": version, "b_documents": documents})
 
-    # ---- the documents behind them
-
     def changed_sites(self, since: datetime) -> list[str]:
         """Sites with a document that was stored or changed at that time or later."""
         with reading(self._engine) as conn:
@@ -227,8 +223,6 @@ class Profiles:
         order = [documents.c.fetched_at.desc(), documents.c.id] if newest else [documents.c.id]
         with reading(self._engine) as conn:
             return archived(conn, [documents.c.site == site], order, limit)
-
-    # ---- extracting again
 
     def is_under_way(self, site: str, is_due: Callable[[int, int], bool]) -> bool:
         """Whether a site is to be learned (`is_due(documents, documents at the last learning)`) or has documents to extract again."""
@@ -287,74 +281,3 @@ def _profile(row: AnyRow | None) -> Profile | None:
 
 def _note(row: AnyRow) -> ProfileNote:
     return ProfileNote(row.site, row.version, row.created_at, row.pages, row.fit, row.since, row.documents, row.applied, row.fast)
-
-
-# ---- the fast path: pages of each version by extraction path, and the switch that turns it off
-
-_IS_VERSION = (profiles.c.site == bindparam("b_site"), profiles.c.version == bindparam("b_version"))
-_PATH_COLUMNS = {path: profiles.c[f"{path.value}_pages"] for path in ExtractionPath}
-_ADD_PAGES = (
-    update(profiles)
-    .where(*_IS_VERSION)
-    .values({column.name: column + bindparam(f"b_{path.value}") for path, column in _PATH_COLUMNS.items()})
-)
-_ALL_COUNTS = select(profiles.c.site, profiles.c.version, profiles.c.fast, *_PATH_COLUMNS.values()).order_by(
-    profiles.c.site, profiles.c.version
-)
-_COUNTS = select(profiles.c.fast, *_PATH_COLUMNS.values()).where(*_IS_VERSION)
-_DISABLE_FAST_PATH = update(profiles).where(*_IS_VERSION).values(fast=False)
-
-
-@dataclass(frozen=True, slots=True)
-class FastPathCounts:
-    """Pages of a site by extraction path, for one version of its profile. `fast`: whether the fast path is on."""
-
-    site: str
-    version: int
-    fast: bool
-    pages: Mapping[ExtractionPath, int]
-
-    @property
-    def share(self) -> float | None:
-        """The share of the fast path; None without pages."""
-        total = sum(self.pages.values())
-        return self.pages[ExtractionPath.FAST] / total if total else None
-
-
-class FastPathStats:
-    """Every call may raise ServiceError."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def add(self, pages: Mapping[tuple[str, int], Mapping[ExtractionPath, int]]) -> None:
-        """Count pages by (site, version), in one commit. Unknown versions are ignored."""
-        rows = [
-            {"b_site": site, "b_version": version} | {f"b_{path.value}": counts.get(path, 0) for path in ExtractionPath}
-            for (site, version), counts in sorted(pages.items())  # sorted, so that two workers cannot deadlock
-        ]
-        if rows:
-            with writing(self._engine) as conn:
-                conn.execute(_ADD_PAGES, rows)
-
-    def of(self, site: str, version: int) -> FastPathCounts | None:
-        """The counts of one version; None if it does not exist."""
-        with reading(self._engine) as conn:
-            row = conn.execute(_COUNTS, {"b_site": site, "b_version": version}).one_or_none()
-        return None if row is None else FastPathCounts(site, version, row.fast, _pages_by_path(row))
-
-    def disable_fast_path(self, site: str, version: int) -> None:
-        """Turn the fast path of this version off."""
-        with writing(self._engine) as conn:
-            conn.execute(_DISABLE_FAST_PATH, {"b_site": site, "b_version": version})
-
-    def newest_counts(self) -> list[FastPathCounts]:
-        """The counts of every site's newest version."""
-        with reading(self._engine) as conn:
-            rows = conn.execute(_ALL_COUNTS).all()
-        found = {row.site: FastPathCounts(row.site, row.version, row.fast, _pages_by_path(row)) for row in rows}
-        return list(found.values())
-
-
-def _pages_by_path(row: AnyRow) -> dict[ExtractionPath, int]:
-    return {path: getattr(row, column.name) for path, column in _PATH_COLUMNS.items()}

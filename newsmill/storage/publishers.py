@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Engine, bindparam, delete, or_, select
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Outcome
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import ledger, publisher_claims, publisher_orders
-from newsmill.storage.statements import AnyRow, Upsert
+from newsmill.storage.statements import AnyRow
 from newsmill.text import urls
 
 PROOF_LIFETIME = timedelta(days=30)  # then it must be shown again

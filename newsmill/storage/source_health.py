@@ -17,10 +17,11 @@ from newsmill.health.assessment import decide_state, judge, weigh
 from newsmill.health.causes import Finding, HealthState, ListingRecord, Observation
 from newsmill.model import Kind, OutcomeRecord, Source
 from newsmill.storage.alarms import read_open
+from newsmill.storage.check_histories import read_histories
 from newsmill.storage.database import reading
 from newsmill.storage.ledger.priority import FROM_PLAN
 from newsmill.storage.schema import ledger, source_alarms
-from newsmill.storage.source_observations import observe, read_histories
+from newsmill.storage.source_observations import observe
 from newsmill.storage.statements import IS_LISTING
 
 MAX_PROBLEM_SOURCES = 50  # in one list

@@ -22,8 +22,9 @@ from sqlalchemy import Connection, bindparam, or_, select
 from newsmill.discovery.url_patterns import MAX_PARAMETERS, drop_parameters, find_differences, find_session_place, list_parameter_names
 from newsmill.exceptions import UrlError
 from newsmill.model import Document, Kind, Link, Outcome
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import ledger, url_parameters
-from newsmill.storage.statements import AnyRow, Upsert, state_is
+from newsmill.storage.statements import AnyRow, state_is
 from newsmill.text import urls
 
 MIN_COPIES = 3  # one article may have two numbers by mistake

@@ -15,8 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
 
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import ledger, websub_pushes, websub_subscriptions
-from newsmill.storage.statements import AnyRow, Upsert, state_is
+from newsmill.storage.statements import AnyRow, state_is
 
 MAX_WAITING_PUSHES = 20  # of one feed; a publisher that sends more before the crawler reads them is fetched from instead
 BATCH_IDS = 500  # keys per statement: below every driver's limit on parameters

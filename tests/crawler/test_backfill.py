@@ -19,7 +19,7 @@ from newsmill.context import build_context
 from newsmill.discovery.dates import Period
 from newsmill.exceptions import ConfigError
 from newsmill.model import Hint, Kind, LeasedUrl, Link, Source, State
-from newsmill.storage.doctor import find_wrong_counters
+from newsmill.storage.counter_repair import find_wrong_counters
 from newsmill.storage.ledger import Added
 from newsmill.storage.ledger.priority import FROM_BACKFILL, RANK_BACKFILL
 

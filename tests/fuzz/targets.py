@@ -27,9 +27,10 @@ from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
 from newsmill.sandbox.pages import RESULT_ADAPTER, to_json
-from newsmill.search.backend import SqliteBackend
 from newsmill.search.parsed_query import Terms, positive_terms
-from newsmill.search.query import MAX_ITEMS, MAX_PHRASE_WORDS, parse_query
+from newsmill.search.query import parse_query
+from newsmill.search.query_parser import MAX_ITEMS, MAX_PHRASE_WORDS
+from newsmill.search.sqlite_backend import SqliteBackend
 from newsmill.search.tokens import fold
 from newsmill.similarity.near_duplicates import fingerprint
 from newsmill.text import urls

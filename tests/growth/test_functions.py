@@ -28,23 +28,11 @@ from newsmill.extraction.article_parts import join_parts
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.normalise import count_words, fold, normalise, normalise_line
 from newsmill.extraction.pipeline import read
-from newsmill.model import (
-    Author,
-    Block,
-    BlockType,
-    Document,
-    ExtractionResult,
-    Link,
-    Markup,
-    Outcome,
-    OutcomeRecord,
-    Page,
-    TableCell,
-)
+from newsmill.model import Author, Block, BlockType, Document, ExtractionResult, Link, Markup, Outcome, OutcomeRecord, Page, TableCell
 from newsmill.search import tokens as search_words
+from newsmill.search.highlights import Highlighter
 from newsmill.search.parsed_query import Terms
 from newsmill.search.query import parse_query
-from newsmill.search.results import Highlighter
 from newsmill.similarity.near_duplicates import fingerprint, shingles, similarity
 from newsmill.similarity.revision_comparison import compare_texts, compare_words, count_changed_words
 from newsmill.sources.additions import SourceIndex, plan_addition

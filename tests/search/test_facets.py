@@ -14,21 +14,21 @@ from rows import insert_documents
 from sqlalchemy import Engine
 
 from newsmill.model import Author, Document
-from newsmill.search.counts import (
-    FACETS,
+from newsmill.search.facets import FACETS, count_facets
+from newsmill.search.indexer import index_pending
+from newsmill.search.search import Search
+from newsmill.search.term_comparison import log_likelihood_ratio
+from newsmill.search.timelines import (
     MAX_DAYS,
     TIMELINE_STEPS,
     TimelineBar,
     TimelineStep,
     build_timeline,
     choose_period,
-    count_facets,
     count_timeline,
     format_bar_filters,
 )
-from newsmill.search.indexer import index_pending
-from newsmill.search.search import Search
-from newsmill.search.unusual_terms import find_unusual_terms, log_likelihood_ratio
+from newsmill.search.unusual_terms import find_unusual_terms
 
 NOW = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
 

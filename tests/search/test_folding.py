@@ -11,9 +11,10 @@ from rows import NOON, document_of, insert_pages
 from sqlalchemy import Engine
 
 from newsmill.model import Document
-from newsmill.search.counts import Period, count_facets, count_timeline
+from newsmill.search.facets import count_facets
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
+from newsmill.search.timelines import Period, count_timeline
 from newsmill.storage import copy_groups, fingerprints
 
 TEXTS = 6

@@ -12,8 +12,10 @@ from sqlalchemy import Engine
 
 from newsmill.model import Author, Source
 from newsmill.search.check import similar_words
-from newsmill.search.parsed_query import QueryNote
-from newsmill.search.query import find_language, parse_date, parse_query
+from newsmill.search.query import parse_query
+from newsmill.search.query_dates import parse_date
+from newsmill.search.query_languages import find_language
+from newsmill.search.query_notes import QueryNote
 from newsmill.search.search import Search
 from newsmill.storage.ledger import Ledger
 

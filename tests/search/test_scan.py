@@ -15,13 +15,17 @@ from rows import after
 from sqlalchemy import Engine, event, text
 
 from newsmill.search import search as search_module
-from newsmill.search.backend import PostgresBackend, SqliteBackend, StatementTimeoutError, read_connection, statement_timeout
-from newsmill.search.counts import Period, count_facets, count_timeline
-from newsmill.search.index_query import ScannedIndex, scan_matches
+from newsmill.search.backend import StatementTimeoutError
+from newsmill.search.common_bigrams import COMMON_WORD_CHARACTERS, common_bigrams
+from newsmill.search.connections import read_connection
+from newsmill.search.facets import count_facets
 from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition, Span
+from newsmill.search.postgres_backend import PostgresBackend, statement_timeout
+from newsmill.search.scanning import ScannedIndex, scan_matches
 from newsmill.search.search import Search
+from newsmill.search.sqlite_backend import SqliteBackend
 from newsmill.search.time_buckets import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, covering_terms
-from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
+from newsmill.search.timelines import Period, count_timeline
 from newsmill.storage import database
 from newsmill.storage.database import reading
 

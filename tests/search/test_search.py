@@ -17,7 +17,7 @@ from sqlalchemy import Engine, delete, update
 
 from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document, is_doubtful
-from newsmill.search import backend, ranked, word_forms
+from newsmill.search import postgres_backend, ranked, word_forms
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, Terms
 from newsmill.search.query import parse_query
@@ -340,7 +340,7 @@ def test_counting_that_takes_long_is_given_up(engine: Engine, search: Search, mo
     """The page is there all the same."""
     store(engine, *(article(n, "word") for n in range(5)))
     if engine.dialect.name == "postgresql":
-        monkeypatch.setattr(backend, "_select_matches", lambda *_: "SELECT pg_sleep(2)")
+        monkeypatch.setattr(postgres_backend, "_select_matches", lambda *_: "SELECT pg_sleep(2)")
         page = search.search("word", limit=2)
         assert (len(page.hits), page.total) == (2, 5)  # the newest 400 hold all there are
         page = search.search("", limit=2)
@@ -412,7 +412,7 @@ def test_documents_that_the_program_did_not_write_are_indexed_in_batches(engine:
 def test_the_stream_is_complete_in_order_and_goes_on_where_it_was_left(
     engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("newsmill.search.search.PAGE_DOCUMENTS", 7)
+    monkeypatch.setattr("newsmill.search.stored_order.PAGE_DOCUMENTS", 7)
     store(engine, *(article(n, "odd" if n % 2 else "even", language="en" if n % 3 else "de") for n in range(40)))
     with writing(engine) as conn:
         for n in range(40):

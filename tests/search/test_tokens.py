@@ -8,11 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from newsmill.search.form_table import WordForms
+from newsmill.search.highlights import Highlighter
 from newsmill.search.parsed_query import AllOf, AnyOf, Node, Query, positive_terms
-from newsmill.search.query import MAX_ITEMS, parse_query
-from newsmill.search.results import SNIPPET_CHARACTERS, Highlighter, build_snippet
+from newsmill.search.query import parse_query
+from newsmill.search.query_parser import MAX_ITEMS
+from newsmill.search.snippets import SNIPPET_CHARACTERS, build_snippet
 from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, split_runs, tokenize, tokenize_phrase
-from newsmill.search.word_forms import WordForms
 
 TEXT = (
     st.text(st.sampled_from("aAéßﬁ ı_-'\n\u0301中国경제ไทยहिन्दीЙё\u0301Ω½ｶﾞ㍿ى\u06a9ۀ\u0651۱ש\u05c1\u05be\u200b\0\ud800\U0001f600"))

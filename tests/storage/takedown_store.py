@@ -12,10 +12,11 @@ from sqlalchemy import Engine
 
 from newsmill.context import AppContext, build_context
 from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome
-from newsmill.storage import doctor
+from newsmill.storage import counter_repair
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Fetched
-from newsmill.storage.ledger.takedowns import Erasure, TakedownResult
+from newsmill.storage.ledger.takedown_demands import TakedownResult
+from newsmill.storage.ledger.takedowns import Erasure
 
 REASON = "letter of 1 November, file 23"
 URL = f"{SITE}/1"
@@ -105,4 +106,4 @@ def erase_archived_pages(app: AppContext) -> Erasure:
 
 def check_counters(engine: Engine) -> None:
     with writing(engine) as conn:
-        assert (doctor.find_wrong_counters(conn), doctor.describe_wrong_totals(conn)) == ([], [])
+        assert (counter_repair.find_wrong_counters(conn), counter_repair.describe_wrong_totals(conn)) == ([], [])

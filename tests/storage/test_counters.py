@@ -10,11 +10,11 @@ from rows import NOON, Mill, good, links
 from sqlalchemy import Engine, delete, func, insert, select, update
 
 from newsmill.model import Outcome
+from newsmill.storage.counter_repair import describe_wrong_totals, repair_totals
+from newsmill.storage.counter_updates import CounterUpdates
 from newsmill.storage.database import reading, writing
-from newsmill.storage.doctor import describe_wrong_totals, repair_totals
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import count_totals, counts
-from newsmill.storage.statements import CounterUpdates
 
 Totals = dict[tuple[str, str, str], int]
 

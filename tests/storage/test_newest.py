@@ -11,10 +11,11 @@ from rows import NOON, SOURCE, Mill, document_of, good
 from sqlalchemy import Engine
 
 from newsmill.model import Link, Source
-from newsmill.storage import statistics
+from newsmill.storage import newest_documents, publication_counts
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.statistics import count_by_publication, list_newest
+from newsmill.storage.newest_documents import list_newest
+from newsmill.storage.publication_counts import count_by_publication
 
 TODAY = NOON.replace(hour=0)
 
@@ -47,10 +48,10 @@ def test_one_crawl_does_not_fill_the_list(engine: Engine, mill: Mill, monkeypatc
     assert [head.source for head in whole["seen"].heads][2:] == ["paper", "paper", "quiet", "quiet"]
     assert [head.source for head in whole["published"].heads] == ["paper"] * 3 + ["quiet", None, "quiet"], "undated ones come last"
     for by in whole:
-        monkeypatch.setattr(statistics, "MAX_CANDIDATES", 5)  # all of one crawl
+        monkeypatch.setattr(newest_documents, "MAX_CANDIDATES", 5)  # all of one crawl
         found = list_newest(engine, 9, by)
         assert {head.source for head in found.heads} >= {"paper", "quiet"}
-        assert list(found.heads) == sorted(found.heads, key=lambda head: statistics._order(head, by), reverse=True)
+        assert list(found.heads) == sorted(found.heads, key=lambda head: newest_documents._order(head, by), reverse=True)
 
 
 def test_few_sources_share_a_longer_list(engine: Engine, mill: Mill) -> None:
@@ -68,5 +69,5 @@ def test_documents_by_day_of_publication(engine: Engine, mill: Mill, monkeypatch
         (TODAY - timedelta(days=3), "quiet"): 1,
         **{(TODAY - timedelta(days=number), "paper"): 1 for number in range(4)},
     }
-    monkeypatch.setattr(statistics, "MAX_COUNTED", 4)
+    monkeypatch.setattr(publication_counts, "MAX_COUNTED", 4)
     assert count_by_publication(engine, TODAY - timedelta(days=3)) is None

@@ -11,7 +11,8 @@ from sqlalchemy import Engine, event
 
 from newsmill.model import Kind, Link, Outcome, Source, State
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, Statistics
+from newsmill.storage.operation_statistics import OperationStatistics
+from newsmill.storage.statistics import STATISTICS_DAYS, Statistics
 
 
 @pytest.fixture

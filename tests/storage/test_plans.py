@@ -15,12 +15,13 @@ from newsmill.model import ExtractionPath, Kind, Link, Outcome, Profile
 from newsmill.storage import database
 from newsmill.storage.alarms import prepare_messages
 from newsmill.storage.database import reading
+from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.ledger import FROM_BACKFILL, Ledger, Postponed
 from newsmill.storage.listing_plans import plan_listings
 from newsmill.storage.outbox import MessageKind, Outbox
-from newsmill.storage.profiles import FastPathStats, Profiles
+from newsmill.storage.profiles import Profiles
 from newsmill.storage.source_health import SourceHealthReader
-from workers.scheduler import check_sources
+from workers.health_checks import check_sources
 
 LARGE = ("SCAN ledger", "SCAN documents", "SCAN segments")  # the others hold dozens of rows, or as many as there are hosts
 # Their indexes must be searched too: an index of 80,000 plans that is read in its order took 13 ms in each pass.

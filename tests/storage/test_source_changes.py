@@ -13,7 +13,7 @@ from sqlalchemy import Engine, insert, select, update
 from newsmill.model import Link, Outcome, Source
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
-from newsmill.storage import doctor
+from newsmill.storage import counter_repair
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
@@ -50,8 +50,8 @@ def count_rows(engine: Engine, source: str) -> dict[str, int]:
 
 def check_counters(engine: Engine) -> None:
     with writing(engine) as conn:
-        assert doctor.find_wrong_counters(conn) == []
-        assert doctor.describe_wrong_totals(conn) == []
+        assert counter_repair.find_wrong_counters(conn) == []
+        assert counter_repair.describe_wrong_totals(conn) == []
 
 
 def find(engine: Engine, query: str) -> list[str | None]:

@@ -28,13 +28,13 @@ from newsmill.model import (
     State,
     describe_failure,
 )
+from newsmill.storage.check_histories import CheckHistory, read_histories, write_histories
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_checks import SourceAlarms
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
-from newsmill.storage.source_observations import CheckHistory, read_histories, write_histories
-from workers.scheduler import check_sources
+from workers.health_checks import check_sources
 
 FORBIDDEN = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
 TWO_FEEDS = replace(SOURCE, homepage=None, feeds=(f"{SITE}/rss", f"{SITE}/atom"))

@@ -10,7 +10,7 @@ import pytest
 from site_of_tests import RunningApp, open_door
 
 from newsmill.sandbox.pages import Sandbox
-from newsmill.search import index_query
+from newsmill.search import scanning
 from newsmill.search import search as search_module
 from newsmill.settings import Settings
 from newsmill.storage import database
@@ -22,7 +22,7 @@ from newsmill.web.pages import search
 def unhurried_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches have a minute: one collection of garbage in the process of the tests takes longer than a search may."""
     monkeypatch.setattr(search_module, "PAGE_SECONDS", 60.0)
-    monkeypatch.setattr(index_query, "COUNT_SECONDS", 60.0)
+    monkeypatch.setattr(scanning, "COUNT_SECONDS", 60.0)
     monkeypatch.setattr(search, "MAX_QUERY_SECONDS", 60.0)
 
 

@@ -26,7 +26,7 @@ from newsmill.storage.ledger import Ended
 from newsmill.storage.outbox import make_secret
 from newsmill.web.alarm_messages import AlarmMessages
 from newsmill.web.config import WebConfig
-from workers.scheduler import check_sources
+from workers.health_checks import check_sources
 
 FEED = "https://alarm.example/rss?a=1&b=%3Cb%3E"
 

@@ -16,7 +16,7 @@ from site_of_tests import RunningApp, archive, quarantine, served, stock
 import newsmill
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Block, BlockType, Kind, Link, Markup, Outcome, OutcomeRecord, TextLink
-from newsmill.search.counts import MAX_DAY_BARS
+from newsmill.search.timelines import MAX_DAY_BARS
 from newsmill.site_inspection import SiteInspection
 from newsmill.storage import copy_groups, fingerprints
 from newsmill.storage.ledger import Ended

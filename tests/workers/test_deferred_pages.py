@@ -21,7 +21,8 @@ from workers.cpu_budgets import (
     get_owner,
 )
 from workers.deferred_reader import OLDEST_FIRST_TURNS, order_turns
-from workers.jobs import MAX_FIRST_ATTEMPT_SECONDS, first_attempt_seconds, select_affordable
+from workers.jobs import select_affordable
+from workers.page_reading import MAX_FIRST_ATTEMPT_SECONDS, first_attempt_seconds
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

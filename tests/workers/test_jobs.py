@@ -21,15 +21,8 @@ from newsmill.model import Block, BlockType, ClaimedPage, Markup, Outcome, Page,
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.ledger import Result, results
-from workers.jobs import (
-    MAX_BATCH_CHARACTERS,
-    MAX_DOCUMENT_CHARACTERS,
-    count_characters,
-    extract_claimed_pages,
-    extract_page,
-    read_archived_pages,
-    read_deferred,
-)
+from workers.jobs import MAX_BATCH_CHARACTERS, extract_claimed_pages, read_archived_pages, read_deferred
+from workers.page_reading import MAX_DOCUMENT_CHARACTERS, count_characters, extract_page
 from workers.process import SegmentState, WorkerContext
 
 

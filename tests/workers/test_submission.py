@@ -26,7 +26,8 @@ from newsmill.settings import load
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Ledger, Result
 from newsmill.storage.ledger.submitted_pages import SubmittedPages
-from workers.jobs import extract_claimed_pages, extract_page, read_archived_pages
+from workers.jobs import extract_claimed_pages, read_archived_pages
+from workers.page_reading import extract_page
 from workers.process import WorkerContext
 
 URL = "https://paper.example/2026/council"

@@ -14,7 +14,8 @@ from newsmill.cli.terminal import Json, format_count, note, print_json, print_ta
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.site_inspection import add_scheme
-from newsmill.storage.ledger.takedowns import Erasure, TakedownResult
+from newsmill.storage.ledger.takedown_demands import TakedownResult
+from newsmill.storage.ledger.takedowns import Erasure
 from newsmill.text.urls import make_key
 
 app = typer.Typer(

@@ -12,7 +12,7 @@ from newsmill.cli.sources.source_argument import Name
 from newsmill.cli.terminal import Json, format_count, note, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.model import Profile
-from newsmill.storage.profiles import FastPathCounts
+from newsmill.storage.fast_path_stats import FastPathCounts
 
 MAX_LINES_SHOWN = 10  # per site; `--json` prints all
 PROFILE_COLUMNS = ("site", "profile", "fast path", "checked", "disagreed")

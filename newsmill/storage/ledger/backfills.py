@@ -15,14 +15,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, exists, func, literal_column, or_, select, update
 
 from newsmill.model import Kind, Link, Outcome
+from newsmill.storage.counter_updates import uncount
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.ledger import ended_rows
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger.ended_rows import BATCH_SIZE, END_STATES, ENDED_COLUMNS, batches
 from newsmill.storage.ledger.links import Added
 from newsmill.storage.ledger.priority import FROM_BACKFILL, RANK_BACKFILL
 from newsmill.storage.schema import backfills, documents, ledger
-from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, AnyRow, Upsert, state_is, uncount
+from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, AnyRow, state_is
 from newsmill.text import urls
 
 _NAME: Any = bindparam("b_name")

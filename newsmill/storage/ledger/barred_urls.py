@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from newsmill.discovery.url_patterns import fold_path
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.ledger.takedown_evidence import Evidence, merge_evidence
 from newsmill.storage.schema import ledger, takedowns
-from newsmill.storage.statements import Upsert
 from newsmill.text import urls
 from newsmill.text.urls import make_key
 

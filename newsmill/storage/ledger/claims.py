@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, and_, bindparam, case, not_, or_, select, update
 
 from newsmill.model import OUTCOMES, ClaimedPage, ExtractionResult, Outcome, OutcomeRecord, Rendering
+from newsmill.storage.counter_updates import CounterUpdates
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.ended_rows import REEXTRACT
 from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import ledger
-from newsmill.storage.statements import FREE, IN_SEGMENT, NOW, OWNER, UNTIL, AnyRow, CounterUpdates, fenced, state_is
+from newsmill.storage.statements import FREE, IN_SEGMENT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 
 MAX_CRASHES = 3  # one or two may be kills from outside
 RETRY_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and the second crash

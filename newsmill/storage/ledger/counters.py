@@ -10,9 +10,9 @@ from typing import Literal
 from sqlalchemy import Engine, func, select
 
 from newsmill.model import Kind, Outcome
+from newsmill.storage.counter_updates import FOUND
 from newsmill.storage.database import reading
 from newsmill.storage.schema import counts
-from newsmill.storage.statements import FOUND
 
 By = Literal["day", "source", "kind", "outcome"]
 

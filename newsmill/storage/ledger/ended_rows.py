@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, case, literal_column, or_, select, update
 
 from newsmill.model import OUTCOMES, Kind, Outcome
+from newsmill.storage.counter_updates import CounterUpdates
 from newsmill.storage.ledger.priority import RANK_NEW, RANK_REVISIT
 from newsmill.storage.schema import ledger
-from newsmill.storage.statements import KEEP_FAILURE, LIMIT, NOW, AnyRow, CounterUpdates, state_is
+from newsmill.storage.statements import KEEP_FAILURE, LIMIT, NOW, AnyRow, state_is
 
 END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters

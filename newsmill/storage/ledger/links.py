@@ -15,7 +15,9 @@ from newsmill.discovery.url_patterns import mask_tokens
 from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.storage.columns import make_storable
+from newsmill.storage.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.database import writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.adoption import adopt, read_sites
 from newsmill.storage.ledger.barred_urls import find_reasons
@@ -23,7 +25,7 @@ from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, batches, requeue, 
 from newsmill.storage.ledger.priority import RANK_RECENT, REQUESTED_BY, rank
 from newsmill.storage.model_columns import dump_hint
 from newsmill.storage.schema import hosts, ledger
-from newsmill.storage.statements import FOUND, AnyRow, CounterUpdates, Upsert, state_is
+from newsmill.storage.statements import AnyRow, state_is
 from newsmill.storage.url_parameters import drop_useless
 from newsmill.text import urls
 from newsmill.text.redaction import redact

@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, bindparam, func, select, update
 
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.ledger.ended_rows import batches
 from newsmill.storage.schema import documents, ledger, sightings
-from newsmill.storage.statements import NOW, AnyRow, Upsert, state_is
+from newsmill.storage.statements import NOW, AnyRow, state_is
 from newsmill.text.urls import make_key
 
 FREE_REVISITS = 3  # of a source, before its sitemaps have been right once

@@ -16,8 +16,9 @@ from newsmill.discovery.dates import Period, is_page_wanted
 from newsmill.discovery.schedule import compute_failing_interval
 from newsmill.model import Kind, Link
 from newsmill.storage.database import reading
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import ledger, listing_schedules, sightings
-from newsmill.storage.statements import IS_LISTING, Upsert, state_is
+from newsmill.storage.statements import IS_LISTING, state_is
 from newsmill.text.urls import make_key
 
 SITEMAP_NEWS_AGE = timedelta(days=7)  # of the pages in sitemaps whose sightings are recorded: older ones say nothing about polls

@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, bindparam, case, func, not_, select
 
 from newsmill.model import OUTCOMES, Outcome, State
+from newsmill.storage.counter_updates import FOUND
 from newsmill.storage.database import reading
 from newsmill.storage.ledger.revisits import NOT_A_REVISIT
 from newsmill.storage.schema import count_totals, hosts, ledger
-from newsmill.storage.statements import FOUND, IN_FLIGHT, IS_LISTING, AnyRow, state_is
+from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, AnyRow, state_is
 
 
 @dataclass(frozen=True, slots=True)

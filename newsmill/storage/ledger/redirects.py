@@ -11,9 +11,9 @@ from sqlalchemy import Connection, bindparam, literal_column, select, update
 
 from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
 from newsmill.model import Link
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.ledger import links
 from newsmill.storage.schema import ledger, sightings
-from newsmill.storage.statements import Upsert
 from newsmill.text import urls
 
 _KEY = ledger.c.url_key == bindparam("b_key")

@@ -20,6 +20,8 @@ from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, R
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, revisions, url_parameters
 from newsmill.storage.columns import make_storable_json
+from newsmill.storage.counter_updates import CounterUpdates
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.adoption import read_sites
@@ -31,7 +33,7 @@ from newsmill.storage.ledger.store_decisions import StoreDecision, decide, dupli
 from newsmill.storage.ledger.stored_pages import list_documents, lock_documents
 from newsmill.storage.ledger.takedown_check import refuse_removed
 from newsmill.storage.schema import documents, ledger
-from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, CounterUpdates, Upsert, fenced, is_failure, state_is
+from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, fenced, is_failure, state_is
 from newsmill.storage.storing_order import make_stamp
 from newsmill.storage.url_parameters import Copy
 from newsmill.text.urls import find_site, get_profile_site

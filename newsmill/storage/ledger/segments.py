@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Engine, bindparam, select
 
 from newsmill.model import Segment
 from newsmill.storage.database import reading
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.ledger.claims import CLAIMABLE
 from newsmill.storage.ledger.ended_rows import batches
 from newsmill.storage.schema import ledger, segments
-from newsmill.storage.statements import IN_SEGMENT, LIMIT, Upsert
+from newsmill.storage.statements import IN_SEGMENT, LIMIT
 
 _INSERT = Upsert(segments, ("id",))
 

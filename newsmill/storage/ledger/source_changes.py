@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, exists, func, sele
 from newsmill.model import Source
 from newsmill.storage.alarms import delete_alarms
 from newsmill.storage.changes import remove
+from newsmill.storage.counter_updates import CounterUpdates, uncount
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import sources as ledger_sources
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS
@@ -35,7 +36,7 @@ from newsmill.storage.schema import (
     submissions,
     webhooks,
 )
-from newsmill.storage.statements import IS_LISTING, CounterUpdates, uncount
+from newsmill.storage.statements import IS_LISTING
 from newsmill.storage.storing_order import make_stamp
 from newsmill.text.urls import make_spider_url
 

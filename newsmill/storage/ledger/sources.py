@@ -15,14 +15,16 @@ from sqlalchemy import Connection, Engine, and_, bindparam, exists, or_, select,
 
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.clock import CLOCK_SLACK
+from newsmill.storage.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import Upsert
 from newsmill.storage.ledger import poll_plans, polls
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, requeue
 from newsmill.storage.ledger.links import insert_rows, make_row
 from newsmill.storage.ledger.priority import FROM_BACKFILL, FROM_PLAN, RANK_LISTING
 from newsmill.storage.model_columns import dump_source, load_source
 from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
-from newsmill.storage.statements import FOUND, IS_LISTING, NOW, AnyRow, CounterUpdates, Upsert, state_is
+from newsmill.storage.statements import IS_LISTING, NOW, AnyRow, state_is
 from newsmill.text.urls import make_spider_url
 
 FOUND_ON_SITE = ("homepage", "robots")  # `found_by` of the listings that `discover` finds

@@ -13,13 +13,14 @@ from typing import Any
 from sqlalchemy import Engine, bindparam, select, update
 
 from newsmill.model import Kind, Link, Outcome, Segment, State
+from newsmill.storage.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger.barred_urls import find_reasons
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, batches
 from newsmill.storage.ledger.links import INSERT, insert_hosts, make_row
 from newsmill.storage.ledger.segments import insert_segment
 from newsmill.storage.schema import ledger
-from newsmill.storage.statements import FOUND, NOW, AnyRow, CounterUpdates
+from newsmill.storage.statements import NOW, AnyRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, State
+from newsmill.storage.counter_updates import CounterUpdates
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import polls, redirects, revisits
 from newsmill.storage.ledger.ended_rows import extract_first_pages
 from newsmill.storage.ledger.polls import Poll
 from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import ledger
-from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, CounterUpdates, fenced, is_failure, state_is
+from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, fenced, is_failure, state_is
 
 READ_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED})
 _IS_EMPTY = {Outcome.LISTED: False, Outcome.EMPTY_LISTING: True}  # by the outcome of a poll; the others do not say it

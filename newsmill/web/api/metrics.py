@@ -12,9 +12,9 @@ from fastapi.responses import PlainTextResponse
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.storage.alerts import Alerts
+from newsmill.storage.operation_statistics import OperationStatistics
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.source_checks import SourceAlarms
-from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
 from newsmill.web.auth import require_scope

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field, TypeAdapter
 
-from newsmill.search.parsed_query import QueryNote
+from newsmill.search.query_notes import QueryNote
 from newsmill.search.results import Hit
 from newsmill.search.search import Search
 from newsmill.storage.changes import Changes

@@ -8,17 +8,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from newsmill.search.counts import (
-    MAX_DAY_BARS,
-    MAX_FACET_VALUES,
-    FacetName,
-    TimelineStep,
-    choose_period,
-    count_facets,
-    count_timeline,
-    list_counts,
-)
+from newsmill.search.facets import MAX_FACET_VALUES, FacetName, count_facets, list_counts
 from newsmill.search.search import Search
+from newsmill.search.timelines import MAX_DAY_BARS, TimelineStep, choose_period, count_timeline
 from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.search import Fold, SearchQuery

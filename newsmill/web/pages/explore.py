@@ -14,19 +14,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.exports.cells import format_cell
-from newsmill.search.counts import Period, Timeline, TimelineBar, TimelineStep, choose_period, count_timeline
-from newsmill.search.parsed_query import QueryNote
-from newsmill.search.query import MAX_QUERY_CHARACTERS
+from newsmill.search.query_notes import QueryNote
+from newsmill.search.query_parser import MAX_QUERY_CHARACTERS
 from newsmill.search.search import Search
-from newsmill.search.unusual_terms import (
-    MIN_BEFORE_DOCUMENTS,
-    MIN_WEEK_DOCUMENTS,
-    WEEK,
-    WEEKS_BEFORE,
-    UnusualTerm,
-    UnusualTerms,
-    find_unusual_terms,
-)
+from newsmill.search.term_comparison import MIN_BEFORE_DOCUMENTS, MIN_WEEK_DOCUMENTS, UnusualTerm
+from newsmill.search.timelines import Period, Timeline, TimelineBar, TimelineStep, choose_period, count_timeline
+from newsmill.search.unusual_terms import WEEK, WEEKS_BEFORE, UnusualTerms, find_unusual_terms
 from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
 from newsmill.web.auth import get_user, require_scope

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from newsmill.search.counts import TimelineBar, format_bar_filters
 from newsmill.search.parsed_query import AnyOf, Query
 from newsmill.search.query import parse_query, split_query
+from newsmill.search.timelines import TimelineBar, format_bar_filters
 from newsmill.web.pages.template_filters import params
 
 

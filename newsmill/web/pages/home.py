@@ -10,9 +10,12 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from newsmill.context import AppContext
-from newsmill.search.counts import Period, count_timeline
+from newsmill.search.timelines import Period, count_timeline
+from newsmill.storage.newest_documents import list_newest
+from newsmill.storage.operation_statistics import OperationStatistics
 from newsmill.storage.processes import list_live_processes
-from newsmill.storage.statistics import By, OperationStatistics, Statistics, count_by_publication, list_newest
+from newsmill.storage.publication_counts import By, count_by_publication
+from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
 from newsmill.web.pages import charts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from newsmill.exceptions import CursorError
-from newsmill.search.query import MAX_QUERY_CHARACTERS
+from newsmill.search.query_parser import MAX_QUERY_CHARACTERS
 from newsmill.search.results import Neighbours
 from newsmill.search.search import Search
 

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field
 from datetime import date
 
-from newsmill.search.query import SIGN, close_query, split_query
+from newsmill.search.query import close_query, split_query
+from newsmill.search.query_parser import SIGN
 
 _PART = re.compile(
     rf'(?P<minus>{SIGN}?)(?:(?P<name>[a-z_]+):)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]|(?P<plain>[^\s()"“”„]+))', re.IGNORECASE

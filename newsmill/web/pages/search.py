@@ -11,10 +11,12 @@ from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
-from newsmill.search.counts import FACET_FIELDS, MAX_DAYS, FacetName, Facets, TimelineStep, choose_period, count_facets, count_timeline
-from newsmill.search.query import MAX_QUERY_CHARACTERS, parse_query
+from newsmill.search.facets import FACET_FIELDS, FacetName, Facets, count_facets
+from newsmill.search.query import parse_query
+from newsmill.search.query_parser import MAX_QUERY_CHARACTERS
 from newsmill.search.results import FIRST_PAGE, SearchResults
 from newsmill.search.search import Search
+from newsmill.search.timelines import MAX_DAYS, TimelineStep, choose_period, count_timeline
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope

@@ -21,7 +21,8 @@ from newsmill.polling.listing_schedule import read_schedule
 from newsmill.sources.additions import find_follower
 from newsmill.sources.table import parse_source
 from newsmill.storage.completeness import CompletenessReader, choose_week
-from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics
+from newsmill.storage.operation_statistics import OperationStatistics
+from newsmill.storage.statistics import STATISTICS_DAYS, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.text import urls
 from newsmill.web.auth import require_scope

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from newsmill.search.counts import Timeline, TimelineBar, TimelineStep
+from newsmill.search.timelines import Timeline, TimelineBar, TimelineStep
 from newsmill.web.pages.charts import axis_maximum
 from newsmill.web.pages.translations import Translations
 

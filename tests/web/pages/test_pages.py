@@ -22,7 +22,8 @@ from starlette.testclient import TestClient as Client
 
 from newsmill.model import Block, BlockType, ExtractionResult, Outcome, OutcomeRecord
 from newsmill.search import search as search_module
-from newsmill.search.backend import PostgresBackend, SqliteBackend
+from newsmill.search.postgres_backend import PostgresBackend
+from newsmill.search.sqlite_backend import SqliteBackend
 from newsmill.storage.database import writing
 from newsmill.storage.schema import documents
 from newsmill.storage.statistics import Statistics

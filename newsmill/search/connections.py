@@ -1,0 +1,44 @@
+"""The connections of searches, whose statements have a time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from sqlalchemy import Connection, Engine, text
+
+from newsmill.exceptions import ServiceError
+from newsmill.search.backend import Backend, StatementTimeoutError
+from newsmill.search.postgres_backend import PostgresBackend, statement_timeout
+from newsmill.search.sqlite_backend import SqliteBackend
+from newsmill.storage.database import reading, translate_errors
+
+# The planner does not count what it costs to fetch a vector from beside its row, and would rather read all of them than use the index
+# (seen at 8,000 documents). Such short statements gain nothing from compilation.
+_PLANNER_SETTINGS = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
+
+
+def backend_of(engine: Engine) -> Backend:
+    return SqliteBackend() if engine.dialect.name == "sqlite" else PostgresBackend()
+
+
+@contextmanager
+def read_connection(engine: Engine) -> Iterator[Connection]:
+    """A connection for statements that read the index. Raises ServiceError."""
+    if engine.dialect.name == "sqlite":
+        with reading(engine) as conn:
+            yield conn
+        return
+    with translate_errors(engine), engine.connect() as conn, conn.begin():
+        conn.execute(_PLANNER_SETTINGS)
+        yield conn
+
+
+@contextmanager
+def limit_statements(conn: Connection, seconds: float) -> Iterator[None]:
+    """Limits the time of each statement inside, where the database can stop one. Raises ServiceError when one takes longer."""
+    try:
+        with nullcontext() if conn.dialect.name == "sqlite" else statement_timeout(conn, seconds):
+            yield
+    except StatementTimeoutError as error:
+        raise ServiceError(f"the database needs more than {seconds:g} s for a statement; try again when it has less to do") from error
