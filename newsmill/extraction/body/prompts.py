@@ -8,7 +8,6 @@ Only `replace_elements` changes the tree, and restores it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from lxml.html import HtmlElement
 from newsmill.extraction.body.blocks import Box, TextBlock
 from newsmill.extraction.body.page_stats import LayoutStats
 from newsmill.extraction.vocabulary import build_alternation
+from newsmill.text.caseless_re import CaselessPattern
 
 MAX_SIGN_UP_WORDS = 60  # words of such a form, including its small print
 MAX_CONSENT_WORDS = 400  # words; the longest consent dialogue of large German and French sites has fewer
@@ -27,8 +27,8 @@ DIALOGUE, CONSENT, SIGN_UP = "dialogue", "consent dialogue", "newsletter or sign
 _DIALOGUE_ROLES = frozenset(("dialog", "alertdialog"))
 _SIGN_UP_FIELDS = frozenset(("email", "password"))
 _TEXT_TAGS = frozenset(("article", "main"))
-CONSENT_WORDS = re.compile(build_alternation("consent"), re.IGNORECASE)
-CONSENT_REQUEST_WORDS = re.compile(rf"\b(?:{build_alternation('consent_request')})", re.IGNORECASE)
+CONSENT_WORDS = CaselessPattern(build_alternation("consent"))
+CONSENT_REQUEST_WORDS = CaselessPattern(rf"\b(?:{build_alternation('consent_request')})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Block, BlockType
 from newsmill.text import lazy_re as re
+from newsmill.text.caseless_re import CaselessPattern
 
 LAYER = "rules"
 MAX_TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules examine
@@ -41,7 +42,7 @@ _AGENCY_END = re.compile(
     re.IGNORECASE,
 )
 _AGENCY_NUMBER = re.compile(r"^©?\s*(?:dpa-infocom|dpa)?,?\s*dpa:[\d:/\-]+$", re.IGNORECASE)  # "© dpa-infocom, dpa:220112-99-678901/3"
-_PAYWALL = re.compile(build_alternation("paywall"), re.IGNORECASE)
+_PAYWALL = CaselessPattern(build_alternation("paywall"))
 _READ_MORE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
 _INVITATION = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？؟।]['\"”’»«)\]]*$")

@@ -21,6 +21,7 @@ from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Author, AuthorType, Hint, Image, LiveUpdate, Page
 from newsmill.text import urls
+from newsmill.text.caseless_re import CaselessPattern
 
 # Also of a language: /de/, /en-gb/, /fr/index.html.
 _HOMEPAGE = re.compile(r"https?://[^/]+(?:/[a-z]{2}(?:[-_][a-z]{2})?)?/?(?:(?:index|default|home)(?:\.\w{2,5})?/?)?", re.IGNORECASE)
@@ -264,7 +265,7 @@ def _apply_published(text: str, found: Fields, now: datetime) -> Fields:
 
 # ---- access: free or paywalled, the licence, and the directives for robots ----------------------------------------------------
 
-PAYWALL_NOTICE = re.compile(build_alternation("paywall"), re.IGNORECASE)
+PAYWALL_NOTICE = CaselessPattern(build_alternation("paywall"))
 MAX_ENDING_CHARACTERS = 300  # characters at the end of a text in which a paywall notice counts; further up it is a quotation
 _LICENSE = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE)
 # Headers and meta names with directives for robots and text miners (TDMRep: https://www.w3.org/community/reports/tdmrep/).
