@@ -57,7 +57,7 @@ def fetch(mill: Mill, archive: Archive, url: str) -> list[ClaimedPage]:
 
 
 def find_documents(mill: Mill) -> list[Document]:
-    return [*Documents(mill.ledger._engine).iterate()]
+    return [*Documents(mill.ledger.sources._engine).iterate()]
 
 
 def extract_pending(mill: Mill) -> list[str]:

@@ -37,7 +37,7 @@ def engine(sqlite_template: Any, tmp_path: Any) -> Any:
     engine.dispose()
 
 
-def a_day(ledger: Ledger) -> None:
+def a_day(ledger: Ledger, engine: Engine) -> None:
     """Every call that crawler, worker and scheduler make."""
     mill = Mill(ledger)
     ledger.sources.put(SOURCE, now=NOON)
@@ -90,7 +90,7 @@ def a_day(ledger: Ledger) -> None:
     ledger.due_revisits.make_due(now=after(days=2))
     mill.now = after(days=2)
     mill.store(*(good(claim) for claim in mill.claim(mill.save([row for row in mill.lease() if row.is_revisit]))))
-    profiles = Profiles(ledger._engine)
+    profiles = Profiles(engine)
     profiles.put(Profile(HOST, 5, 1), documents=5, now=NOON)
     profiles.changed_sites(after(hours=-1))
     profiles.is_under_way(HOST, lambda documents, before: False)
@@ -101,10 +101,10 @@ def a_day(ledger: Ledger) -> None:
     for note in profiles.unapplied_versions():
         held = profiles.outdated(note, 9)
         profiles.bring_up_to_date(note, held[:1], [other.ledger_id for other in held[1:]], now=NOON)
-    stats = FastPathStats(ledger._engine)
+    stats = FastPathStats(engine)
     stats.add({(HOST, 1): {ExtractionPath.FAST: 3}})
     stats.of(HOST, 1)
-    app = build_context(ledger._engine, "archive")
+    app = build_context(engine, "archive")
     for hours in (0, 1, 2):
         check_sources(app, after(hours=hours))
     ledger.sources.put(replace(SOURCE, every=None), now=NOON)
@@ -113,14 +113,14 @@ def a_day(ledger: Ledger) -> None:
         if listing.kind is not Kind.PAGE:
             ledger.url_endings.end([ended(listing, Outcome.LISTED)], now=mill.now)
     for hours in (0, 1):
-        plan_listings(ledger._engine, mill.now + hours * timedelta(hours=1), pass_seconds=3, polls_per_minute=3000)
+        plan_listings(engine, mill.now + hours * timedelta(hours=1), pass_seconds=3, polls_per_minute=3000)
     ledger.clock_repair.adjust(now=mill.now)
     ledger.dead_leases.end(lambda owner: False, now=mill.now)
     ledger.sources.set_enabled("paper", False, now=mill.now)
-    SourceHealthReader(ledger._engine).read_all(ledger.sources.list_all(), now=NOON)
+    SourceHealthReader(engine).read_all(ledger.sources.list_all(), now=NOON)
     app.documents.newest_time()
-    prepare_messages(ledger._engine, [], now=NOON)
-    Outbox(ledger._engine, MessageKind.ALARM).claim_due(now=NOON, limit=5)
+    prepare_messages(engine, [], now=NOON)
+    Outbox(engine, MessageKind.ALARM).claim_due(now=NOON, limit=5)
     ledger.listing_moves.move("paper", f"{SITE}/rss", f"{SITE}/new", now=NOON)
 
 
@@ -132,7 +132,7 @@ def test_no_statement_scans_the_ledger(engine: Engine) -> None:
         if statement.lstrip().startswith(("SELECT", "UPDATE", "WITH", "INSERT", "DELETE")):
             plans.setdefault(statement, parameters[0] if isinstance(parameters, list) else parameters)
 
-    a_day(Ledger(engine))
+    a_day(Ledger(engine), engine)
     event.remove(engine, "before_cursor_execute", note)
     assert len(plans) > 30
     scans = []
