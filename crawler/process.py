@@ -23,9 +23,10 @@ from scrapy.settings import BaseSettings
 from crawler.browser.renderer import RENDER_JOB
 from crawler.fetching.downloader import make_downloader
 from crawler.fetching.robots import product_name
-from crawler.frontier.frontier import DocumentLimit, Frontier
+from crawler.frontier.frontier import DocumentLimit, Frontier, FrontierOptions
 from crawler.politeness.publisher_orders import LEASE_CHECKS, ORDER_LOOKUPS
 from crawler.politeness.throttle import StopRequestedError, StopSignal
+from crawler.state.crawl_state import CrawlLimits
 from crawler.state.ledger_calls import LEASE_SECONDS
 from crawler.user_settings.components import check_components_started
 from crawler.user_settings.exit_message import exit_with_message
@@ -69,25 +70,24 @@ class CrawlSetup:
     def make_frontier(self, download: Callable[..., Any], stop: StopSignal) -> Frontier:
         """The frontier that downloads through the engine's `download`."""
         settings = self.context.settings
-        return Frontier(
-            self.context.ledger,
-            self.context.archive,
-            self.enqueue,
-            make_downloader(download, self.values, has_middlewares=self.has_middlewares),
-            self.heartbeat.beat,
-            self.context.now,
-            stop=stop,
+        limits = CrawlLimits(
             agent=product_name(settings.agent),
-            hosts=self.hosts,
             lease_seconds=self.lease_seconds,
-            high_water=NO_HIGH_WATER if self.ends_when_idle else settings.high_water,
-            spool=data_folder(settings) / "spool",
+            max_backlog=NO_HIGH_WATER if self.ends_when_idle else settings.high_water,
             source=self.source,
             max_pages=self.max_pages,
+        )
+        options = FrontierOptions(
+            self.hosts,
+            self.heartbeat.beat,
+            spool=data_folder(settings) / "spool",
             document_limit=self.document_limit,
             ends_when_idle=self.ends_when_idle,
             find_spider_log=partial(spider_log, settings),
         )
+        downloader = make_downloader(download, self.values, has_middlewares=self.has_middlewares)
+        context = self.context
+        return Frontier(context.ledger, context.archive, self.enqueue, downloader, context.now, stop, limits, options)
 
 
 def make_enqueue(queue: Queue) -> Callable[[str], bool]:

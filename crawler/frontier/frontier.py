@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,10 @@ from crawler.politeness.throttle import LeaseLostError, StopRequestedError, Stop
 from crawler.segments.page_writer import PageWriter, recover_spool
 from crawler.segments.spool import Spool
 from crawler.spider_runs.spider_worker import SpiderWorker
-from crawler.state.crawl_state import CrawlState
+from crawler.state.crawl_state import CrawlLimits, CrawlState
 from crawler.state.host_leases import HostLeases
 from newsmill.archive.archive import Archive
-from newsmill.model import Politeness, State
+from newsmill.model import State
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.owner_ids import is_dead
 
@@ -36,8 +36,6 @@ SOURCES_INTERVAL_SECONDS = 15.0  # between two reads of the sources
 MAINTENANCE_INTERVAL_SECONDS = 2.0  # between two counts of the backlog
 MAX_SPIDER_RUNS = 4  # at once: each is a process with its own limit of memory
 GRACE_SECONDS = 5.0  # for requests in flight after SIGTERM; `docker stop` kills after ten
-
-DEFAULT_POLITENESS = Politeness()  # for URLs without a source
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +57,18 @@ class DocumentLimit:
         return max(0, self.target - self.documents(self.sources) - waiting - in_progress)
 
 
+@dataclass(frozen=True, slots=True)
+class FrontierOptions:
+    """How a process fetches."""
+
+    hosts: int  # fetched from at once
+    send_heartbeat: Callable[[datetime], None]
+    spool: Path | None = None  # a local folder for pages that are not saved yet
+    document_limit: DocumentLimit | None = None  # in place of CrawlLimits.max_pages
+    ends_when_idle: bool = False  # `run` returns when no URL is due within MAX_IDLE_WAIT
+    find_spider_log: Callable[[str], Path] | None = None  # the log file of a source's spider; None: run no spiders
+
+
 class Frontier:
     """Decides which hosts this process fetches from."""
 
@@ -68,51 +78,25 @@ class Frontier:
         archive: Archive,
         enqueue: Callable[[str], bool],
         downloader: Downloader,
-        send_heartbeat: Callable[[datetime], None],
         clock: Callable[[], datetime],
-        *,
         stop: StopSignal,
-        agent: str,
-        hosts: int,
-        lease_seconds: float,
-        high_water: int,
-        spool: Path | None = None,
-        source: str | None = None,
-        max_pages: int | None = None,
-        document_limit: DocumentLimit | None = None,
-        ends_when_idle: bool = False,
-        find_spider_log: Callable[[str], Path] | None = None,
+        limits: CrawlLimits,
+        options: FrontierOptions,
     ) -> None:
-        """`enqueue` puts a segment's id on the queue; `clock` asks the database for the time. `hosts` are fetched from at once.
-
-        `high_water` is the number of segments that the workers may be behind. `spool` is a local folder for pages that are not saved yet.
-        Only URLs of `source` are fetched (None: of all sources), and at most `max_pages` article URLs, or as many as `document_limit`
-        allows. With `ends_when_idle`, `run` returns
-        when no URL of it is due within MAX_IDLE_WAIT. `find_spider_log` returns the log file of a source's spider; None: run no spiders.
-        """
+        """`enqueue` puts a segment's id on the queue; `clock` asks the database for the time."""
         self.archive = archive
         self.enqueue = enqueue
-        self.send_heartbeat = send_heartbeat
+        self.send_heartbeat = options.send_heartbeat
         self.stop = stop
-        self.max_hosts = hosts
-        self.spool_folder = spool
-        self.ends_when_idle = ends_when_idle
-        self.find_spider_log = find_spider_log
-        self.writer = PageWriter(archive, ledger, enqueue, stop, clock, None if spool is None else Spool(spool))
-        self.state = CrawlState(
-            ledger,
-            downloader,
-            self.writer,
-            clock,
-            stop,
-            agent=agent,
-            lease_seconds=lease_seconds,
-            max_backlog=high_water,
-            default_politeness=DEFAULT_POLITENESS,
-            only_source=source,
-            max_pages=max_pages if document_limit is None else 0,  # until the first count
-        )
-        self.document_limit = document_limit
+        self.max_hosts = options.hosts
+        self.spool_folder = options.spool
+        self.ends_when_idle = options.ends_when_idle
+        self.find_spider_log = options.find_spider_log
+        self.document_limit = options.document_limit
+        self.writer = PageWriter(archive, ledger, enqueue, stop, clock, None if options.spool is None else Spool(options.spool))
+        if options.document_limit is not None:
+            limits = replace(limits, max_pages=0)  # until the first count
+        self.state = CrawlState(ledger, downloader, self.writer, clock, stop, limits)
         self.host_leases = HostLeases(self.state)
         self.workers: dict[str, tuple[HostWorker | SpiderWorker, asyncio.Task[None]]] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from newsmill.model import Kind, LeasedUrl, Link, Politeness, Render, Source
 from newsmill.storage.ledger import Ledger
 
 BACKLOG_POLL_SECONDS = 1.0  # between two looks at a backlog that is full
+DEFAULT_POLITENESS = Politeness()  # for URLs without a source
 MAX_SECTIONS_IN_MEMORY = 10_000  # next pages of sections whose position stays in memory
 
 
@@ -28,6 +30,17 @@ class SectionPage(NamedTuple):
     depth: int = 0  # next-page links between the first page and this page
     is_first_walk: bool = False  # the first page was read for the first time when it led here
     shown_before: int | None = None  # the hash of the articles on the page that led here
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlLimits:
+    """What a crawl may fetch, and how far it may be ahead of the workers."""
+
+    agent: str  # the product name that robots.txt rules are looked up by
+    lease_seconds: float
+    max_backlog: int  # segments that the workers may be behind
+    source: str | None = None  # only its URLs are fetched; None: those of all sources
+    max_pages: int | None = None  # article URLs
 
 
 class CrawlState(LedgerCalls):
@@ -40,33 +53,23 @@ class CrawlState(LedgerCalls):
         writer: PageWriter,
         clock: Callable[[], datetime],
         stop: StopSignal,
-        *,
-        agent: str,
-        lease_seconds: float,
-        max_backlog: int,
-        default_politeness: Politeness,
-        only_source: str | None = None,
-        max_pages: int | None = None,
+        limits: CrawlLimits,
     ) -> None:
-        """`clock` asks the database for the time. `max_backlog` counts segments; `default_politeness` is for URLs without a source.
-
-        `only_source` and `max_pages` (article URLs) limit the crawl.
-        """
-        super().__init__(ledger, clock, stop, lease_seconds=lease_seconds)
+        """`clock` asks the database for the time."""
+        super().__init__(ledger, clock, stop, lease_seconds=limits.lease_seconds)
         self.downloader = downloader
         self.writer = writer
         self.parser = ListingParser()
         self.renderer = Renderer(downloader.render, downloader.guard, downloader.user_agent)
         self.network = NetworkMonitor()
-        self.agent = agent  # the product name that robots.txt rules are looked up by
-        self.only_source = only_source
-        self.max_pages = max_pages
+        self.agent = limits.agent
+        self.only_source = limits.source
+        self.max_pages = limits.max_pages
         self.requested_pages = 0  # article URLs
         self.sources: dict[str, Source] = {}
         self.script_sources: set[str] = set()  # names of sources whose text only a browser shows
         self.section_pages: dict[str, SectionPage] = {}  # by URL
-        self._max_backlog = max_backlog
-        self._default_politeness = default_politeness
+        self._max_backlog = limits.max_backlog
         self._counted_backlog = 0  # segments that waited for a worker at the last count
         self._segments_at_count = 0  # segments that the writer had saved before the last count
 
@@ -91,7 +94,7 @@ class CrawlState(LedgerCalls):
 
     def politeness_of(self, leased_url: LeasedUrl) -> Politeness:
         """The pace for a URL. On a site that its source does not speak for, a source may only be slower than the default."""
-        source, default = self.source_of(leased_url), self._default_politeness
+        source, default = self.source_of(leased_url), DEFAULT_POLITENESS
         if source is None:
             return default
         own = source.politeness

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from crawler.frontier.frontier import Frontier
+from crawler.frontier.frontier import Frontier, FrontierOptions
 from crawler.frontier.host_worker import HostWorker
 from crawler.politeness.throttle import StopSignal
+from crawler.state.crawl_state import CrawlLimits
 
 HOST = "paper.example"
 
@@ -17,19 +18,8 @@ HOST = "paper.example"
 def make_frontier() -> Frontier:
     """A frontier whose ledger nobody asks."""
     unused = cast("Any", SimpleNamespace(render=None, guard=None, user_agent="test"))
-    return Frontier(
-        unused,
-        unused,
-        unused,
-        unused,
-        unused,
-        lambda: datetime.now(UTC),
-        stop=StopSignal(),
-        agent="test",
-        hosts=1,
-        lease_seconds=60,
-        high_water=1,
-    )
+    limits, options = CrawlLimits("test", lease_seconds=60, max_backlog=1), FrontierOptions(1, unused)
+    return Frontier(unused, unused, unused, unused, lambda: datetime.now(UTC), StopSignal(), limits, options)
 
 
 class FakeWorker:

@@ -18,7 +18,7 @@ from typing import Any
 from forked_process import ForkedProcess
 
 from crawler import process
-from crawler.frontier import frontier
+from crawler.state import crawl_state
 from newsmill.archive.archive import Archive
 from newsmill.context import open_context
 from newsmill.extraction.pipeline import read
@@ -47,7 +47,7 @@ def crawl(options: dict[str, Any]) -> int:
     """One crawler process, with its settings in the environment. `options`: keyword arguments of `run`, and what has no setting."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     ahead = options.pop("ahead", None)  # a file with the seconds by which this process's clock is ahead
-    frontier.DEFAULT_POLITENESS = Politeness(options.pop("delay"))
+    crawl_state.DEFAULT_POLITENESS = Politeness(options.pop("delay"))
     for name, value in options.pop("patch").items():
         module, _, attribute = name.rpartition(".")
         setattr(import_module(module), attribute, value)
