@@ -268,13 +268,13 @@ def fill(ledger: Ledger, first: int, count: int, hosts: int, port: int) -> None:
             url = f"http://{host}/old/{number // hosts}.html"
             batch.append({"url_key": urls.make_key(url), "url": url, "host": host, **ended})
         batch.sort(key=lambda row: row["url_key"])
-        with database.writing(ledger._engine) as conn:
+        with database.writing(ledger.sources._engine) as conn:
             conn.exec_driver_sql("PRAGMA cache_size=-300000")  # kB; keys are hashes, and the filling is not measured
             conn.execute(insert(rows), batch)
 
 
 def fetched(ledger: Ledger) -> int:
-    with database.reading(ledger._engine) as conn:
+    with database.reading(ledger.sources._engine) as conn:
         return conn.execute(select(func.count()).select_from(rows).where(rows.c.state == "fetched")).scalar_one()
 
 

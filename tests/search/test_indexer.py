@@ -102,7 +102,7 @@ def test_workers_that_empty_it_beside_one_another_lose_nothing(engine: Engine) -
 
     def work(segment: str) -> None:
         mine = Mill(Ledger(engine), worker=segment)
-        mine.ledger._pending_list = PendingList(engine, max_documents=8)
+        mine.ledger.results._pending_list = PendingList(engine, max_documents=8)
         claims = mine.claim(segment)
         for at in range(0, len(claims), 4):
             mine.store(*(good(claim, document_of(claim.url, text="The ferry leaves.", language="en")) for claim in claims[at : at + 4]))
