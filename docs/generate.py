@@ -143,7 +143,7 @@ def python() -> str:
     parts += [
         described(f"corpus.{name}", item) for name, item in vars(Corpus).items() if inspect.isfunction(item) and not name.startswith("_")
     ]
-    returned = [corpus.SearchHit, corpus.QueryCheck, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar, corpus.UnusualTerm]
+    returned = [corpus.SearchHit, corpus.QueryCheck, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar]
     returned += [corpus.Change, corpus.Removal, corpus.SourceSummary, corpus.UrlOutcome]
     returned += [
         NearDuplicate,

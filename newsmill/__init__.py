@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         SearchHit,
         SourceSummary,
         TimelineBar,
-        UnusualTerm,
         UrlOutcome,
     )
     from newsmill.model import (
@@ -57,7 +56,6 @@ _CORPUS_TYPES = frozenset(
         "SearchHit",
         "SourceSummary",
         "TimelineBar",
-        "UnusualTerm",
         "UrlOutcome",
     }
 )
@@ -97,7 +95,6 @@ __all__ = [
     "SourceSummary",
     "SubmissionCounts",
     "TimelineBar",
-    "UnusualTerm",
     "UrlOutcome",
     "WarcCounts",
     "__version__",

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from newsmill.client.corpus import FacetCount, SearchHit, SourceSummary, TimelineBar, UnusualTerm, UrlOutcome
+from newsmill.client.corpus import FacetCount, SearchHit, SourceSummary, TimelineBar, UrlOutcome
 from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
 
 
@@ -59,11 +59,6 @@ class _TimelinePage:
     items: list[TimelineBar]
 
 
-@dataclass(frozen=True, slots=True)
-class _TermPage:
-    items: list[UnusualTerm]
-
-
 ITEM_PAGE = TypeAdapter(_ItemPage)
 MARKS = TypeAdapter(DocumentMarks)
 CHANGED = TypeAdapter(_Changed)
@@ -81,4 +76,3 @@ TIME = TypeAdapter(datetime)
 CHECK = TypeAdapter(_CheckedPage)
 FACETS = TypeAdapter(_FacetPage)
 TIMELINE = TypeAdapter(_TimelinePage)
-TERMS = TypeAdapter(_TermPage)

@@ -141,18 +141,6 @@ class TimelineBar:
     share: float | None  # `n` divided by `all_documents`
 
 
-@dataclass(frozen=True, slots=True)
-class UnusualTerm:
-    """A word whose share of the documents rose in the last seven days against the four weeks before."""
-
-    term: str
-    documents: int  # of the week, among those that were read
-    sources: int
-    share: float
-    share_before: float
-    score: float  # Dunning's log-likelihood ratio G²
-
-
 PENDING_STATES = frozenset({State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING})
 Order = Literal["relevance", "newest"]
 TimelineStep = Literal["day", "week", "month"]
@@ -220,10 +208,6 @@ class Corpus(ABC):
         The period is given by aware times, else by the query's after: and before:, else the last 30 days; at most ten years.
         In a period of more than 400 days, days become weeks. With `fold`, the earliest match of each group of copies is counted.
         """
-
-    @abstractmethod
-    def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
-        """Returns the words whose share rose most in the last seven days, most unusual first. `language`: default the most frequent."""
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
         """Yields documents as they are stored or changed, about two seconds later.

@@ -24,7 +24,6 @@ from newsmill.client.corpus import (
     SourceSummary,
     TimelineBar,
     TimelineStep,
-    UnusualTerm,
     UrlOutcome,
 )
 from newsmill.exceptions import ConfigError
@@ -49,7 +48,6 @@ from newsmill.client.api_types import (
     SOURCE,
     SOURCE_COUNT,
     SUMMARY,
-    TERMS,
     TIME,
     TIMELINE,
 )
@@ -116,11 +114,6 @@ class HttpCorpus(ApiConnection, Corpus):
         check_time("until", until)
         bounds = {"since": _format_time(since), "until": _format_time(until), "fold": _format_flag(fold)}
         return self.read(TIMELINE, self.get("search/timeline", {"q": query, "step": step, **bounds})).items
-
-    def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
-        if language is not None:
-            check_text("language=", language)
-        return self.read(TERMS, self.get("search/unusual-terms", {"lang": language})).items
 
     def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
         check_time("since", since, may_be_cursor=True)

@@ -23,7 +23,6 @@ from newsmill.client.corpus import (
     SourceSummary,
     TimelineBar,
     TimelineStep,
-    UnusualTerm,
     UrlOutcome,
 )
 from newsmill.exceptions import NewsmillError, UrlError
@@ -32,7 +31,6 @@ from newsmill.search.facets import count_facets, list_counts
 from newsmill.search.results import Hit
 from newsmill.search.search import Search
 from newsmill.search.timelines import choose_period, count_timeline
-from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage import database
 from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.document_copies import DocumentCopies
@@ -134,12 +132,6 @@ class LocalCorpus(Corpus):
         bars = count_timeline(self._engine, query, period, without_copies=fold).bars
         whole = count_timeline(self._engine, "", period, without_copies=fold).bars
         return [TimelineBar(bar.start, bar.end, bar.n, all_.n, bar.share_of(all_)) for bar, all_ in zip(bars, whole, strict=True)]
-
-    def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
-        if language is not None:
-            check_text("language=", language)
-        found = find_unusual_terms(self._engine, database.read_clock(self._engine), language)
-        return [UnusualTerm(one.term, one.documents, one.sources, one.share, one.share_before, one.score) for one in found.terms]
 
     def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
         check_time("since", since, may_be_cursor=True)

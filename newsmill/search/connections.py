@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
 
-from newsmill.exceptions import ServiceError
-from newsmill.search.backend import Backend, StatementTimeoutError
-from newsmill.search.postgres_backend import PostgresBackend, statement_timeout
+from newsmill.search.backend import Backend
+from newsmill.search.postgres_backend import PostgresBackend
 from newsmill.search.sqlite_backend import SqliteBackend
 from newsmill.storage.database import reading, translate_errors
 
@@ -32,13 +31,3 @@ def read_connection(engine: Engine) -> Iterator[Connection]:
     with translate_errors(engine), engine.connect() as conn, conn.begin():
         conn.execute(_PLANNER_SETTINGS)
         yield conn
-
-
-@contextmanager
-def limit_statements(conn: Connection, seconds: float) -> Iterator[None]:
-    """Limits the time of each statement inside, where the database can stop one. Raises ServiceError when one takes longer."""
-    try:
-        with nullcontext() if conn.dialect.name == "sqlite" else statement_timeout(conn, seconds):
-            yield
-    except StatementTimeoutError as error:
-        raise ServiceError(f"the database needs more than {seconds:g} s for a statement; try again when it has less to do") from error

@@ -106,12 +106,11 @@ def test_reading(where: Any) -> None:
         assert corpus.timeline("harbour after:2026-11-01", step="day")[0].start == datetime(2026, 11, 1, tzinfo=UTC)
         bar = corpus.timeline("harbour", since=datetime(2026, 11, 1, tzinfo=timezone(timedelta(hours=2))))[0]
         assert bar.start.isoformat() == "2026-10-31T22:00:00+00:00"
-        assert corpus.unusual_terms() == corpus.unusual_terms("en") == []
         found = corpus.document(hit.id)
         assert found is not None and found == corpus.document(f"{hit.url}?utm_source=x")
         assert (found.text, found.authors) == (FULL.text, FULL.authors)
         odd = ("\0", "\udcff", "https://nowhere.example/\0", "https://nowhere.example/\udcff")  # no database takes these characters
-        assert (corpus.marks(odd), corpus.mark(odd, starred=True), corpus.unusual_terms("x\0\udcff")) == ({}, 0, [])
+        assert (corpus.marks(odd), corpus.mark(odd, starred=True)) == ({}, 0)
         assert (corpus.search("\udcff harbour -opens")[0].title, corpus.outcome(odd[3])) == ("The harbour shuts", None)
         for unknown in ("https://nowhere.example/", "ftp://nowhere.example/", "https://", "x" * 100, *odd):
             assert corpus.document(unknown) is None and corpus.near_duplicates(unknown) == []
@@ -394,7 +393,6 @@ def test_bad_arguments_are_refused(where: Any) -> None:
             lambda: corpus.near_duplicates(DOCUMENTS[0].id, least=nan),
             lambda: list(corpus.stream(wait="1")),  # type: ignore[arg-type]
             lambda: corpus.mark([DOCUMENTS[0].id], note=5),  # type: ignore[arg-type]
-            lambda: corpus.unusual_terms(5),  # type: ignore[arg-type]
             lambda: corpus.add_source("https://www.example.org/"),  # type: ignore[arg-type]
             lambda: corpus.add_source({"homepage": "https://www.example.org/"}, name=5),  # type: ignore[arg-type]
         ):

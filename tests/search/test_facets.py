@@ -1,8 +1,7 @@
-"""Facets, timelines and unusual terms, on both databases."""
+"""Facets and timelines, on both databases."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -10,14 +9,11 @@ import pytest
 from articles import article, found, store
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import insert_documents
 from sqlalchemy import Engine
 
-from newsmill.model import Author, Document
+from newsmill.model import Author
 from newsmill.search.facets import FACETS, count_facets
-from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
-from newsmill.search.term_comparison import log_likelihood_ratio
 from newsmill.search.timelines import (
     MAX_DAYS,
     TIMELINE_STEPS,
@@ -28,7 +24,6 @@ from newsmill.search.timelines import (
     count_timeline,
     format_bar_filters,
 )
-from newsmill.search.unusual_terms import find_unusual_terms
 
 NOW = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
 
@@ -111,53 +106,3 @@ def test_the_filters_of_a_bar_find_as_many_documents_as_it_counts(engine: Engine
         for bar in timeline.bars:
             assert search.count(f"harbour {' '.join(format_bar_filters(bar))}") == bar.n, bar
     assert TimelineBar(NOW, NOW, None).n is None
-
-
-# ---- unusual terms -----------------------------------------------------------------------------------------------------------
-
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-STOP = "the council of the town said on {day} that the {noun} is to stay open for the winter"
-
-
-def _insert(engine: Engine, documents: Sequence[Document]) -> None:
-    insert_documents(engine, *documents)
-    while index_pending(engine):
-        pass
-
-
-def test_unusual_terms_are_of_many_documents_and_sources(engine: Engine) -> None:
-    nouns = [f"noun{'abcdefghij'[n % 10]}{'klmnopqrst'[n // 10]}" for n in range(100)]
-    made = []
-    for n in range(400):  # four weeks before, one week now
-        at = NOW - timedelta(hours=2 * n + 1)
-        text = STOP.format(day=WEEKDAYS[at.weekday()], noun=nouns[n * 7 % 100])
-        is_week = n < 84
-        extra = "Floods flood" if is_week and n % 5 == 0 else ""
-        extra += " monopoly" if is_week and n % 5 == 1 else ""  # one source only
-        title = f"Report {n} {extra}" if not (is_week and n % 6 == 2) else "One repeated avalanche"
-        made.append(
-            article(
-                n, f"{n} {text}", title=title, source="single" if "monopoly" in extra else f"paper-{n % 4}",
-                published_at=at, first_seen_at=at, language="en",
-            )
-        )  # fmt: skip
-    made += [article(1000, "Nur ein Text", language="de", published_at=NOW - timedelta(days=1), first_seen_at=NOW - timedelta(days=1))]
-    _insert(engine, made)
-    unusual = find_unusual_terms(engine, NOW)
-    assert (unusual.language, unusual.languages) == ("en", ("en", "de")) and unusual.is_comparable and not unusual.is_sample
-    assert [term.term.lower() for term in unusual.terms] in (["flood"], ["floods"])  # no weekday, stop word, monopoly or repeated text
-    assert unusual.terms[0].documents == 14 and unusual.terms[0].share_before == 0 and unusual.terms[0].sources >= 3
-    german = find_unusual_terms(engine, NOW, "de")
-    assert german.documents == 1 and german.terms == () and not german.is_comparable
-    assert find_unusual_terms(engine, NOW, "xx").terms == ()
-    assert find_unusual_terms(engine, NOW) is unusual  # reused
-    assert find_unusual_terms(engine, NOW + timedelta(days=40)).language is None
-
-
-@given(st.integers(0, 50), st.integers(50, 500), st.integers(0, 50), st.integers(50, 500))
-def test_the_ratio_is_zero_for_equal_shares_only(n: int, total: int, before: int, total_before: int) -> None:
-    score = log_likelihood_ratio(n, total, before, total_before) if n + before else 0.0
-    assert score >= 0
-    if n * total_before == before * total:
-        assert score < 1e-6
-    assert score == pytest.approx(log_likelihood_ratio(before, total_before, n, total) if n + before else 0.0)

@@ -14,7 +14,6 @@ from sqlalchemy import Engine
 from newsmill.context import build_context
 from newsmill.exceptions import CursorError
 from newsmill.model import State
-from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage import database
 from newsmill.storage.alerts import Alerts
 from newsmill.storage.changes import ChangePosition, Changes
@@ -65,7 +64,6 @@ def test_an_id_that_no_database_stores_names_nothing(engine: Engine, odd: str) -
     assert SavedSearches(engine).get(odd) is Alerts(engine).get(odd, "ann") is None
     assert Marks(engine).get([odd]) == {}
     assert Marks(engine).change([odd], MarkChange(starred=True), now=NOON) == 0
-    assert find_unusual_terms(engine, NOON, odd).terms == ()
 
 
 def test_a_changed_document_moves_to_the_end(mill: Mill, engine: Engine) -> None:

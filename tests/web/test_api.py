@@ -242,7 +242,7 @@ def test_search_with_snippets_and_counts(web: RunningApp) -> None:
     assert web.stranger.get(f"{API}/search/by-source").json() == {"items": [{"source": "paper", "n": 6}], "next": None}
 
 
-def test_facets_timeline_and_unusual_terms(web: RunningApp) -> None:
+def test_facets_and_timeline(web: RunningApp) -> None:
     stock(web, 5)
     stock(web, 1, text="Nothing of the kind.", language="de")
     facets = web.stranger.get(f"{API}/search/facets", params={"limit": 1}).json()
@@ -253,8 +253,6 @@ def test_facets_timeline_and_unusual_terms(web: RunningApp) -> None:
     assert found["step"] == "month" and found["items"][0]["start"] == "2026-01-01T00:00:00Z"
     assert sum(item["n"] for item in found["items"]) == 5 and sum(item["all_documents"] for item in found["items"]) == 6
     assert {item["share"] for item in found["items"]} == {0.0, 5 / 6}
-    terms = web.stranger.get(f"{API}/search/unusual-terms", params={"lang": "de"}).json()
-    assert (terms["items"], terms["next"], terms["language"]) == ([], None, "de")
     long = web.stranger.get(f"{API}/search/timeline", params={"since": "2024-01-01T00:00:00Z", "step": "day"}).json()
     described = web.stranger.get(f"{API}/openapi.json").json()["paths"][f"{API}/search/timeline"]["get"]["parameters"]
     (step,) = (one for one in described if one["name"] == "step")

@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 from newsmill.search.facets import MAX_FACET_VALUES, FacetName, count_facets, list_counts
 from newsmill.search.search import Search
 from newsmill.search.timelines import MAX_DAY_BARS, TimelineStep, choose_period, count_timeline
-from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.search import Fold, SearchQuery
 from newsmill.web.auth import require_scope
@@ -95,29 +94,6 @@ class TimelineList(ItemList[TimelineItem]):
     step: TimelineStep = Field(description="Of the bars; `week` if `day` was requested for a period that is too long for it.")
 
 
-class TermItem(BaseModel):
-    """One unusual term."""
-
-    term: str
-    documents: int = Field(description="Documents of the week with the term, among those that were read.")
-    sources: int
-    share: float = Field(description="`documents` divided by the documents of the week that were read.")
-    share_before: float
-    score: float = Field(description="Dunning's log-likelihood ratio G².")
-
-
-class TermList(ItemList[TermItem]):
-    """Terms whose share rose, most unusual first."""
-
-    language: str | None
-    languages: tuple[str, ...] = Field(description="Languages of the week's documents, the most frequent first.")
-    since: datetime = Field(description="The start of the seven days.")
-    until: datetime
-    documents: int = Field(description="Distinct texts of the week that were read.")
-    documents_before: int = Field(description="Distinct texts of the four weeks before that were read.")
-    is_sample: bool
-
-
 @router.get("/search/facets")
 def list_facets(
     context: Context, user: User, q: SearchQuery = "", limit: Annotated[int, Query(ge=1, le=100)] = MAX_FACET_VALUES, fold: Fold = True
@@ -147,33 +123,3 @@ def show_timeline(
         for bar, all_ in zip(timeline.bars, whole.bars, strict=True)
     )
     return TimelineList(items=items, next=None, step=period.step)
-
-
-@router.get("/search/unusual-terms")
-def list_unusual_terms(
-    context: Context, lang: Annotated[str | None, Query(max_length=10, description="By default the most frequent language.")] = None
-) -> TermList:
-    """List the words whose share of the documents rose most in the last seven days, against the four weeks before."""
-    found = find_unusual_terms(context.engine, context.now(), lang.lower() if lang else None)
-    items = tuple(
-        TermItem(
-            term=one.term,
-            documents=one.documents,
-            sources=one.sources,
-            share=one.share,
-            share_before=one.share_before,
-            score=one.score,
-        )
-        for one in found.terms
-    )
-    return TermList(
-        items=items,
-        next=None,
-        language=found.language,
-        languages=found.languages,
-        since=found.since,
-        until=found.until,
-        documents=found.documents,
-        documents_before=found.documents_before,
-        is_sample=found.is_sample,
-    )

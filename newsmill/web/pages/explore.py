@@ -1,4 +1,4 @@
-"""The page that compares queries over time, its downloads as CSV and SVG, and the unusual terms of the week."""
+"""The page that compares queries over time and its downloads as CSV and SVG."""
 
 from __future__ import annotations
 
@@ -12,21 +12,17 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from newsmill.context import AppContext
-from newsmill.exceptions import ServiceError
 from newsmill.exports.cells import format_cell
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.query_parser import MAX_QUERY_CHARACTERS
 from newsmill.search.search import Search
-from newsmill.search.term_comparison import MIN_BEFORE_DOCUMENTS, MIN_WEEK_DOCUMENTS, UnusualTerm
 from newsmill.search.timelines import Period, Timeline, TimelineBar, TimelineStep, choose_period, count_timeline
-from newsmill.search.unusual_terms import WEEK, WEEKS_BEFORE, UnusualTerms, find_unusual_terms
 from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
 from newsmill.web.auth import get_user, require_scope
 from newsmill.web.pages.charts import COLOURS
 from newsmill.web.pages.filtered_query import FilteredQuery
 from newsmill.web.pages.rendering import PageView
-from newsmill.web.pages.template_filters import params
 from newsmill.web.pages.timeline_file import draw_file
 from newsmill.web.pages.timelines import BarChart, count_chart, format_share, share_chart
 from newsmill.web.pages.translations import Translations
@@ -36,7 +32,6 @@ COUNT_SECONDS = 1.5  # for all queries of a page and for all documents, in equal
 CSV_COLUMNS = ("query", "start", "end", "documents", "all_documents", "share")
 
 Measure = Literal["count", "share"]
-_OPERATORS = ("AND", "NOT", "OR")
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 
@@ -77,17 +72,6 @@ class FoundNote:
     options: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TermLink:
-    """An unusual term with its shares as text, its documents, and its timeline."""
-
-    term: UnusualTerm
-    share: str
-    share_before: str
-    search: str
-    explore: str
-
-
 def read_comparison(
     request: Request,
     q: Annotated[list[str], Query()] = [],  # noqa: B006  # FastAPI copies it
@@ -123,14 +107,13 @@ Compared = Annotated[Comparison, Depends(read_comparison)]
 
 
 @router.get("/explore")
-def show_comparison(request: Request, compared: Compared, terms: str = "") -> Response:
-    """Queries over time, as numbers or shares of all documents. `terms`: the language of the unusual terms."""
+def show_comparison(request: Request, compared: Compared) -> Response:
+    """Queries over time, as numbers or shares of all documents."""
     context: AppContext = request.app.state.context
     view, period = PageView(request), compared.period
     queries = [query for query in compared.queries if query]
     fields = [*queries, "", ""][: max(2, min(MAX_QUERIES, len(queries) + 1))]
     same = {"q": queries, "after": period.since.date(), "before": period.until.date(), "step": period.step, "measure": compared.measure}
-    unusual = read_unusual_terms(context, view.now, terms)
     return view.page(
         "explore.html",
         fields=fields,
@@ -144,9 +127,6 @@ def show_comparison(request: Request, compared: Compared, terms: str = "") -> Re
         is_complete=compared.is_complete,
         rows=list(list_totals(compared, view.words)),
         whole=view.words.number(compared.whole.total),
-        unusual=unusual,
-        terms=[link_term(one, unusual, view.words) for one in unusual.terms] if unusual else [],
-        least=(MIN_WEEK_DOCUMENTS, MIN_BEFORE_DOCUMENTS),
     )
 
 
@@ -221,26 +201,3 @@ def list_notes(index: Search, queries: list[str]) -> Iterator[FoundNote]:
         note: QueryNote
         for note in index.check(query):
             yield FoundNote(query, note.kind, note.value, note.options)
-
-
-def read_unusual_terms(context: AppContext, now: datetime, language: str) -> UnusualTerms | None:
-    """The unusual terms of a language, or of the most frequent one; None where reading them takes too long."""
-    try:
-        return find_unusual_terms(context.engine, now, language[:10].lower() or None)
-    except ServiceError:
-        return None
-
-
-def link_term(one: UnusualTerm, unusual: UnusualTerms, words: Translations) -> TermLink:
-    """The links of a term: its documents of the week, and its timeline since the weeks before."""
-    word = f'"{one.term}"' if one.term in _OPERATORS else one.term
-    query = f"{word} lang:{unusual.language}"
-    of_week = FilteredQuery(query).add(f"after:{unusual.since:%Y-%m-%dT%H:%M:%S}")
-    since = (unusual.since - WEEKS_BEFORE * WEEK).date()
-    return TermLink(
-        one,
-        format_share(one.share, words),
-        format_share(one.share_before, words),
-        f"/search{params({'q': of_week, 'order': 'newest'})}",
-        f"/explore{params({'q': query, 'after': since, 'measure': 'share'})}",
-    )
