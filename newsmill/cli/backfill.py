@@ -41,8 +41,8 @@ def backfill(
     """Fetch the older articles of a source, behind everything that is new.
 
     The crawler of a running `newsmill up` reads the parts of sitemap indexes, the next pages of sections, and archives with a date in their
-    URL. Ctrl-C ends only this display; --stop ends the backfill. Without --since, shows the last backfill. The same command again continues
-    where it stopped.
+    URL. Ctrl-C ends only this display; --stop ends the backfill. Without --since, shows the last backfill. Run the same command
+    again to resume.
     """
     if stop and (since is not None or until is not None or dry_run):
         raise typer.BadParameter("--stop takes no other option of a backfill")

@@ -100,7 +100,7 @@ def export(
     ] = None,
     source: Annotated[str | None, typer.Option("--source", autocompletion=complete_sources, help="Only documents of this source.")] = None,
     since: Annotated[datetime | None, typer.Option("--since", formats=TIME_FORMATS, help="Only documents stored since (UTC).")] = None,
-    fold: Annotated[bool, typer.Option("--fold", help="Of a group of copies, export the earliest match only.")] = False,
+    fold: Annotated[bool, typer.Option("--fold", help="Export only the earliest match of each group of copies.")] = False,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
     """Export documents with all their fields. A file appears when it is complete; an interrupted export with --to resumes."""

@@ -48,8 +48,8 @@ def submit(
 ) -> None:
     """Queue single URLs, or the pages of WARC files. A URL is fetched once. `newsmill trace URL` shows the result.
 
-    --warc submits the pages of WARC files (gzip, zstd or plain) instead. Nothing is fetched; the time of capture is that of the fetch.
-    The same command again continues after Ctrl-C or a kill, and skips what is stored.
+    --warc submits the pages of WARC files (gzip, zstd or plain) instead. Nothing is fetched: the time of
+    capture counts as the time of the fetch. Run the same command again to resume after Ctrl-C or a kill; stored pages are skipped.
     """
     if not urls and file is None:
         raise typer.BadParameter("give WARC files" if warc else "give URLs, --file, or - for standard input")

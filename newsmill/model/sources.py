@@ -56,7 +56,7 @@ class Source:
     sitemaps: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     language: str | None = None  # BCP 47; used if the page declares none
-    every: timedelta | None = None  # `every` or `cron`: all listings are read at these times; neither: each when news is to be expected
+    every: timedelta | None = None  # `every` or `cron`: all listings are read at these times; neither: each when news is expected
     cron: str | None = None
     freshness: timedelta | None = None  # expected delay of a new article, without `every` and `cron`; None: NEWSMILL_FRESHNESS
     max_age: timedelta | None = None  # pages that a listing dates further back are not fetched; None: all

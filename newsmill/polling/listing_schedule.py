@@ -141,7 +141,7 @@ def describe_times(source: Source, freshness: timedelta) -> str:
         return f"all listings at the times of the cron expression {source.cron} (UTC)"
     if source.every is not None:
         return f"all listings every {format_duration(source.every)}"
-    return f"each listing when news is to be expected (adaptive, freshness {format_duration(source.freshness or freshness)})"
+    return f"each listing when news is expected (adaptive, freshness {format_duration(source.freshness or freshness)})"
 
 
 def english_texts() -> dict[str, str]:

@@ -28,7 +28,7 @@ def preview_rules(
 ) -> None:
     """Preview changed rules of sources.toml: their effect on the newest documents of a source.
 
-    Extracts archived pages with the rules in use and with those of the file, and stores nothing.
+    Extracts archived pages twice, with the rules in use and with the rules of the file, and stores nothing.
     """
     # the sandbox and its pipes cost 0.04 s of CPU to import, which `status` need not spend
     from newsmill.intake import reextract

@@ -53,7 +53,7 @@ class SearchResponse(BaseModel):
     suggestion: str | None = Field(description="Where nothing is found: the query in a spelling that the index has.")
 
 
-Fold = Annotated[bool, Query(description="Of a group of copies, count and list the earliest match only.")]
+Fold = Annotated[bool, Query(description="Count and list only the earliest match of each group of copies.")]
 
 
 @router.get("/search")

@@ -1,4 +1,4 @@
-"""Sources in JSON: their settings, their state with its causes, their alarms.
+"""Sources in JSON.
 
 The settings of a source are as in sources.toml, and newsmill/sources/table.py checks them.
 """
@@ -62,7 +62,7 @@ class SourcePlan(BaseModel):
     every: str | None = Field(
         default=None,
         max_length=40,
-        description='Check every "15m", "2h" or "1d". Without it and `cron`, each listing is read when news is to be expected.',
+        description='Check every "15m", "2h" or "1d". Without it and `cron`, each listing is read when news is expected.',
     )
     cron: QueryText | None = Field(default=None, description="Check at these times: five cron fields, UTC.")
     freshness: str | None = Field(

@@ -200,7 +200,7 @@ def test_a_source_has_closed_sections_and_tables_that_can_be_shown_whole(filled:
     page = read(filled.stranger, "/sources/valley-gazette")
     folds = {fold.get("id"): fold for fold in page.xpath("//details[@class='fold']")}
     assert list(folds) == ["plan", "listings", "recent", "technical", "profile", "rules"] and not page.xpath("//details/@open")
-    assert "when news is to be expected" in text_of(folds["plan"].xpath("summary")[0]) and "2 rules" in text_of(
+    assert "when news is expected" in text_of(folds["plan"].xpath("summary")[0]) and "2 rules" in text_of(
         folds["rules"].xpath("summary")[0]
     )
     assert "more than 10" in text_of(folds["recent"].xpath("summary")[0])
