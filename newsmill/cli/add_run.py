@@ -1,4 +1,4 @@
-"""One run of `newsmill add`: inspects its sites, shows what would be stored, asks, and follows them."""
+"""One run of `newsmill add`."""
 
 from __future__ import annotations
 

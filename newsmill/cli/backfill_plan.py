@@ -1,4 +1,4 @@
-"""The plan of a backfill: its period, its listings and its article URLs."""
+"""The plan of a backfill: what it reads."""
 
 from __future__ import annotations
 

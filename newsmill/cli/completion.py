@@ -1,4 +1,4 @@
-"""What the shell completes besides commands and options."""
+"""What the shell completes in arguments."""
 
 from __future__ import annotations
 

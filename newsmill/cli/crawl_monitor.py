@@ -1,4 +1,4 @@
-"""The end of a crawl: waits until no URL of its sources is due, and shows the progress."""
+"""The end of a crawl: waits until no URL of its sources is due."""
 
 from __future__ import annotations
 

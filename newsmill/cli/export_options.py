@@ -1,4 +1,4 @@
-"""The options of `newsmill export`: which format they mean, and which exclude one another."""
+"""The options of `newsmill export` that depend on one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of a spider's runs: one file for each source in the data folder, and the file before it."""
+"""The log of a spider's last run, in the data folder."""
 
 from __future__ import annotations
 

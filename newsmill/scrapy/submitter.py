@@ -1,4 +1,4 @@
-"""The way of a spider's pages and links into a store or to a server, in batches and in the background."""
+"""The way of a spider's pages into a store or to a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file config/sources.toml: its sources and its Scrapy settings."""
+"""The file config/sources.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the routes share: types of parameters, and lists."""
+"""The types of parameters that the routes share."""
 
 from __future__ import annotations
 

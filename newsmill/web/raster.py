@@ -1,4 +1,4 @@
-"""The type and size of an image, read from its first bytes; nothing is decoded.
+"""The type of an image, read from its first bytes; nothing is decoded.
 
 An image is a JPEG, PNG, GIF or WebP. The type that a server states is not used: an SVG or a page called `image/png` would be more than
 an image.

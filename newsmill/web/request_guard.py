@@ -1,4 +1,4 @@
-"""The outermost middleware: what it refuses before any route, the security headers, and the limit of a body."""
+"""The outermost middleware: what it refuses before any route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sessions of browsers: sign-in with a token or a link, and sign-out."""
+"""The sessions of browsers."""
 
 from __future__ import annotations
 

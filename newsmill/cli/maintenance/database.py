@@ -1,4 +1,4 @@
-"""`newsmill db`: upgrade, copy and check the database."""
+"""`newsmill db`: the schema of the database."""
 
 from __future__ import annotations
 

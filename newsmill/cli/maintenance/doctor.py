@@ -1,4 +1,4 @@
-"""`newsmill doctor`: check that ledger, archive and documents agree."""
+"""`newsmill doctor`: whether ledger, archive, documents agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`newsmill quarantine`: list, retry and drop quarantined pages."""
+"""`newsmill quarantine`: pages that failed too often."""
 
 from __future__ import annotations
 

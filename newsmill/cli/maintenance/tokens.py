@@ -1,4 +1,4 @@
-"""`newsmill token`: access tokens for the API and the web pages."""
+"""`newsmill token`: access tokens."""
 
 from __future__ import annotations
 

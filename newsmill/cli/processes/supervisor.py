@@ -1,4 +1,4 @@
-"""A supervisor, which restarts the processes that end and stops all of them together.
+"""A supervisor, which restarts the processes that end.
 
 A child is an ordinary `newsmill crawler|worker|scheduler --supervised`. It has its own session, so that Ctrl-C reaches only the parent.
 Its standard input is a pipe of the parent: the pipe ends with the parent, even after SIGKILL, and the child stops (`stop_with_parent`).

@@ -1,4 +1,4 @@
-"""`newsmill up`: runs all processes and restarts those that end."""
+"""`newsmill up`: runs all processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`newsmill web`: serves the web pages and the HTTP API."""
+"""`newsmill web`: runs the web server."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LINK_HOURS = 24
 
 
 def web(
-    host: Annotated[str | None, typer.Option("--host", help="IP address to listen on; default: that of NEWSMILL_WEB.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="IP address to listen on; default: from NEWSMILL_WEB.")] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one; default: that of NEWSMILL_WEB.")
+        int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one; default: from NEWSMILL_WEB.")
     ] = None,
     supervised: Supervised = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`newsmill sources schedule`: when each listing is polled next, and why."""
+"""`newsmill sources schedule`: when each listing is polled next."""
 
 from __future__ import annotations
 

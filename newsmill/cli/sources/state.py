@@ -1,4 +1,4 @@
-"""The state of a source, as text and JSON for the terminal."""
+"""The state of a source, as the terminal shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger: the progress of URLs and their outcomes."""
+"""The ledger: the progress of URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: each metric is cheap in a store of any size, and none has a label per source."""
+"""`/metrics` for Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages that a program fetched itself: archived, extracted and stored like those of the crawler."""
+"""Pages that a program fetched itself. They are stored like those of the crawler."""
 
 from __future__ import annotations
 

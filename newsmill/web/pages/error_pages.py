@@ -1,4 +1,4 @@
-"""The pages of errors, and the sign-in page."""
+"""The pages of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A query as its filters, which pages show and change."""
+"""A query as its filters."""
 
 from __future__ import annotations
 

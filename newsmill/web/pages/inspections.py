@@ -1,4 +1,4 @@
-"""The inspections that run, each in a process, and their results, which are kept for a while."""
+"""The inspections that run, each in a process. Their results are kept for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentences of other parts of Newsmill in the reader's language: errors, refused values, and the details of outcomes.
+"""Sentences of other parts of Newsmill in the reader's language.
 
 Other parts write English, because programs and logs read it too. A catalogue has their sentences as patterns with {placeholders}; a value
 that is itself such a sentence is translated too, and so is each part of a detail that joins several with "; ". {n} stands for a number.

@@ -1,4 +1,4 @@
-"""The query builder, for people who type no operators: its fields from a query and back."""
+"""The query builder, for people who type no operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule editor of a source: a preview of changed rules, and their storage."""
+"""The rule editor of a source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inspection of a site before it is added: its result, and a button that adds the source."""
+"""The inspection of a site before it is added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forms of a source: its settings as text fields, and back."""
+"""The settings of a source as the text fields of a form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The style sheet, the scripts and the icons."""
+"""The static files of the pages."""
 
 from __future__ import annotations
 

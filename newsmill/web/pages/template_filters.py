@@ -1,4 +1,4 @@
-"""The filters and functions of the templates."""
+"""The filters of the templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timelines: one or more series of bars, each with its label and the ticks below. Pure functions."""
+"""Timelines: series of bars over time. Pure functions."""
 
 from __future__ import annotations
 
