@@ -42,7 +42,7 @@ from sqlalchemy import select
 from newsmill import context
 from newsmill.cli.processes.supervisor import Child, Supervisor
 from newsmill.cli.sources.state import to_health_record
-from newsmill.discovery.schedule import find_age_start
+from newsmill.polling.revisits import find_age_start
 from newsmill.settings import Settings
 from newsmill.storage import database
 from newsmill.storage.schema import documents

@@ -15,7 +15,7 @@ import follow_figures as figures
 from follow_figures import Window, World, count_clairvoyant_polls, count_rate_polls, estimate_cells, moment
 from simulated import SimulatedClock
 
-from newsmill.sources.table import parse_duration
+from newsmill.sources.table_values import parse_duration
 
 if TYPE_CHECKING:
     from follow import Follower, HealthChange

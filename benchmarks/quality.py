@@ -34,10 +34,11 @@ from trafilatura.settings import Document
 from trafilatura.utils import decode_file
 
 from newsmill.extraction.body.block_model import BlockModel, parse_model
+from newsmill.extraction.document_builder import join_text
 from newsmill.extraction.live_updates import REASON as LIVE_UPDATE
 from newsmill.extraction.normalise import count_words
-from newsmill.extraction.page_type import MIN_TEXT_WORDS
-from newsmill.extraction.pipeline import join_text, read
+from newsmill.extraction.page_type.classify import MIN_TEXT_WORDS
+from newsmill.extraction.pipeline import read
 from newsmill.extraction.site_profile.profile import learn_profile, make_page_blocks
 from newsmill.model import ExtractionResult, Page, Profile
 from newsmill.text.urls import get_site

@@ -20,9 +20,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from newsmill.discovery import schedule
-from newsmill.discovery.schedule import ListingFacts, PublicationRates, SourcePattern, choose_listings, compute_today_factor, estimate_rates
-from newsmill.sources.table import format_duration, parse_freshness
+from newsmill.polling import listings, publication_rates
+from newsmill.polling.listings import ListingFacts, SourcePattern, choose_listings
+from newsmill.polling.publication_rates import PublicationRates, compute_today_factor, estimate_rates
+from newsmill.sources.table_values import format_duration, parse_freshness
 
 RHYTHM = (1, 1, 1, 1, 2, 4, 8, 10, 10, 9, 9, 9, 8, 8, 9, 9, 9, 8, 7, 5, 4, 3, 2, 1)  # of a day's hours
 START = datetime(2026, 11, 2, tzinfo=UTC)
@@ -55,7 +56,7 @@ def publish(per_day: float, days: int, seed: int) -> list[datetime]:
 
 
 def simulate(
-    times: Sequence[datetime], days: int, freshness: timedelta = schedule.DEFAULT_FRESHNESS
+    times: Sequence[datetime], days: int, freshness: timedelta = listings.DEFAULT_FRESHNESS
 ) -> tuple[list[datetime], dict[int, datetime]]:
     """(times of polls, when each article (its number) was seen first)."""
     section_of = {number: SECTIONS[number % len(SECTIONS)] for number in range(len(times))}
@@ -65,7 +66,7 @@ def simulate(
     facts = {listing: ListingFacts(START, 0) for listing in WINDOWS}
     due = dict.fromkeys(WINDOWS, START)
     polls: list[datetime] = []
-    pattern, computed_at = SourcePattern(PublicationRates(schedule.UNKNOWN_RATE), {}), START - timedelta(days=1)
+    pattern, computed_at = SourcePattern(PublicationRates(publication_rates.UNKNOWN_RATE), {}), START - timedelta(days=1)
     for minute in range(days * 1440):
         now = START + timedelta(minutes=minute)
         polled = [listing for listing in WINDOWS if due[listing] <= now]
@@ -86,7 +87,7 @@ def simulate(
         today = compute_today_factor(pattern.rates, sum(now - timedelta(hours=3) < times[number] for number in seen), now)
         copies = sum(listing not in pattern.shares for listing in WINDOWS)
         for listing in WINDOWS:  # all, as newsmill.storage.listing_plans does: a new lead does not wait for its poll as a copy
-            due[listing] = schedule.plan_poll(listing, facts[listing], pattern, copies=copies, today=today, now=now, freshness=freshness).at
+            due[listing] = listings.plan_poll(listing, facts[listing], pattern, copies=copies, today=today, now=now, freshness=freshness).at
     return polls, seen
 
 
@@ -128,13 +129,13 @@ def poll_every(minutes: int, days: int) -> list[datetime]:
     return [START + timedelta(minutes=at) for at in range(0, days * 1440, minutes)]
 
 
-def poll_by_true_rates(per_day: float, days: int, freshness: timedelta = schedule.DEFAULT_FRESHNESS) -> list[datetime]:
+def poll_by_true_rates(per_day: float, days: int, freshness: timedelta = listings.DEFAULT_FRESHNESS) -> list[datetime]:
     """The polls of one listing where the rate of each hour is known."""
     rates = PublicationRates(per_day / 1440, tuple(24 * weight / sum(RHYTHM) for weight in RHYTHM))
     polls, at = [], START
     while at < START + timedelta(days=days):
         polls.append(at)
-        at += schedule.compute_interval(rates, 1.0, at, freshness)
+        at += listings.compute_interval(rates, 1.0, at, freshness)
     return polls
 
 
@@ -152,7 +153,7 @@ def main() -> None:
     parser.add_argument("--per-day", type=float, default=60)
     parser.add_argument("--days", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--freshness", default=format_duration(schedule.DEFAULT_FRESHNESS))
+    parser.add_argument("--freshness", default=format_duration(listings.DEFAULT_FRESHNESS))
     parser.add_argument("--pushed", type=float, default=0.0)
     options = parser.parse_args()
     worlds = [publish(options.per_day, options.days, seed) for seed in range(options.seeds)]

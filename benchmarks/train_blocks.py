@@ -23,9 +23,11 @@ import trafilatura
 from quality import BODY_SETS, DATA, FOLDS, GoldPage, pages
 
 from newsmill.extraction.body.align import HALF, align
-from newsmill.extraction.body.block_model import compute_features
-from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.page_stats import LayoutStats, PageStats, read_facts
+from newsmill.extraction.body.block_features import compute_features
+from newsmill.extraction.body.block_walk import segment
+from newsmill.extraction.body.layout_stats import LayoutStats
+from newsmill.extraction.body.page_facts import read_facts
+from newsmill.extraction.body.page_stats import PageStats
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.structured_data import read_structured_data
 from newsmill.text.charset import to_text

@@ -136,7 +136,7 @@ def python() -> str:
     from newsmill.client import corpus
     from newsmill.client.corpus import Corpus
     from newsmill.model import CopyGroup, DocumentCopy, DocumentMarks, NearDuplicate, Revision, RevisionSummary
-    from newsmill.site_inspection import FoundListing, SampleArticle, SiteInspection
+    from newsmill.site_inspection.findings import FoundListing, SampleArticle, SiteInspection
 
     functions = [item for name, item in vars(newsmill).items() if inspect.isfunction(item) and not name.startswith("_")]
     parts = [described(f"newsmill.{item.__name__}", item) for item in functions]

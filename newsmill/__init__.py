@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         SubmissionCounts,
         WarcCounts,
     )
-    from newsmill.site_inspection import SiteInspection
+    from newsmill.site_inspection.findings import SiteInspection
 
 _CORPUS_TYPES = frozenset(
     {
@@ -116,7 +116,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODEL_TYPES:
         return getattr(import_module("newsmill.model"), name)
     if name == "SiteInspection":
-        return getattr(import_module("newsmill.site_inspection"), name)
+        return getattr(import_module("newsmill.site_inspection.findings"), name)
     raise AttributeError(f"module 'newsmill' has no attribute {name!r}")
 
 
@@ -164,7 +164,7 @@ def discover(html: str | bytes, url: str, *, content_type: str | None = None) ->
 
     Raises UrlError where `url` is not an http(s) URL, and ListingError where the page is not HTML.
     """
-    from newsmill.discovery.html_listings import read_homepage
+    from newsmill.discovery.homepages import read_homepage
     from newsmill.text.urls import normalize
 
     _check_page(html, url=url, content_type=content_type or "")
@@ -201,9 +201,9 @@ def submit(
     Returns how many URLs were new, known and bad. Raises ConfigError where `source` is unknown, `urls` is one string, or `where` cannot be
     written to.
     """
-    from newsmill.intake import submission
+    from newsmill.intake import url_submission
 
-    return submission.submit(urls, source, again, where)
+    return url_submission.submit(urls, source, again, where)
 
 
 def submit_warc(

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from newsmill.discovery.schedule import DEFAULT_FRESHNESS
 from newsmill.exceptions import ConfigError
-from newsmill.sources.table import parse_duration, parse_freshness
+from newsmill.polling.listings import DEFAULT_FRESHNESS
+from newsmill.sources.table_values import parse_duration, parse_freshness
 from newsmill.text.redaction import redact
 from newsmill.version import __version__
 

@@ -7,7 +7,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from webencodings.labels import LABELS  # type: ignore[import-untyped]  # publishes no types
 
-from newsmill.text.charset import decode, find_codec, find_declared_encoding, find_xml_label, to_text, to_utf8
+from newsmill.text.charset import to_text, to_utf8
+from newsmill.text.declared_charset import find_declared_encoding, find_xml_label
+from newsmill.text.web_codecs import decode, find_codec
 
 GERMAN = "<html><body>Grüße aus Köln, schöne Straßen und große Bäume überall.</body></html>"
 RUSSIAN = "<html><body>" + "Совет собрался во вторник вечером в старой ратуше, и никто не ожидал долгих споров. " * 5 + "</body></html>"

@@ -10,7 +10,7 @@ import pytest
 
 import newsmill
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.robots import read_tdmrep
+from newsmill.discovery.mining_declarations import read_tdmrep
 from newsmill.storage.columns import dump_json
 from newsmill.text.finite_json import DECODER, NUMBERS, read_integer
 

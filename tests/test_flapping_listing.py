@@ -10,10 +10,11 @@ import pytest
 from rows import page_of
 
 from crawler.politeness.response_policy import RetryAt, decide_response
-from newsmill.discovery.schedule import ListingFacts, PublicationRates, SourcePattern, plan_poll
 from newsmill.health.assessment import decide_state, judge
 from newsmill.health.causes import Finding, HealthState, ListingRecord, Observation
 from newsmill.model import Kind, OutcomeRecord
+from newsmill.polling.listings import ListingFacts, SourcePattern, plan_poll
+from newsmill.polling.publication_rates import PublicationRates
 
 START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 PATTERN = SourcePattern(PublicationRates(60 / 1440), {1: 1.0})  # 60 articles a day: a poll every 11 minutes

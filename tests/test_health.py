@@ -8,21 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from newsmill.health.assessment import CHANGE_IS_SHOWN, decide_state, find_causes, is_over, judge
-from newsmill.health.causes import (
-    HOUR,
-    Cause,
-    Evidence,
-    Finding,
-    HealthState,
-    LayoutFit,
-    ListingRecord,
-    Observation,
-    OutcomeWindow,
-    PageFailures,
-    Rhythm,
-    build_rhythm,
-)
+from newsmill.health.assessment import CHANGE_IS_SHOWN, decide_state, is_over, judge
+from newsmill.health.causes import Cause, Evidence, Finding, HealthState, LayoutFit, ListingRecord, Observation, OutcomeWindow, PageFailures
+from newsmill.health.proofs import find_causes
+from newsmill.health.rhythm import HOUR, Rhythm, build_rhythm
 from newsmill.model import Kind, Outcome, OutcomeRecord
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

@@ -21,7 +21,7 @@ LAYERS = (
     ("crawler", "workers", "newsmill.web", "newsmill.mcp_server", "newsmill.demo"),
     (
         "newsmill.context",
-        "newsmill.polling",
+        "newsmill.polling.listing_schedule",
         "newsmill.intake",
         "newsmill.notifications",
         "newsmill.logs",
@@ -46,6 +46,7 @@ LAYERS = (
         "newsmill.extraction",
         "newsmill.discovery",
         "newsmill.similarity",
+        "newsmill.polling",
         "newsmill.network.address_guard",
         "newsmill.network.submitted_urls",
     ),
@@ -62,6 +63,7 @@ PURE = (
     "newsmill.discovery",
     "newsmill.extraction",
     "newsmill.similarity",
+    "newsmill.polling",
     *LAYERS[-1],
 )
 

@@ -14,7 +14,8 @@ from newsmill import settings
 from newsmill.exceptions import ConfigError
 from newsmill.model import Politeness, Rules, Source
 from newsmill.sources.config_file import read_sources
-from newsmill.sources.table import parse_duration, parse_source
+from newsmill.sources.table import parse_source
+from newsmill.sources.table_values import parse_duration
 
 # ---- the environment -------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from lxml import etree
 from newsmill.exceptions import ConfigError
 from newsmill.model import Render, Source
 from newsmill.sources.config_file import read_sources
-from newsmill.sources.files import ListedSite, add_sources, extend_source, make_table, read_list, render_table, write_csv, write_opml
+from newsmill.sources.files import add_sources, extend_source, render_table
+from newsmill.sources.source_lists import ListedSite, make_table, read_list, write_csv, write_opml
 from newsmill.sources.table import parse_source
 
 TABLE = {"homepage": "https://b.example/", "feeds": ["https://b.example/feed"], "discover": False, "politeness": {"delay": 2.0}}

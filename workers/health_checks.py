@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from newsmill.context import AppContext
 from newsmill.health.assessment import judge
-from newsmill.health.causes import CAUSE_NAMES, Cause
+from newsmill.health.cause_texts import CAUSE_NAMES
+from newsmill.health.causes import Cause
 from newsmill.model import Source
 from newsmill.storage.alarms import read_open
 from newsmill.storage.check_histories import read_histories

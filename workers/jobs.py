@@ -17,7 +17,7 @@ from newsmill.archive.archive import SegmentReader
 from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, SlowCommitError
 from newsmill.health.failure_log import format_failure, format_name, is_failed
-from newsmill.intake import submission
+from newsmill.intake import url_submission
 from newsmill.model import ClaimedPage, ExtractionResult, Page, Source
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.ledger import Result
@@ -82,7 +82,7 @@ def submit_url(url: str) -> None:
     while True:
         try:
             # A longer text is not a URL; anyone who can write to Redis could have it stored.
-            submission.add_urls(context.app.ledger, [url[: MAX_URL_CHARACTERS + 1]], now=context.app.now())
+            url_submission.add_urls(context.app.ledger, [url[: MAX_URL_CHARACTERS + 1]], now=context.app.now())
             return
         except ServiceError as error:
             log.warning("a submitted URL waits for the database: %s", error)

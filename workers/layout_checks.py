@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from statistics import median
 
-from newsmill.extraction.site_profile import apply_profile
+from newsmill.extraction.site_profile import position_evidence, profile_trust
 from newsmill.health.causes import LayoutFit, Observation
 from newsmill.storage.check_histories import CheckHistory
 from newsmill.storage.profiles import Profiles
@@ -44,20 +44,20 @@ def read_layout(profiles: Profiles, site: str, compared: int | None) -> tuple[La
         return None
     before = profiles.get(site, compared) if compared is not None and compared < note.version else None
     is_new_layout = before is not None and note.since is not None and note.since != before.since
-    is_known = before is not None and (is_new_layout or before.pages >= apply_profile.MATURE_PAGES)
+    is_known = before is not None and (is_new_layout or before.pages >= position_evidence.MATURE_PAGES)
     reference = before if before is not None and is_known else profile
     pages = profiles.recent(site, note.version, RECENT_DOCUMENTS)
-    fits = [apply_profile.measure_fit(reference, blocks) for blocks in pages]
-    has_left = apply_profile.has_layout_changed(reference, fits)
-    is_enough = len(pages) >= apply_profile.MIN_RECENT_PAGES
+    fits = [profile_trust.measure_fit(reference, blocks) for blocks in pages]
+    has_left = profile_trust.has_layout_changed(reference, fits)
+    is_enough = len(pages) >= profile_trust.MIN_RECENT_PAGES
     layout = LayoutFit(
         site,
         note.version,
         recent=sorted(fits)[len(fits) // 2] if is_enough else None,
         usual=reference.fit,
-        words=int(median(map(apply_profile.count_kept_words, pages))) if is_enough else None,
+        words=int(median(map(position_evidence.count_kept_words, pages))) if is_enough else None,
         usual_words=None if reference.norm is None else reference.norm.median,
-        has_changed=has_left or apply_profile.has_layout_changed(profile, [apply_profile.measure_fit(profile, blocks) for blocks in pages]),
+        has_changed=has_left or profile_trust.has_layout_changed(profile, [profile_trust.measure_fit(profile, blocks) for blocks in pages]),
         version_since=note.since if is_new_layout else None,
     )
     is_settled = reference is profile or is_new_layout or has_left

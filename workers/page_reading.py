@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from newsmill.archive.archive import Archive
-from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.extraction.document_identity import has_same_content, shows_same_article
 from newsmill.health.failure_log import format_name
 from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Render, Source
+from newsmill.polling.retries import compute_retry_delay
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Result

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from newsmill.context import AppContext, RedisServer, open_queue, open_redis
-from newsmill.discovery.schedule import compute_next_due
 from newsmill.exceptions import ServiceError
 from newsmill.health.outage_log import OutageLog
 from newsmill.model import Source
+from newsmill.polling.listings import compute_next_due
 from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
 from newsmill.storage import copy_groups, fingerprints

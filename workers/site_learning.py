@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged
-from newsmill.extraction.site_profile import apply_profile
+from newsmill.extraction.site_profile import field_positions, position_evidence, profile_trust
 from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, make_page_blocks
 from newsmill.model import POSITION_FIELDS, ExtractionPath, ExtractionResult, Outcome, Page, Profile
 from newsmill.sandbox.pages import SandboxCrash
@@ -82,13 +82,13 @@ def find_unchanged(profiles: Profiles, note: ProfileNote, outdated: Sequence[Out
         return frozenset()
     old_versions = {document.version for document in outdated if document.version is not None}
     old_profiles = {version: profiles.get(note.site, version) for version in old_versions}
-    proven_fields = frozenset(name for name in POSITION_FIELDS if apply_profile.find_field_position(new, name) is not None)
+    proven_fields = frozenset(name for name in POSITION_FIELDS if field_positions.find_field_position(new, name) is not None)
     return frozenset(
         document.id
         for document in outdated
         if not document.missing & proven_fields
         and not (new.site_tags and document.tags == new.site_tags)
-        and apply_profile.keeps_document(old_profiles.get(document.version) if document.version else None, new, document.blocks)
+        and profile_trust.keeps_document(old_profiles.get(document.version) if document.version else None, new, document.blocks)
     )
 
 
@@ -103,7 +103,7 @@ def count_paths(stats: FastPathStats, paths: Mapping[tuple[str, int], Mapping[Ex
 
 
 def _is_mistrusted(counts: FastPathCounts) -> bool:
-    return apply_profile.is_mistrusted(counts.pages[ExtractionPath.AGREED], counts.pages[ExtractionPath.DISAGREED])
+    return profile_trust.is_mistrusted(counts.pages[ExtractionPath.AGREED], counts.pages[ExtractionPath.DISAGREED])
 
 
 def is_due(profiles: Profiles, site: str) -> bool:
@@ -111,7 +111,7 @@ def is_due(profiles: Profiles, site: str) -> bool:
     note = profiles.newest(site)
     documents = profiles.count(site, note.since if note else None)
     return (
-        apply_profile.is_learning_due(documents, note.documents if note else 0)
+        profile_trust.is_learning_due(documents, note.documents if note else 0)
         or _should_relearn(note, documents)
         or _has_layout_changed(profiles, note, documents)
     )
@@ -123,12 +123,12 @@ def _should_relearn(note: ProfileNote | None, documents: int) -> bool:
 
 
 def _has_layout_changed(profiles: Profiles, note: ProfileNote | None, documents: int) -> bool:
-    if note is None or documents < note.documents + apply_profile.MIN_RECENT_PAGES:
+    if note is None or documents < note.documents + profile_trust.MIN_RECENT_PAGES:
         return False
     profile = profiles.get(note.site, note.version)
     recent = profiles.recent(note.site, note.version, RECENT_DOCUMENTS)
-    return profile is not None and apply_profile.has_layout_changed(
-        profile, [apply_profile.measure_fit(profile, blocks) for blocks in recent]
+    return profile is not None and profile_trust.has_layout_changed(
+        profile, [profile_trust.measure_fit(profile, blocks) for blocks in recent]
     )
 
 
@@ -137,15 +137,15 @@ def learn_site(profiles: Profiles, archive: Archive, read: ReadPage, site: str, 
     note, old = profiles.newest(site), profiles.latest(site)
     documents = profiles.count(site, note.since if note else None)
     changed, relearn = _has_layout_changed(profiles, note, documents), _should_relearn(note, documents)
-    if not changed and not relearn and not apply_profile.is_learning_due(documents, note.documents if note else 0):
+    if not changed and not relearn and not profile_trust.is_learning_due(documents, note.documents if note else 0):
         return
-    sample = profiles.sample(site, min(SAMPLE_PAGES, max(documents, apply_profile.MATURE_PAGES)), newest=changed)
+    sample = profiles.sample(site, min(SAMPLE_PAGES, max(documents, position_evidence.MATURE_PAGES)), newest=changed)
     pages = list(read_sample(archive, read, sample, stopping))
     if stopping():
         return
     selected, since = _select_layout(pages, old, changed=changed)
     new = replace(learn_profile(selected, site), version=old.version if old else 0, since=since)
-    if _is_improvement(old, new, changed=changed) or (relearn and new.pages >= apply_profile.MATURE_PAGES):
+    if _is_improvement(old, new, changed=changed) or (relearn and new.pages >= position_evidence.MATURE_PAGES):
         stored = profiles.put(new, documents=profiles.count(site, since) if changed else documents, now=now)
         if stored is not None:
             log.info("learned %s from %d pages: version %d", site, stored.pages, stored.version)
@@ -156,8 +156,8 @@ def learn_site(profiles: Profiles, archive: Archive, read: ReadPage, site: str, 
 def _is_improvement(old: Profile | None, new: Profile, *, changed: bool) -> bool:
     """A changed layout needs enough pages. Fewer pages than before (a damaged archive) do not improve a profile."""
     if old is None or changed:
-        return old is None or new.pages >= apply_profile.YOUNG_PAGES
-    return new.pages >= old.pages and apply_profile.is_improvement(old, new)
+        return old is None or new.pages >= position_evidence.YOUNG_PAGES
+    return new.pages >= old.pages and profile_trust.is_improvement(old, new)
 
 
 def read_sample(
@@ -184,11 +184,11 @@ def _select_layout(
     if old is None:
         return [blocks for _, blocks in pages], None
     if changed:
-        repeat = apply_profile.MIN_RECENT_PAGES
+        repeat = profile_trust.MIN_RECENT_PAGES
         new = [
             (page, blocks)
             for page, blocks in pages
-            if apply_profile.has_layout_changed(old, [apply_profile.measure_fit(old, blocks.blocks)] * repeat)
+            if profile_trust.has_layout_changed(old, [profile_trust.measure_fit(old, blocks.blocks)] * repeat)
         ]
         return [blocks for _, blocks in new], min((page.fetched_at for page, _ in new), default=None)
     return [blocks for page, blocks in pages if old.since is None or page.fetched_at >= old.since], old.since

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from crawler.fetching.downloader import Downloader, FetchRequest
 from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, FindOrder, wait_for_turn
 from crawler.politeness.throttle import HostThrottle
-from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
+from newsmill.discovery.retry_after import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.exceptions import DecodeError
 from newsmill.extraction.decode import decode_body

@@ -25,11 +25,11 @@ from crawler.politeness.url_refusals import find_pattern_refusal, find_robots_re
 from crawler.settings import MAX_BODY_BYTES
 from crawler.state.crawl_state import CrawlState
 from crawler.state.host_leases import HostLeases
-from newsmill.discovery.responses import compute_fresh_seconds
-from newsmill.discovery.schedule import MAX_RETRY_DELAY
+from newsmill.discovery.freshness import compute_fresh_seconds
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.discovery.source_sites import is_hint_trusted, list_sites
 from newsmill.model import Hint, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Render
+from newsmill.polling.retries import MAX_RETRY_DELAY
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.text import urls
 

@@ -14,13 +14,14 @@ from crawler.fetching.robots import robots_url
 from crawler.listings.messages import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest
 from crawler.politeness.throttle import HostThrottle, StopRequestedError
 from crawler.state.crawl_state import CrawlState, SectionPage
-from newsmill.discovery.dates import Period, find_newest_day, is_page_wanted, is_part_wanted
-from newsmill.discovery.html_listings import make_well_known_links
-from newsmill.discovery.responses import compute_fresh_seconds, find_announcement
+from newsmill.discovery.freshness import compute_fresh_seconds
+from newsmill.discovery.homepages import make_well_known_links
+from newsmill.discovery.hubs import find_announcement
 from newsmill.discovery.source_sites import list_sites
+from newsmill.discovery.url_dates import Period, find_newest_day, is_page_wanted, is_part_wanted
 from newsmill.exceptions import DecodeError, ListingError, ServiceError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
-from newsmill.site_inspection import choose_site_url, is_homepage
+from newsmill.site_inspection.plan import choose_site_url, is_homepage
 from newsmill.storage.ledger import FROM_BACKFILL, Added, Backfill, Ended
 from newsmill.storage.websub import Push
 from newsmill.text import urls

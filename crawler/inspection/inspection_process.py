@@ -1,6 +1,6 @@
 """The process of one inspection.
 
-`python -m crawler.inspection.inspection_process URL [DELAY]` prints one JSON object (`newsmill.site_inspection.SiteInspection`). The
+`python -m crawler.inspection.inspection_process URL [DELAY]` prints one JSON object (`SiteInspection`). The
 requests are few and polite: one after the other, at the pace that robots.txt asks for. Listings and articles are parsed in child
 processes.
 """
@@ -20,10 +20,11 @@ from crawler.inspection.samples import find_refusal, is_article, read_article
 from crawler.inspection.site_inspector import SiteInspector
 from crawler.listings.parser import ListingParser
 from crawler.user_settings.exit_message import exit_with_message
-from newsmill import site_inspection
 from newsmill.model import Kind, Outcome, OutcomeRecord
 from newsmill.sandbox.pages import Sandbox
-from newsmill.site_inspection import MAX_INSPECTION_SECONDS, FoundListing, Obstacle, SiteInspection
+from newsmill.site_inspection import findings, plan
+from newsmill.site_inspection.findings import FoundListing, Obstacle, SiteInspection
+from newsmill.site_inspection.processes import MAX_INSPECTION_SECONDS
 
 
 class InspectionSpider(Spider):
@@ -69,15 +70,15 @@ def inspect(url: str, delay: float | None) -> SiteInspection:
             found = replace(found, articles=samples)
             if inspector.given is not None and found.kind is Kind.SECTION and is_article(sandbox, inspector.given, found):
                 found = replace(found, obstacle=Obstacle.ARTICLE)
-            elif inspector.given is not None and site_inspection.find_obstacle(found) is Obstacle.NO_LINKS:
+            elif inspector.given is not None and plan.find_obstacle(found) is Obstacle.NO_LINKS:
                 refusal = find_refusal(sandbox, inspector.given)
                 found = found if refusal is None else replace(found, obstacle=Obstacle.UNREACHABLE, failure=refusal)
-    return site_inspection.complete(found, delay=delay)
+    return plan.complete(found, delay=delay)
 
 
 def print_finding(finding: FoundListing) -> None:
     """Print a line about what was just fetched, for the process that waits."""
-    sys.stdout.buffer.write(site_inspection.dump_finding(finding))
+    sys.stdout.buffer.write(findings.dump_finding(finding))
     sys.stdout.buffer.flush()
 
 
@@ -85,7 +86,7 @@ def main() -> None:
     """Print the findings and the inspection of the URL of the command line."""
     delay = float(sys.argv[2]) if len(sys.argv) > 2 else None
     with exit_with_message():
-        sys.stdout.buffer.write(site_inspection.dump_inspection(inspect(sys.argv[1], delay)))
+        sys.stdout.buffer.write(findings.dump_inspection(inspect(sys.argv[1], delay)))
 
 
 if __name__ == "__main__":

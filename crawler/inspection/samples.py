@@ -8,7 +8,8 @@ from datetime import datetime
 from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.model import Document, Link, Outcome, OutcomeRecord, Page
 from newsmill.sandbox.pages import Sandbox, SandboxCrash
-from newsmill.site_inspection import MIN_ARTICLE_LINKS, SampleArticle, SiteInspection
+from newsmill.site_inspection.findings import SampleArticle, SiteInspection
+from newsmill.site_inspection.plan import MIN_ARTICLE_LINKS
 from newsmill.text import urls
 
 SAMPLE_ARTICLES = 3

@@ -14,10 +14,9 @@ from crawler.inspection.page_fetch import PoliteFetcher
 from crawler.inspection.samples import choose_articles, sort_date
 from crawler.listings.messages import MAX_INDEX_SITEMAPS, ParseRequest
 from crawler.listings.parser import ListingParser
-from newsmill import site_inspection
-from newsmill.discovery.html_listings import make_well_known_links
-from newsmill.discovery.responses import BodyKind, tell_body_kind
-from newsmill.discovery.robots import (
+from newsmill.discovery.body_kind import BodyKind, tell_body_kind
+from newsmill.discovery.homepages import make_well_known_links
+from newsmill.discovery.mining_declarations import (
     AI_TXT_PATH,
     TDMREP_PATH,
     Declaration,
@@ -31,7 +30,9 @@ from newsmill.discovery.source_sites import list_sites
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Page
-from newsmill.site_inspection import FoundListing, Obstacle, RobotsSummary, SiteInspection, choose_site_url, is_homepage
+from newsmill.site_inspection.findings import FoundListing, Obstacle, RobotsSummary, SiteInspection
+from newsmill.site_inspection.plan import MAX_COUNTED_PAGES, MIN_ARTICLE_LINKS, choose_site_url, is_homepage
+from newsmill.site_inspection.processes import OnFinding
 from newsmill.text import urls
 
 MAX_FEEDS = 4  # fetched; a site names one for each section
@@ -47,9 +48,7 @@ LISTING_KINDS = {BodyKind.FEED: Kind.FEED, BodyKind.SITEMAP: Kind.SITEMAP}
 class SiteInspector:
     """The fetches of one inspection, in the order of what matters most: the time may end at any of them."""
 
-    def __init__(
-        self, url: str, fetcher: PoliteFetcher, parser: ListingParser, on_finding: site_inspection.OnFinding = lambda finding: None
-    ) -> None:
+    def __init__(self, url: str, fetcher: PoliteFetcher, parser: ListingParser, on_finding: OnFinding = lambda finding: None) -> None:
         self.found = SiteInspection(url)
         self.fetcher, self.parser, self.on_finding = fetcher, parser, on_finding
         self.given: Page | None = None
@@ -138,7 +137,7 @@ class SiteInspector:
                 _, pages, _ = await self._parse(page, Kind.SECTION, url)
                 self._links += pages
                 self.found = replace(self.found, article_links=self.found.article_links + len(pages))
-                if len(pages) >= site_inspection.MIN_ARTICLE_LINKS:
+                if len(pages) >= MIN_ARTICLE_LINKS:
                     return
 
     async def _try(self, links: Sequence[Link], *, is_guess: bool = False) -> bool:
@@ -210,13 +209,13 @@ class SiteInspector:
                 async for links in batches:
                     listings += (*links.listings, *links.refetch)
                     pages += links.pages
-                    if len(pages) >= site_inspection.MAX_COUNTED_PAGES:
+                    if len(pages) >= MAX_COUNTED_PAGES:
                         break
         except ListingError as error:
             return listings, pages, OutcomeRecord(Outcome.BAD_LISTING, str(error))
         except DecodeError as error:
             return listings, pages, OutcomeRecord(Outcome(error.outcome), str(error))
-        return listings, pages[: site_inspection.MAX_COUNTED_PAGES], None
+        return listings, pages[:MAX_COUNTED_PAGES], None
 
     def _summarise_robots(self) -> RobotsSummary | None:
         throttle = self.fetcher.get_throttle(self.found.url)

@@ -9,10 +9,11 @@ from datetime import date, datetime, timedelta
 
 from crawler.listings.messages import MAX_INDEX_SITEMAPS, REQUEST_JSON, RESPONSE_JSON, ParsedLinks, ParseRequest, ParseResponse
 from newsmill.discovery.article_pages import find_next_page_of
-from newsmill.discovery.dates import Period, find_last_day, is_part_wanted
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.html_listings import read_homepage, read_section
+from newsmill.discovery.homepages import read_homepage
+from newsmill.discovery.html_listings import read_section
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES, SitemapReader
+from newsmill.discovery.url_dates import Period, find_last_day, is_part_wanted
 from newsmill.discovery.url_patterns import is_crawler_trap
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.extraction.decode import decode_body

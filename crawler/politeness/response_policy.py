@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from scrapy.exceptions import IgnoreRequest
 
 from crawler.politeness.publisher_orders import STOPPED_BY_OWNER
-from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
-from newsmill.discovery.schedule import compute_retry_delay
+from newsmill.discovery.retry_after import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.model import NETWORK_FAILURES, Kind, Outcome, OutcomeRecord, Page
+from newsmill.polling.retries import compute_retry_delay
 
 # And every 5xx: the server asks us to come back. 403 is how bot filters and overloaded servers refuse a client for some time.
 TRANSIENT_STATUSES = frozenset({403, 408, 425, 429})

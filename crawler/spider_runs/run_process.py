@@ -32,7 +32,7 @@ from crawler.user_settings.spider_settings import default_spider_settings, fixed
 from newsmill import settings as configuration
 from newsmill.context import open_context
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.intake.submission import make_enqueue
+from newsmill.intake.page_submission import make_enqueue
 from newsmill.logs.spider_log_handler import configure_spider_log
 from newsmill.sandbox.child import die_with_parent, restrict_proc_access
 from newsmill.settings import Settings

@@ -16,7 +16,7 @@ from crawler.fetching.failures import describe_error
 from crawler.politeness.response_policy import RequestOutcomeError
 from crawler.politeness.throttle import LeaseLostError, StopRequestedError
 from crawler.spider_runs.spider_hosts import SpiderHost, SpiderHosts
-from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
+from newsmill.discovery.retry_after import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.model import OutcomeRecord
 
 HOST = "newsmill_host"  # in Request.meta, while the request is in flight

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from crawler.spider_runs.run_report import OutputCounts
 from newsmill.exceptions import UrlError
+from newsmill.intake.page_submission import make_item_page
 from newsmill.intake.scrapy_items import (
     UNREADABLE_DATE_MESSAGE,
     LinkItem,
@@ -18,7 +19,6 @@ from newsmill.intake.scrapy_items import (
     make_link,
     make_page,
 )
-from newsmill.intake.submission import make_item_page
 from newsmill.model import Link, Page
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from crawler.state.crawl_state import BACKLOG_POLL_SECONDS
 from crawler.state.ledger_calls import LedgerCalls
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.context import AppContext
-from newsmill.intake.submission import store_pages
+from newsmill.intake.page_submission import store_pages
 from newsmill.model import Link, Page, PageStatus
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
-from newsmill.archive import warc
+from newsmill.archive import warc, warc_writer
 from newsmill.archive.object_store import TEMPORARY_SUFFIX, DiskUsage, open_object_store
 from newsmill.exceptions import ArchiveDamaged, ServiceError
 from newsmill.model import Page, Segment
@@ -46,8 +46,8 @@ class Archive:
         segment_id = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
         def fill(file: BinaryIO) -> tuple[tuple[int, ...], int]:
-            warc.write_warcinfo(file, now)
-            return tuple(warc.write_page(file, page) for page in pages), file.tell()
+            warc_writer.write_warcinfo(file, now)
+            return tuple(warc_writer.write_page(file, page) for page in pages), file.tell()
 
         offsets, length = self._store.put(_segment_path(segment_id), fill)
         return Segment(id=segment_id, pages=len(pages), length=length, created_at=now, offsets=offsets)
@@ -173,7 +173,7 @@ class Archive:
             file.seek(0)
             content = bytearray(file.read())
         for start, end in spans:
-            content[start:end] = warc.make_filler(end - start, now)
+            content[start:end] = warc_writer.make_filler(end - start, now)
         if spans:
             self._store.put(path, lambda out: out.write(content))
         return len(spans)

@@ -18,7 +18,7 @@ from newsmill.cli.terminal import note, note_next_step, now, printable
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
 from newsmill.settings import Settings
-from newsmill.site_inspection import inspect_sites
+from newsmill.site_inspection.processes import inspect_sites
 from newsmill.sources.additions import Action
 from newsmill.sources.config_file import read_sources
 

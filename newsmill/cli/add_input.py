@@ -11,8 +11,8 @@ from newsmill.cli.terminal import note
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
 from newsmill.settings import Settings
-from newsmill.site_inspection import add_scheme
-from newsmill.sources.files import MAX_LIST_BYTES, ListedSite, read_list
+from newsmill.site_inspection.processes import add_scheme
+from newsmill.sources.source_lists import MAX_LIST_BYTES, ListedSite, read_list
 from newsmill.sources.table import make_name, parse_source
 
 

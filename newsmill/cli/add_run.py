@@ -10,7 +10,6 @@ from typing import Any
 
 import typer
 
-from newsmill import site_inspection
 from newsmill.cli.add_input import AddOptions
 from newsmill.cli.inspection_report import describe_obstacle, print_inspection
 from newsmill.cli.interrupt import Interrupt
@@ -18,10 +17,14 @@ from newsmill.cli.terminal import format_count, note, note_next_step, now, print
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.settings import Settings
-from newsmill.site_inspection import SiteInspection, add_scheme, get_article_host
+from newsmill.site_inspection import processes
+from newsmill.site_inspection.findings import SiteInspection
+from newsmill.site_inspection.plan import get_article_host
+from newsmill.site_inspection.processes import add_scheme
 from newsmill.sources.additions import Action, Addition, SourceIndex, plan_addition
 from newsmill.sources.config_file import read_sources
-from newsmill.sources.files import ListedSite, add_sources, extend_source, render_table
+from newsmill.sources.files import add_sources, extend_source, render_table
+from newsmill.sources.source_lists import ListedSite
 from newsmill.text.urls import get_host, normalize
 
 MAX_BATCH_SITES = 100  # that are added at once without an inspection: sources.toml is read, checked and written once for them
@@ -60,7 +63,7 @@ class AddRun:
                 inspection = inspected.result()
                 if not inspection.can_follow and site.homepage:
                     note(printable(f"{describe_obstacle(inspection)}; trying {site.homepage} instead"))
-                    inspection = site_inspection.inspect_site(site.homepage, delay=self.options.delay)
+                    inspection = processes.inspect_site(site.homepage, delay=self.options.delay)
                 if not inspection.can_follow:
                     self._fail(site, describe_obstacle(inspection), inspection)
                     return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from newsmill.context import AppContext
-from newsmill.discovery.dates import Period, make_archive_urls
+from newsmill.discovery.url_dates import Period, make_archive_urls
 from newsmill.exceptions import ConfigError
 from newsmill.model import Kind, Link, Outcome, Source
 from newsmill.storage.ledger import FROM_BACKFILL, Backfill, Trace

@@ -18,7 +18,7 @@ from newsmill.cli.progress import ProgressBar, format_rate, format_time_left
 from newsmill.cli.terminal import format_count, now, printable
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
-from newsmill.extraction.site_profile.apply_profile import is_learning_due
+from newsmill.extraction.site_profile.profile_trust import is_learning_due
 from newsmill.model import State
 from newsmill.storage.ledger import Progress
 from newsmill.storage.statistics import Statistics

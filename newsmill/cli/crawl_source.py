@@ -9,7 +9,7 @@ from newsmill.cli.terminal import note
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
-from newsmill.site_inspection import is_homepage
+from newsmill.site_inspection.plan import is_homepage
 from newsmill.sources.additions import list_hosts
 from newsmill.text.urls import make_key, normalize
 

@@ -15,7 +15,7 @@ from newsmill import settings as configuration
 from newsmill.cli.terminal import Json, note, print_json, print_table
 from newsmill.settings import Settings
 from newsmill.sources.config_file import read_scrapy_table
-from newsmill.sources.table import format_duration
+from newsmill.sources.table_values import format_duration
 from newsmill.text.redaction import MASK, redact
 
 COLUMNS = ("setting", "value", "from")

@@ -74,7 +74,7 @@ def make_request(record: dict[str, Any], now: datetime) -> ExtractionRequest:
 def make_sent_page(record: dict[str, Any], now: datetime) -> Page:
     """The page of a line in the format of POST /api/v1/pages. Raises ValueError."""
     # pydantic and what else it loads cost 0.2 s of CPU, which other lines need not spend
-    from newsmill.intake.submission import PagesRequest
+    from newsmill.intake.page_requests import PagesRequest
 
     if ("page" in record) == ("item" in record):
         raise ValueError('expected either "page" or "item"')

@@ -8,7 +8,8 @@ import typer
 
 from newsmill.cli.terminal import format_count, note, printable
 from newsmill.model import Kind, Outcome, OutcomeRecord, describe_failure
-from newsmill.site_inspection import Advice, FoundListing, Obstacle, SampleArticle, SiteInspection, find_advice
+from newsmill.site_inspection.findings import Advice, FoundListing, Obstacle, SampleArticle, SiteInspection
+from newsmill.site_inspection.plan import find_advice
 
 MAX_SECTIONS_SHOWN = 5
 SAMPLE_LINES = 3

@@ -13,16 +13,17 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.archive.captures import IsWanted
+from newsmill.archive.warc_records import IsWanted
 from newsmill.cli.backfill_plan import parse_day
 from newsmill.cli.completion import complete_sources
 from newsmill.cli.submit_warc import submit_warc
 from newsmill.cli.terminal import format_count, note, note_next_step, now, print_json, printable
 from newsmill.exceptions import ConfigError
-from newsmill.intake.submission import add_urls, is_url
-from newsmill.intake.warc_submission import WARC_SUFFIXES, make_filter
+from newsmill.intake.url_submission import add_urls, is_url
+from newsmill.intake.warc_files import WARC_SUFFIXES
+from newsmill.intake.warc_submission import make_filter
 from newsmill.model import SubmissionCounts
-from newsmill.site_inspection import add_scheme
+from newsmill.site_inspection.processes import add_scheme
 from newsmill.text.redaction import redact
 
 MAX_NAMED_URLS = 10  # invalid ones, of which a file that is not a list has thousands

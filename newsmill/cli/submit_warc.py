@@ -10,12 +10,13 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.archive.captures import IsWanted
+from newsmill.archive.warc_records import IsWanted
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import ProgressBar, format_time_left
 from newsmill.cli.terminal import format_count, format_size, note, note_next_step, print_json, printable, to_json
-from newsmill.intake.submission import make_enqueue
-from newsmill.intake.warc_submission import WarcInput, WarcSubmission, measure_warc, open_warc
+from newsmill.intake.page_submission import make_enqueue
+from newsmill.intake.warc_files import WarcInput, measure_warc, open_warc
+from newsmill.intake.warc_submission import WarcSubmission
 from newsmill.model import WarcCounts
 
 MAX_MESSAGES = 20  # about records of WARC files

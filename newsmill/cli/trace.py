@@ -17,7 +17,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.intake import reextract
 from newsmill.model import OUTCOMES, Block, ExtractionResult, Rendering, State, describe_failure
-from newsmill.site_inspection import add_scheme
+from newsmill.site_inspection.processes import add_scheme
 from newsmill.storage.ledger import Trace
 
 Url = Annotated[str, typer.Argument(metavar="URL", help="A URL in any spelling.")]

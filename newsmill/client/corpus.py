@@ -21,7 +21,7 @@ from newsmill.version import install_hint
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`, without type hints
 
-    from newsmill.site_inspection import SiteInspection  # loads the public suffix list, which only sources need
+    from newsmill.site_inspection.findings import SiteInspection
 
 
 @dataclass(frozen=True, slots=True, repr=False)

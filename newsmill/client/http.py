@@ -30,7 +30,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
 
 if TYPE_CHECKING:
-    from newsmill.site_inspection import SiteInspection
+    from newsmill.site_inspection.findings import SiteInspection
 from newsmill.client.api_connection import RETRY_STATUSES, TIMEOUT_SECONDS, ApiConnection, ErrorResponse, Event, parse_json, read_events
 from newsmill.client.api_types import (
     CHANGED,
@@ -242,7 +242,7 @@ class HttpCorpus(ApiConnection, Corpus):
 
     def inspect_site(self, url: str) -> SiteInspection:
         check_text("url", url)
-        from newsmill.site_inspection import SiteInspection  # loads the public suffix list, which only sources need
+        from newsmill.site_inspection.findings import SiteInspection
 
         found = self.post("sources/inspections", json.dumps({"url": url}).encode(), repeat=False, timeout=INSPECTION_SECONDS)
         return self.read(TypeAdapter(SiteInspection), found)

@@ -41,7 +41,7 @@ from newsmill.storage.marks import MarkChange, Marks
 from newsmill.storage.revisions import Revisions
 
 if TYPE_CHECKING:
-    from newsmill.site_inspection import SiteInspection
+    from newsmill.site_inspection.findings import SiteInspection
 
 POLL_SECONDS = 2.0  # between two queries for new documents
 PAGE_HITS = 200  # hits per statement
@@ -230,7 +230,7 @@ class LocalCorpus(Corpus):
 
     def inspect_site(self, url: str) -> SiteInspection:
         check_text("url", url)
-        from newsmill.site_inspection import inspect_site
+        from newsmill.site_inspection.processes import inspect_site
 
         return inspect_site(url)
 

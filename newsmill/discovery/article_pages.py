@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import unquote, urlsplit
 
-from newsmill.discovery.html_listings import PageLinks, extract_links, resolve_base
+from newsmill.discovery.html_links import PageLinks, extract_links
+from newsmill.discovery.html_listings import resolve_base
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.exceptions import UrlError
 from newsmill.text import lazy_re as re

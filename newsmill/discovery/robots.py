@@ -1,21 +1,12 @@
-"""robots.txt by RFC 9309 and Google's reference parser, and what a site declares about text and data mining.
-
-Matching a URL takes bounded work.
-"""
+"""robots.txt by RFC 9309 and Google's reference parser. Matching a URL takes bounded work."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote, unquote_to_bytes
-
-from newsmill.discovery.html_listings import read_attributes
-from newsmill.text.charset import to_text
-from newsmill.text.finite_json import NUMBERS
 
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309 section 2.5 asks for at least 500 KiB; the rest is ignored
 MAX_SEARCHES = 2_000  # for one URL; the most wildcards in 451 files of large sites are 352 rules of 2 parts each
@@ -269,84 +260,3 @@ def _normalize_escapes(text: str) -> str:
     pieces = _KEPT_ESCAPES.split(text)  # the separators stand at the odd indexes
     pieces[::2] = [quote(unquote_to_bytes(piece.encode("utf-8", "replace")), safe="/") for piece in pieces[::2]]
     return "".join(pieces).replace("%2f", "%2F")
-
-
-# ---- declarations about text and data mining, as they are written; nothing is interpreted here
-#
-# Sources: TDM Reservation Protocol (W3C Community Group, 2024); X-Robots-Tag and robots meta tags; lines of robots.txt
-# on the use of content.
-
-MAX_DECLARATIONS = 20  # of one place
-MAX_VALUE_CHARACTERS = 300
-MAX_HEAD_BYTES = 256 * 1024  # of a page; its meta tags stand in the head
-
-TDMREP_PATH = "/.well-known/tdmrep.json"
-AI_TXT_PATH = "/ai.txt"
-
-_HEADERS = frozenset({"tdm-reservation", "tdm-policy", "x-robots-tag", "content-usage"})
-_META_NAMES = frozenset({"tdm-reservation", "tdm-policy", "robots", "googlebot-news", "ai-content-declaration"})
-_META = re.compile(r"<meta\b([^<>]{1,2000})>", re.I)
-_ROBOTS_LINE = re.compile(r"^[^\S\n]*(content-signals?|content-usage)[^\S\n]*:[^\S\n]*([^#\n]+)", re.I | re.M)
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """One statement of a site: its place (a URL, "header" or "meta"), its name and its value as written."""
-
-    place: str
-    name: str
-    value: str
-
-
-def find_header_declarations(headers: Iterable[tuple[str, str]]) -> list[Declaration]:
-    """The declarations in the headers of a response."""
-    found = (Declaration("header", name.lower(), _cut(value)) for name, value in headers if name.lower() in _HEADERS)
-    return [one for one, _ in zip(found, range(MAX_DECLARATIONS), strict=False)]
-
-
-def find_meta_declarations(html: bytes, content_type: str | None = None) -> list[Declaration]:
-    """The declarations in the meta tags of a page (decoded from its Content-Encoding)."""
-    text, _ = to_text(html[:MAX_HEAD_BYTES], content_type)
-    found: list[Declaration] = []
-    for tag in _META.finditer(text):
-        attributes = read_attributes(f" {tag[1]}")
-        name = attributes.get("name", "").strip().lower()
-        if name in _META_NAMES and len(found) < MAX_DECLARATIONS:
-            found.append(Declaration("meta", name, _cut(attributes.get("content", ""))))
-    return found
-
-
-def find_robots_declarations(body: bytes, url: str) -> list[Declaration]:
-    """The lines of a robots.txt about the use of content."""
-    lines = _ROBOTS_LINE.finditer(body[:MAX_HEAD_BYTES].decode("utf-8", "replace"))
-    return [Declaration(url, line[1].lower(), _cut(line[2])) for line, _ in zip(lines, range(MAX_DECLARATIONS), strict=False)]
-
-
-def read_tdmrep(body: bytes, url: str) -> list[Declaration]:
-    """The rules of a tdmrep.json, one for each location. A file that is not one gives none."""
-    try:
-        rules = json.loads(body[:MAX_HEAD_BYTES], **NUMBERS)
-    except (ValueError, RecursionError):
-        return []
-    return list(_read_rules(rules, url))[:MAX_DECLARATIONS] if isinstance(rules, list) else []
-
-
-def _read_rules(rules: list[object], url: str) -> Iterator[Declaration]:
-    for rule in rules:
-        if isinstance(rule, dict) and "tdm-reservation" in rule:
-            values = {key: rule[key] for key in ("location", "tdm-reservation", "tdm-policy") if key in rule}
-            yield Declaration(url, "tdmrep", _cut(json.dumps(values, ensure_ascii=False)))
-
-
-def read_ai_txt(body: bytes, content_type: str | None, url: str) -> list[Declaration]:
-    """The lines of an ai.txt that are not comments. An HTML page under this URL gives none."""
-    text, _ = to_text(body[:MAX_HEAD_BYTES], content_type)
-    if "<" in text[:2000] or "\0" in text:
-        return []
-    lines = [line.strip() for line in text.splitlines()]
-    return [Declaration(url, "ai.txt", _cut(line)) for line in lines if line and not line.startswith("#")][:MAX_DECLARATIONS]
-
-
-def _cut(value: str) -> str:
-    text = " ".join(value.split())
-    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[: MAX_VALUE_CHARACTERS - 1]}…"

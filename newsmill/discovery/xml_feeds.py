@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
-from enum import Enum, auto
 from typing import NamedTuple
 
+from newsmill.discovery.raw_feeds import RawEntry, RawFeed, TitleForm, find_title_form
+from newsmill.discovery.xml_characters import decode_references
 from newsmill.discovery.xml_elements import (
     ENTRY_ELEMENTS,
     MAX_DEPTH,
@@ -25,7 +23,7 @@ from newsmill.discovery.xml_elements import (
     make_canonical_name,
     resolve,
 )
-from newsmill.discovery.xml_scanner import EventKind, XmlScanner, decode_references, read_attributes
+from newsmill.discovery.xml_scanner import EventKind, XmlScanner, read_attributes
 from newsmill.text.urls import MAX_URL_CHARACTERS
 
 # Elements of a feed that say how often it changes: RSS 2.0, and the syndication module of RSS 1.0.
@@ -58,86 +56,6 @@ HIDDEN_ELEMENTS = frozenset({"script", "style", "applet", "xhtml:script", "xhtml
 BREAK_ELEMENTS = frozenset({"br", "p", "div", "li", "xhtml:br", "xhtml:p", "xhtml:div", "xhtml:li"})
 PAGE_TYPES = frozenset({"", "html", "xhtml", "text/html", "application/xhtml+xml"})  # types of an alternate link that is an article
 
-
-class TitleForm(Enum):
-    """How a title is written."""
-
-    HTML = auto()  # declared by the feed
-    TEXT = auto()  # declared by the feed, though many such titles hold character references
-    XHTML = auto()  # the scanner removed its elements; "<" in the rest is text
-    UNKNOWN = auto()  # RSS does not declare a form; only the usual tags of titles count as markup
-
-
-def find_title_form(media_type: str, mode: str, is_atom: bool) -> TitleForm:
-    """The form by the type of a title (Atom 1.0: text, html, xhtml; Atom 0.3: a media type and a mode)."""
-    if "xhtml" in media_type or mode == "xml":
-        return TitleForm.XHTML
-    if "html" in media_type:
-        return TitleForm.HTML
-    return TitleForm.TEXT if is_atom and mode != "escaped" and media_type in ("", "text", "text/plain") else TitleForm.UNKNOWN
-
-
-# ---- the raw feed ---------------------------------------------------------------------------------------------------------------
-
-
-MAX_UPDATE_INTERVAL = timedelta(days=366)  # of `yearly`, the longest period of the syndication module
-_PERIODS = {
-    "hourly": timedelta(hours=1),
-    "daily": timedelta(days=1),
-    "weekly": timedelta(weeks=1),
-    "monthly": timedelta(days=30),
-    "yearly": timedelta(days=365),
-}
-_NUMBER = re.compile(r"[0-9]{1,9}")
-
-
-@dataclass(frozen=True, slots=True)
-class RawFeed:
-    """The content of a feed; `is_feed` is False for any other text."""
-
-    is_feed: bool
-    language: str | None
-    authors: tuple[str, ...]  # of an Atom feed, for entries that name none
-    entries: tuple[RawEntry, ...]
-    hub: str | None = None  # href of the first link with rel="hub"
-    self_url: str | None = None  # href of the first link with rel="self"
-    updates: Mapping[str, str] = field(default_factory=dict)  # the texts of UPDATE_ELEMENTS, by element
-
-
-@dataclass(slots=True)
-class RawEntry:
-    """One entry's fields as written, by name, each with the text of all its elements in order."""
-
-    language: str | None
-    fields: dict[str, list[str]] = field(default_factory=dict)
-    links: list[tuple[str, str]] = field(default_factory=list)  # (rel, URL); of a type in PAGE_TYPES if rel is "alternate"
-    title_form: TitleForm = TitleForm.UNKNOWN
-    source_authors: list[str] = field(default_factory=list)
-
-
-def find_update_interval(updates: Mapping[str, str]) -> timedelta | None:
-    """How often a feed says that it changes; None: it does not say it, or in no valid form.
-
-    `ttl` is a number of minutes (RSS 2.0, rssboard.org/rss-specification). Without it, `sy:updatePeriod` is divided by
-    `sy:updateFrequency` (RSS 1.0 syndication module: daily and 1 where one of the two is missing).
-
-    >>> find_update_interval({"sy:updateperiod": "daily", "sy:updatefrequency": "4"})
-    datetime.timedelta(seconds=21600)
-    """
-    if minutes := _parse_number(updates.get("ttl")):
-        return min(timedelta(minutes=minutes), MAX_UPDATE_INTERVAL)
-    period, frequency = updates.get("sy:updateperiod"), updates.get("sy:updatefrequency")
-    if period is None and frequency is None:
-        return None
-    span, times = _PERIODS.get((period or "daily").lower()), _parse_number(frequency or "1")
-    return None if span is None or not times else max(span / times, timedelta(seconds=1))
-
-
-def _parse_number(text: str | None) -> int | None:
-    return int(text) if text is not None and _NUMBER.fullmatch(text) else None
-
-
-# ---- the reader ------------------------------------------------------------------------------------------------------------------
 
 MAX_ENTRIES = 2_000  # a feed names recent pages; sites with longer feeds have a sitemap too
 _MAX_FIELD_CHARACTERS = MAX_URL_CHARACTERS + 1  # one more, so that a shortened URL is refused as too long

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from pydantic import TypeAdapter
 
-from newsmill.archive import warc
+from newsmill.archive import warc_writer
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.exports.formats import ExportFormat
@@ -97,7 +97,7 @@ def warc_layout(archive: Archive, now: datetime) -> Layout:
         counted = CountedDocuments(documents)
 
         def fill(out: BinaryIO) -> None:
-            warc.write_warcinfo(out, now)
+            warc_writer.write_warcinfo(out, now)
             with OpenSegments(archive) as segments:
                 for document in counted:
                     try:

@@ -12,9 +12,9 @@ from pydantic_core import PydanticSerializationError
 from newsmill.exceptions import UrlError
 from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.document_identity import hash_text, make_document_id
-from newsmill.extraction.metadata.authors import classify_author
-from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, Timestamp, make_timestamp
+from newsmill.extraction.metadata.author_names import classify_author
 from newsmill.extraction.metadata.language import detect_language
+from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, make_timestamp
 from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.model import SPIDER, ArticleItem, Author, Block, BlockType, Document, ExtractionResult, Outcome, OutcomeRecord, Page
 from newsmill.model.lazy_adapter import make_adapter

@@ -15,8 +15,9 @@ from typing import Any
 
 from lxml.html import HtmlElement
 
-from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, parse_timestamp
-from newsmill.extraction.metadata.structured_data import Node, StructuredData, get_types, read_text, unescape_html
+from newsmill.extraction.metadata.json_ld import Node, get_types, read_text, unescape_html
+from newsmill.extraction.metadata.structured_data import StructuredData
+from newsmill.extraction.metadata.timestamps import MAX_AHEAD, parse_timestamp
 from newsmill.extraction.metadata.titles import split_title_words
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Block, BlockType, LiveUpdate

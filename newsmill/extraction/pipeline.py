@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 from itertools import islice
@@ -11,29 +11,19 @@ from itertools import islice
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill.discovery.article_pages import NextPage, find_next_page_of
-from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.exceptions import DecodeError
-from newsmill.extraction import decode, live_updates, page_type, source_rules
+from newsmill.extraction import non_html, source_rules
 from newsmill.extraction.article_item import read_item
-from newsmill.extraction.article_parts import MAX_TEXT_CHARACTERS, describe_next_page, join_parts
-from newsmill.extraction.body import extract, trailing_lines
+from newsmill.extraction.article_parts import MAX_TEXT_CHARACTERS, join_parts
 from newsmill.extraction.body.block_model import BlockModel
 from newsmill.extraction.body.extract import Body, extract_body
-from newsmill.extraction.body.markup import resolve_links, resolve_url
-from newsmill.extraction.body.page_stats import NEWS_TYPES
 from newsmill.extraction.decode import decode_body
-from newsmill.extraction.document_identity import hash_text, make_document_id
+from newsmill.extraction.document_builder import Request, make_result
 from newsmill.extraction.html import HtmlSource, ParsedHtml, parse_source, prepare_html
-from newsmill.extraction.metadata.authors import remove_bylines
-from newsmill.extraction.metadata.fields import Fields, apply_positions, find_fields
-from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
-from newsmill.extraction.metadata.titles import remove_headline
-from newsmill.extraction.normalise import count_words, measure_mojibake
+from newsmill.extraction.metadata.structured_data import read_structured_data
 from newsmill.extraction.rendered_page import choose_body, warn_of_failed_rendering
-from newsmill.extraction.site_profile import apply_profile, fast_path
-from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
-from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
+from newsmill.extraction.site_profile import closed_positions, fast_path, path_comparison, position_evidence, profile_trust
+from newsmill.model import ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 from newsmill.text.charset import to_utf8
 
 MAX_HTML_BYTES = 5 * 2**20  # bytes; trafilatura took 4.7 s for 4.5 MB and over a minute for 20 MB, and all articles are far smaller
@@ -109,38 +99,19 @@ def _read_body(
         html = decode_body(page.header("Content-Encoding"), page.body)
     except DecodeError as error:
         return ExtractionResult(OutcomeRecord(Outcome(error.outcome), str(error)))
-    refusal = decode.detect_non_html(html, page.header("Content-Type"))
+    refusal = non_html.detect_non_html(html, page.header("Content-Type"))
     if refusal is None and len(html) > MAX_HTML_BYTES:
         refusal = OutcomeRecord(Outcome.TOO_LARGE, f"{len(html):,} bytes of HTML; the cap is {MAX_HTML_BYTES:,}")
     if refusal is not None:
         return ExtractionResult(refusal)
     try:
-        request = _Request(
+        request = Request(
             page, html, source_rules.select_active(rules, page.fetched_at), language, first_seen_at, profile, again, first_url
         )
         result = _extract_html(request, html, model, brief)
     except RecursionError:
         return ExtractionResult(OutcomeRecord(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
     return replace(result, blocks=()) if brief else result
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """The input of an extraction before the page is parsed."""
-
-    page: Page
-    html: bytes
-    rules: Rules
-    language: str | None
-    first_seen_at: datetime | None
-    profile: Profile | None
-    again: bool
-    first_url: str  # of the first page of the article
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether the results of the fast path and of the full path are compared."""
-        return self.profile is not None and fast_path.is_sample(self.page.url, self.profile, again=self.again)
 
 
 class _LazyPage:
@@ -160,7 +131,7 @@ class _LazyPage:
         return "parsed" in self.__dict__
 
 
-def _extract_html(request: _Request, html: bytes, model: BlockModel | None, brief: bool) -> ExtractionResult:
+def _extract_html(request: Request, html: bytes, model: BlockModel | None, brief: bool) -> ExtractionResult:
     page, rules, profile = request.page, request.rules, request.profile
     lazy_page = _LazyPage(to_utf8(html, page.header("Content-Type")), rules)
     if len(html) > MAX_TEXT_CHARACTERS and lazy_page.parsed.tree is not None:
@@ -169,7 +140,7 @@ def _extract_html(request: _Request, html: bytes, model: BlockModel | None, brie
             return ExtractionResult(
                 OutcomeRecord(Outcome.TOO_LARGE, f"{characters:,} characters of text; the cap is {MAX_TEXT_CHARACTERS:,}")
             )
-    is_proven = profile is not None and apply_profile.is_proven(profile)
+    is_proven = profile is not None and profile_trust.is_proven(profile)
     fast_result = _extract_pruned(request, lazy_page) if is_proven and brief and rules == _NO_RULES else None
     if fast_result is not None and not request.is_sample:
         return replace(fast_result, extraction_path=ExtractionPath.FAST)
@@ -185,7 +156,7 @@ def _extract_html(request: _Request, html: bytes, model: BlockModel | None, brie
     if len(elements) > MAX_ELEMENTS:
         return ExtractionResult(OutcomeRecord(Outcome.TOO_LARGE, f"more than {MAX_ELEMENTS:,} elements, the cap"))
     structured = read_structured_data(tree, page.url, lazy_page.markup.html)
-    build_result = partial(_build_result, request, tree, structured, parsed.warnings, source_rules.drop_elements(tree, rules))
+    build_result = partial(make_result, request, tree, structured, parsed.warnings, source_rules.drop_elements(tree, rules))
     selected = source_rules.keep_elements(tree, rules)
     if selected is not None:
         return build_result(Body(selected, extractor="rules"))
@@ -198,8 +169,8 @@ def _extract_html(request: _Request, html: bytes, model: BlockModel | None, brie
         model,
         kept_only=brief and (profile is None or not profile.fields),
         is_sure_text=None
-        if profile is None or profile.pages < apply_profile.MATURE_PAGES
-        else partial(apply_profile.is_sure_text, profile),
+        if profile is None or profile.pages < position_evidence.MATURE_PAGES
+        else partial(position_evidence.is_sure_text, profile),
     )
     if profile is None or not is_proven:
         return build_result(extract_full_body())
@@ -210,7 +181,7 @@ def _extract_html(request: _Request, html: bytes, model: BlockModel | None, brie
     full_result = build_result(extract_full_body())
     if fast_result is None:
         return replace(full_result, extraction_path=ExtractionPath.UNFIT)
-    if fast_path.is_same_result(fast_result.document, full_result.document):
+    if path_comparison.is_same_result(fast_result.document, full_result.document):
         return replace(fast_result, extraction_path=ExtractionPath.AGREED)  # a sample has the same extractor as the other pages of the site
     return replace(full_result, extraction_path=ExtractionPath.DISAGREED)
 
@@ -228,10 +199,10 @@ def _count_text(elements: Sequence[HtmlElement]) -> int:
     return sum((len(element.text or "") if element.tag not in _WITHOUT_TEXT else 0) + len(element.tail or "") for element in elements)
 
 
-def _extract_pruned(request: _Request, lazy_page: _LazyPage) -> ExtractionResult | None:
+def _extract_pruned(request: Request, lazy_page: _LazyPage) -> ExtractionResult | None:
     """Extract the page by the profile from HTML without the closed boxes of the site; return None if the whole page is needed."""
     profile = request.profile
-    pruner = None if profile is None else fast_path.get_html_pruner(profile)
+    pruner = None if profile is None else closed_positions.get_html_pruner(profile)
     if profile is None or pruner is None or not pruner.is_worthwhile:
         return None
     html = pruner.prune(lazy_page.markup.html)
@@ -243,7 +214,7 @@ def _extract_pruned(request: _Request, lazy_page: _LazyPage) -> ExtractionResult
             pruner.record_misplaced(doubtful)
         elif (body := fast_path.extract_fast_body(tree, profile, pruner=pruner)) is not None:
             structured = read_structured_data(tree, request.page.url, lazy_page.markup.html, partial(_get_whole_tree, lazy_page, tree))
-            build_result = partial(_build_result, request, tree, structured, lazy_page.markup.warnings, ())
+            build_result = partial(make_result, request, tree, structured, lazy_page.markup.warnings, ())
             result = _accept_fast_body(build_result, body, profile)
     pruner.record(gained=result is not None and not lazy_page.is_parsed)
     return result
@@ -267,103 +238,3 @@ def _accept_fast_body(build_result: Callable[[Body], ExtractionResult], body: Bo
     if result.document is None:
         return result if result.ending.outcome is Outcome.PAYWALL and any(block.kept for block in body.blocks) else None
     return result if fast_path.is_typical(profile, body, result.document) else None
-
-
-def _build_result(
-    request: _Request, tree: HtmlElement, structured: StructuredData, warnings: tuple[str, ...], dropped: Sequence[Block], body: Body
-) -> ExtractionResult:
-    """Build the document from the body, or the outcome of a page that is not an article."""
-    page, profile = request.page, request.profile
-    blocks = body.blocks if profile is None or body.extractor == "rules" else apply_profile.apply(profile, body.blocks)
-    base = (resolve_url(structured.base, page.url) if structured.base else None) or page.url
-    blocks = tuple(resolve_links(block, base) for block in blocks)
-    blocks = live_updates.remove_updates(
-        trailing_lines.remove_trailing_lines(extract.convert_captions(blocks), request.rules.drop_lines), structured
-    )
-    content = join_text(blocks)
-    not_article = page_type.classify_page(structured, blocks, content, page.url, page.status)
-    if not_article is not None:
-        return ExtractionResult(not_article, blocks=(*blocks, *dropped))
-    ending, site_tags = trailing_lines.read_ending(blocks), () if profile is None else profile.site_tags
-    fields = find_fields(structured, tree, page, content, request.language, ending, site_tags)
-    fields = fields if profile is None else apply_positions(fields, apply_profile.find_field_texts(profile, blocks), page.fetched_at)
-    fields = source_rules.apply_field_rules(tree, request.rules, fields, page.fetched_at)
-    day = None if fields.published is None else fields.published.day
-    is_news = bool(structured.types() & NEWS_TYPES)
-    blocks = remove_headline(blocks, fields.title)
-    blocks = remove_bylines(blocks, fields.authors, day, is_news=is_news, language=fields.language)
-    content = join_text(blocks)
-    following = _find_next_page(request, structured)
-    if following is not None:
-        warnings = (*warnings, describe_next_page(following.urls[-1]))
-    body = _lower_confidence(replace(body, warnings=(*warnings, *body.warnings)), f"{fields.title or ''}\n{content}")
-    document = _build_document(page, fields, body, blocks, content, request.first_seen_at)
-    document = replace(document, profile_version=None if profile is None else profile.version)
-    next_page = following.urls[-1] if following is not None and following.is_sure else None
-    return ExtractionResult(OutcomeRecord(Outcome.STORED), document, blocks=(*blocks, *dropped), next_page=next_page)
-
-
-def _find_next_page(request: _Request, structured: StructuredData) -> NextPage | None:
-    """The next page of the article. It is not sure for a page that may be a list of articles."""
-    page, first = request.page, request.first_url
-    following = find_next_page_of(request.html, page.url, first, page.header("Content-Type"))
-    if following is None or page_type.is_declared_article(structured) or score_article_url(first) >= MIN_ARTICLE_SCORE:
-        return following
-    return replace(following, is_sure=False)
-
-
-def _lower_confidence(body: Body, text: str) -> Body:
-    """Lower the confidence in proportion to the share of unreadable words."""
-    share = measure_mojibake(text)
-    if not share:
-        return body
-    confidence = None if body.confidence is None else round(body.confidence * (1 - share), 3)
-    return replace(body, confidence=confidence, warnings=(*body.warnings, f"mojibake: {share:.1%} of the words are unreadable characters"))
-
-
-def join_text(blocks: Sequence[Block]) -> str:
-    """Join the kept blocks in page order, with a blank line between them. Captions and embeds are not part of the text."""
-    return "\n\n".join(block.text for block in blocks if block.kept and block.type not in NON_PROSE_TYPES)
-
-
-def _build_document(page: Page, fields: Fields, body: Body, blocks: Sequence[Block], text: str, first_seen_at: datetime | None) -> Document:
-    content_hash = hash_text(f"{fields.title or ''}\n\n{text}")
-    published, modified = fields.published, fields.modified
-    return Document(
-        id=make_document_id(fields.canonical_url, page.url, content_hash),
-        url=page.url,
-        requested_url=page.requested_url,
-        canonical_url=fields.canonical_url,
-        source=page.source,
-        site_name=fields.site_name,
-        title=fields.title,
-        description=fields.description,
-        text=text,
-        blocks=tuple(block for block in blocks if block.kept),
-        authors=fields.authors,
-        published_at=None if published is None else published.at,
-        modified_at=None if modified is None else modified.at,
-        first_seen_at=first_seen_at or page.fetched_at,
-        fetched_at=page.fetched_at,
-        published_source=None if published is None else published.source,
-        published_precision=None if published is None else published.precision,
-        language=fields.language,
-        section=fields.section,
-        tags=fields.tags,
-        image=fields.image,
-        images=fields.images,
-        article_type=fields.article_type,
-        live_updates=fields.live_updates,
-        is_free=fields.is_free,
-        is_free_reason=fields.is_free_reason,
-        license=fields.license,
-        rights=fields.rights,
-        word_count=count_words(text),
-        extractor=body.extractor,
-        profile_version=None,
-        confidence=body.confidence,
-        warnings=body.warnings,
-        content_hash=content_hash,
-        provenance=fields.provenance,
-        published_day=None if published is None else published.day,
-    )

@@ -16,11 +16,12 @@ from lxml import etree
 from lxml.cssselect import CSSSelector
 from lxml.html import HtmlElement
 
-from newsmill.extraction.body.blocks import TextBlock, segment
+from newsmill.extraction.body.block_walk import segment
+from newsmill.extraction.body.blocks import TextBlock
 from newsmill.extraction.body.markup import MarkupReader
-from newsmill.extraction.metadata.authors import classify_author, split_names
-from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, parse_timestamp
+from newsmill.extraction.metadata.author_names import classify_author, split_names
 from newsmill.extraction.metadata.fields import Fields
+from newsmill.extraction.metadata.timestamps import MAX_AHEAD, parse_timestamp
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Author, Block, BlockType, Rules
 
@@ -106,9 +107,6 @@ def _is_inside(block: TextBlock, wanted: dict[HtmlElement, str]) -> bool:
 def _find_group(block: TextBlock) -> int:
     """Return the list whose items form one block together, or the block itself."""
     return next((box.index for box in block.box.ancestors() if box.tag in ("ul", "ol")), -1 - block.index)
-
-
-# ---- fields --------------------------------------------------------------------------------------------------------------------
 
 
 def apply_field_rules(tree: HtmlElement, rules: Rules, found: Fields, now: datetime) -> Fields:

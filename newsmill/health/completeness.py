@@ -28,6 +28,8 @@ from enum import StrEnum
 from itertools import accumulate, combinations, product
 from math import ceil, exp, lgamma, log, sqrt
 
+from newsmill.health.listing_shares import Cell, estimate_shares, make_cells
+
 CONFIDENCE = 0.95
 DEPENDENCE = 1.5  # odds ratio of two listings without a third
 DEPENDENCE_DEVIATION = 0.7  # of its logarithm: from 0.4 to 6 with 95 %
@@ -38,16 +40,11 @@ MIN_WEIGHT = 0.01  # of a split; less likely ones are left out
 MIN_LOG_TERM = 30  # smaller than the largest term; what follows is less than a billionth
 MIN_EXCESS = 0.5  # by how much sections and hours may lower an estimate
 PRIOR = 0.5  # articles (Jeffreys)
-MIN_SECTION_ARTICLES = 15  # smaller sections are one
-HOURS_PER_BLOCK = 6
-RIDGE = 1.0  # precision of the coefficients of sections and hours
-MAX_ROUNDS = 25  # of Newton's method; it converges in fewer than ten
 _STEPS = [number / 2 for number in range(-6, 7)]  # standard deviations
 _DENSITIES = [exp(-step * step / 2) for step in _STEPS]
 GRID = [(step, density / sum(_DENSITIES)) for step, density in zip(_STEPS, _DENSITIES, strict=True)]  # of a normal distribution
 
 Sides = tuple[tuple[int, ...], tuple[int, ...]]  # the numbers of the groups of listings on either side of a split
-Cell = tuple[str, int]  # section, block of hours
 History = tuple[bool, ...]  # of an article: whether each group of listings showed it
 
 
@@ -117,7 +114,7 @@ def estimate(articles: Collection[SeenArticle]) -> Completeness:
     if len(groups) < 2:
         return Completeness(seen, unknown=Unknown.ONE_LISTING, groups=groups)
     histories = [tuple(not article.kinds.isdisjoint(group) for group in groups) for article in articles]
-    cells = _make_cells([(article.section, article.hour) for article in articles])
+    cells = make_cells([(article.section, article.hour) for article in articles])
     splits = [sides for sides in _list_sides(len(groups)) if _count_recaptured(histories, sides) >= MIN_RECAPTURED]
     if not splits:
         return Completeness(seen, unknown=Unknown.NO_OVERLAP, groups=groups)
@@ -166,8 +163,8 @@ def _split(histories: Sequence[History], cells: Sequence[Cell], sides: Sides) ->
     """The split of the groups into these sides."""
     one, rest = _find_shown(histories, sides)
     both = sum(a and b for a, b in zip(one, rest, strict=True))
-    shown_by_one = _estimate_shares([(cell, a) for cell, a, b in zip(cells, one, rest, strict=True) if b])
-    shown_by_rest = _estimate_shares([(cell, b) for cell, a, b in zip(cells, one, rest, strict=True) if a])
+    shown_by_one = estimate_shares([(cell, a) for cell, a, b in zip(cells, one, rest, strict=True) if b])
+    shown_by_rest = estimate_shares([(cell, b) for cell, a, b in zip(cells, one, rest, strict=True) if a])
     expected = 0.0
     for cell, count in Counter(cells).items():
         hidden = (1 - shown_by_one[cell]) * (1 - shown_by_rest[cell]) if cell in shown_by_one and cell in shown_by_rest else 0.0
@@ -274,61 +271,3 @@ def _quantile(rates: Sequence[tuple[float, float]]) -> int:
         terms = [term * mean / count for term, (mean, _) in zip(terms, rates, strict=True)]
         total += sum(terms)
     return count
-
-
-# ---- the share of articles that a listing shows, by section and time of day
-
-
-def _make_cells(places: Collection[tuple[str, int]]) -> list[Cell]:
-    """The cell of each article from its section ("" if unknown) and its hour of the day. Small sections are one."""
-    sizes = Counter(section for section, _ in places)
-    return [(section if sizes[section] >= MIN_SECTION_ARTICLES else "", hour // HOURS_PER_BLOCK) for section, hour in places]
-
-
-def _estimate_shares(shown: Sequence[tuple[Cell, bool]]) -> Mapping[Cell, float]:
-    """The probability of being shown, for each cell with articles: a ridge logistic regression on section and block.
-
-    Half an article each that was and was not shown keeps the probabilities inside 0 and 1.
-    """
-    totals, successes = Counter(cell for cell, _ in shown), Counter(cell for cell, is_shown in shown if is_shown)
-    names = [None, *sorted({("section", section) for section, _ in totals}), *sorted({("block", block) for _, block in totals})]
-    rows = {cell: [0, names.index(("section", cell[0])), names.index(("block", cell[1]))] for cell in totals}
-    beta = [0.0] * len(names)
-    for _ in range(MAX_ROUNDS):
-        gradient = [-(RIDGE if number else 0.0) * value for number, value in enumerate(beta)]
-        hessian = [[0.0] * len(names) for _ in names]
-        for number in range(1, len(names)):
-            hessian[number][number] = RIDGE
-        observed = [(rows[cell], totals[cell], successes[cell]) for cell in rows]
-        for columns, total, success in [*observed, ([0], 1, 0.5)]:
-            share = _logistic(sum(beta[column] for column in columns))
-            for column in columns:
-                gradient[column] += success - total * share
-                for other in columns:
-                    hessian[column][other] += total * share * (1 - share)
-        step = _solve(hessian, gradient)
-        beta = [value + max(-2.0, min(2.0, change)) for value, change in zip(beta, step, strict=True)]
-        if max(map(abs, step)) < 1e-6:
-            break
-    return {cell: _logistic(sum(beta[column] for column in columns)) for cell, columns in rows.items()}
-
-
-def _logistic(value: float) -> float:
-    return 1 / (1 + exp(-max(-30.0, min(30.0, value))))
-
-
-def _solve(matrix: list[list[float]], values: list[float]) -> list[float]:
-    """The solution of a linear system with a positive definite matrix, by elimination."""
-    rows = [[*row, value] for row, value in zip(matrix, values, strict=True)]
-    size = len(rows)
-    for number in range(size):
-        pivot = rows[number][number] or 1e-12
-        for below in range(number + 1, size):
-            factor = rows[below][number] / pivot
-            if factor:
-                rows[below] = [a - factor * b for a, b in zip(rows[below], rows[number], strict=True)]
-    solution = [0.0] * size
-    for number in reversed(range(size)):
-        rest = sum(rows[number][other] * solution[other] for other in range(number + 1, size))
-        solution[number] = (rows[number][size] - rest) / (rows[number][number] or 1e-12)
-    return solution

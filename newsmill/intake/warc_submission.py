@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import re
-import struct
-import sys
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
-from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
-from newsmill.archive.captures import Capture, IsWanted, Skipped, read_captures
+from newsmill.archive.captures import Capture, read_captures
+from newsmill.archive.warc_records import IsWanted, Skipped
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, DecodeError, UrlError
-from newsmill.extraction.decode import HTML_TYPES, decode_body, detect_non_html
-from newsmill.intake.submission import MAX_TEXT_CHARACTERS, encode_item, limit_time, make_enqueue, open_target, store_pages
+from newsmill.extraction.decode import decode_body
+from newsmill.extraction.non_html import HTML_TYPES, detect_non_html
+from newsmill.intake.page_requests import MAX_TEXT_CHARACTERS, encode_item, limit_time
+from newsmill.intake.page_submission import make_enqueue, store_pages
+from newsmill.intake.url_submission import open_target
+from newsmill.intake.warc_files import WarcInput, open_warc
 from newsmill.model import Page, PageStatus, WarcCounts
 from newsmill.storage.ledger import ArchivedRow
 from newsmill.text.redaction import redact
@@ -33,11 +31,6 @@ from newsmill.text.urls import make_key
 log = logging.getLogger(__name__)
 
 FOUND_BY = "warc"
-STANDARD_INPUT = "-"
-WARC_SUFFIXES = (".warc", ".warc.gz", ".warc.zst", ".wacz")
-ARC_START = b"filedesc://"
-WACZ_FOLDER = "archive/"  # the WARC files in a WACZ file (Web Archive Collection Zipped)
-ZIP_LOCAL_HEADER = struct.Struct("<26xHH")  # with the lengths of the name and the extra field behind it
 BACKLOG_SHARE = 8  # of the crawler's high-water mark, so that the crawler goes on and news waits some minutes at most
 BACKLOG_POLL_SECONDS = 1.0
 OK = 200
@@ -46,15 +39,6 @@ _TAG = re.compile(rb"(?:\xef\xbb\xbf)?\s*<")
 
 _SKIPPED_FIELDS = {Skipped.TOO_LARGE: "rejected"}
 _STATUS_FIELDS = {PageStatus.QUEUED: "queued", PageStatus.KNOWN: "known", PageStatus.REJECTED: "rejected"}
-
-
-@dataclass(frozen=True, slots=True)
-class WarcInput:
-    """A WARC file that is open for reading. `size`: its bytes; None for a pipe."""
-
-    name: str
-    file: BinaryIO
-    size: int | None
 
 
 class WarcSubmission:
@@ -211,9 +195,6 @@ def _is_any(url: str, at: datetime) -> bool:
     return True
 
 
-# ---- filters and files -------------------------------------------------------------------------------------------------------
-
-
 def make_filter(hosts: Sequence[str], since: datetime | None, until: datetime | None) -> IsWanted:
     """A filter of captures: of these hosts and the hosts below them, from `since` on, and before `until`."""
     wanted = tuple(host.strip().lower().strip(".") for host in hosts)
@@ -232,72 +213,3 @@ def _is_host_below(url: str, hosts: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     return any(host == wanted or host.endswith(f".{wanted}") for wanted in hosts)
-
-
-@contextmanager
-def open_warc(name: str) -> Iterator[Sequence[WarcInput]]:
-    """The WARC files in a file, or in a WACZ file; "-" is standard input. Raises ConfigError for a file that cannot be opened."""
-    if name == STANDARD_INPUT:
-        yield [WarcInput("standard input", sys.stdin.buffer, None)]
-        return
-    try:
-        file = Path(name).open("rb")  # noqa: SIM115  # closed below
-    except OSError as error:
-        raise ConfigError(f"{name}: cannot be read ({error.strerror})") from None
-    with file:
-        if name.lower().endswith((".arc", ".arc.gz")) or file.peek(len(ARC_START)).startswith(ARC_START):
-            raise ConfigError(
-                f"{name} is an ARC file, the format before WARC; convert it, for example with `warcio recompress {name} pages.warc.gz`"
-            )
-        if name.lower().endswith(".wacz"):
-            yield _open_members(name, file)
-        else:
-            yield [WarcInput(name, file, os.fstat(file.fileno()).st_size if file.seekable() else None)]
-
-
-def measure_warc(name: str) -> int | None:
-    """The bytes of the WARC files that `open_warc` opens; None for a pipe, which is not opened. Raises ConfigError."""
-    if name == STANDARD_INPUT or Path(name).is_fifo():
-        return None
-    with open_warc(name) as inputs:
-        sizes = [warc.size for warc in inputs]
-    return None if None in sizes else sum(size or 0 for size in sizes)
-
-
-def _open_members(name: str, file: BinaryIO) -> list[WarcInput]:
-    """The WARC files in a WACZ file. Raises ConfigError."""
-    try:
-        members = zipfile.ZipFile(file).infolist()
-    except zipfile.BadZipFile as error:
-        raise ConfigError(f"{name}: not a whole WACZ file ({error})") from None
-    found = [member for member in members if member.filename.startswith(WACZ_FOLDER) and member.filename.endswith(WARC_SUFFIXES)]
-    for member in found:
-        if member.compress_type != zipfile.ZIP_STORED:  # the standard forbids it
-            raise ConfigError(f"{name}: {member.filename} is compressed in the WACZ file; unzip the file and give the WARC files in it")
-    try:
-        return [WarcInput(f"{name}/{member.filename}", cast(BinaryIO, _Member(file, member)), member.file_size) for member in found]
-    except struct.error:
-        raise ConfigError(f"{name}: not a whole WACZ file (a member begins behind its end)") from None
-
-
-class _Member(io.RawIOBase):
-    """A stored member of a ZIP file. Python's own reader refuses to go on behind damage."""
-
-    def __init__(self, file: BinaryIO, member: zipfile.ZipInfo) -> None:
-        file.seek(member.header_offset)
-        name_and_extra = ZIP_LOCAL_HEADER.unpack(file.read(ZIP_LOCAL_HEADER.size))
-        self._file, self._start, self._size, self._at = file, file.tell() + sum(name_and_extra), member.file_size, 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._at = offset
-        return offset
-
-    def read(self, size: int = -1, /) -> bytes:
-        left = max(0, self._size - self._at)
-        self._file.seek(self._start + self._at)
-        data = self._file.read(left if size < 0 else min(size, left))
-        self._at += len(data)
-        return data

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsmill.context import AppContext
-from newsmill.health.causes import CAUSE_NAMES, Cause, Evidence, Finding
+from newsmill.health.cause_texts import CAUSE_NAMES
+from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.http_post import DeliveryError, check_status, post
 from newsmill.notifications.loop import Sender

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from newsmill.context import AppContext
-from newsmill.discovery.schedule import MAX_CACHE_SECONDS, Reason, SourcePattern
 from newsmill.model import Kind, Source
-from newsmill.sources.table import format_duration
+from newsmill.polling.listings import MAX_CACHE_SECONDS, Reason, SourcePattern
+from newsmill.sources.table_values import format_duration
 from newsmill.storage.ledger.poll_plans import PolledListing
 from newsmill.storage.source_patterns import SourcePatterns
 

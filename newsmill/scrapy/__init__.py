@@ -17,6 +17,7 @@ from scrapy.http import HtmlResponse, Response
 from scrapy.utils.defer import maybe_deferred_to_future
 
 import newsmill
+from newsmill.intake.page_submission import make_item_page
 from newsmill.intake.scrapy_items import (
     LinkItem,
     PageItem,
@@ -24,7 +25,6 @@ from newsmill.intake.scrapy_items import (
     make_article_item,
     page,
 )
-from newsmill.intake.submission import make_item_page
 from newsmill.model import Document
 from newsmill.scrapy.submitter import Submitter
 

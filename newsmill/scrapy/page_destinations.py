@@ -16,7 +16,8 @@ from pydantic import TypeAdapter
 from newsmill import context
 from newsmill.client.api_connection import ApiConnection, ErrorResponse, InvalidRequest
 from newsmill.exceptions import ConfigError
-from newsmill.intake.submission import MAX_REQUEST_PAGES, PagesRequest, encode_item, encode_page, make_enqueue, store_pages
+from newsmill.intake.page_requests import MAX_REQUEST_PAGES, PagesRequest, encode_item, encode_page
+from newsmill.intake.page_submission import make_enqueue, store_pages
 from newsmill.model import Link, Page, PageReceipt, PageStatus
 from newsmill.settings import Settings
 

@@ -1,4 +1,4 @@
-"""The keys of a table in sources.toml, and the error for each invalid value. The tables are parsed before; this module reads no file."""
+"""The keys of a table in sources.toml. The tables are parsed before; this module reads no file."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from newsmill.discovery import schedule
-from newsmill.exceptions import ConfigError, UrlError
+from newsmill.exceptions import ConfigError
 from newsmill.model import Politeness, Render, Rules, Source, SpiderLimits
+from newsmill.sources.table_values import (
+    NO_CREDENTIALS,
+    SELECTOR_DESCRIPTION,
+    SPIDER_PATTERN,
+    Pattern,
+    Selector,
+    Url,
+    UrlPattern,
+    XPath,
+    check_cron,
+    format_duration,
+    parse_duration,
+    parse_freshness,
+    parse_spider_time,
+)
 from newsmill.text.redaction import redact
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NAME = re.compile(r"[\w:-][\w.:-]{0,99}", re.ASCII)  # safe in tables, file names, metric labels and URLs, where ".." has a meaning
-SPIDER_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # package.module:ClassName
 MAX_REVISITS = 20
-MIN_SPIDER_TIME, MAX_SPIDER_TIME = timedelta(seconds=10), timedelta(hours=6)
-NO_CREDENTIALS = "a URL without user and password: Newsmill would store and show them, and does not send them"
 
 
 def make_name(url: str) -> str:
@@ -37,99 +46,6 @@ def make_name(url: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", host.lower()).strip("-")[:100] or "source"
 
 
-def parse_duration(value: object) -> timedelta:
-    """`"15m"`, `"1h30m"`, `"2 d"` → timedelta, from 1 second to 366 days. Raises ValueError for anything else."""
-    if not isinstance(value, str) or not re.fullmatch(r"(\s*\d{1,6}\s*[smhd])+\s*", value):
-        raise ValueError("not a duration")
-    seconds = sum(int(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)\s*([smhd])", value))
-    if not 1 <= seconds <= 366 * 86400:
-        raise ValueError("out of range")
-    return timedelta(seconds=seconds)
-
-
-def _parse_spider_time(value: object) -> timedelta:
-    span = parse_duration(value)
-    if not MIN_SPIDER_TIME <= span <= MAX_SPIDER_TIME:
-        raise ValueError("out of range")
-    return span
-
-
-def parse_freshness(value: object) -> timedelta:
-    """A duration from a minute to a day. Raises ValueError for anything else."""
-    span = parse_duration(value)
-    if not schedule.MIN_FRESHNESS <= span <= schedule.MAX_FRESHNESS:
-        raise ValueError("out of range")
-    return span
-
-
-def format_duration(span: timedelta) -> str:
-    """A duration as a whole number of the largest possible unit: "15m", "90m", "2d"."""
-    seconds = int(span.total_seconds())
-    unit, length = next((unit, length) for unit, length in reversed(UNITS.items()) if seconds % length == 0)
-    return f"{seconds // length}{unit}"
-
-
-def _check_url(value: str) -> str:
-    from newsmill.text import urls  # loads the public suffix list, which only sources need
-
-    try:
-        urls.normalize(value)
-    except UrlError as error:
-        raise ValueError(str(error)) from None
-    if "@" in urlsplit(value).netloc:
-        raise ValueError(NO_CREDENTIALS)
-    return value
-
-
-def _check_pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(str(error)) from None
-    return value
-
-
-def _check_url_pattern(value: str) -> str:
-    import regex  # as in the crawler, where it has a time limit; loaded only for patterns
-
-    try:
-        regex.compile(value)
-    except regex.error as error:
-        raise ValueError(str(error)) from None
-    return value
-
-
-def _check_selector(value: str) -> str:
-    import cssselect  # loaded only for selectors, as lxml below
-
-    try:
-        cssselect.HTMLTranslator().css_to_xpath(value)
-    except cssselect.SelectorError as error:
-        raise ValueError(str(error)) from None
-    return value
-
-
-def _check_xpath(value: str) -> str:
-    from lxml import etree
-
-    try:
-        etree.XPath(value)
-    except etree.XPathError as error:
-        raise ValueError(str(error)) from None
-    return value
-
-
-def _check_cron(value: str) -> str:
-    schedule.compute_next_due(None, value, datetime(2026, 1, 1, tzinfo=UTC))
-    return value
-
-
-Url = Annotated[str, AfterValidator(_check_url)]
-Pattern = Annotated[str, AfterValidator(_check_pattern)]
-UrlPattern = Annotated[str, AfterValidator(_check_url_pattern)]
-Selector = Annotated[str, AfterValidator(_check_selector)]
-SELECTOR_DESCRIPTION = "a CSS selector"
-XPath = Annotated[str, AfterValidator(_check_xpath)]
 # TOML has Booleans and numbers, so "yes" and "5" are errors. Models are built when the first table is parsed, which few commands do.
 STRICT = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
@@ -191,7 +107,7 @@ class SpiderLimitsTable(BaseModel):
     """`spider_limits = { … }`: limits of one run of a source's spider."""
 
     model_config = STRICT
-    time: Annotated[timedelta, BeforeValidator(_parse_spider_time)] = Field(
+    time: Annotated[timedelta, BeforeValidator(parse_spider_time)] = Field(
         default=timedelta(seconds=SpiderLimits().seconds), strict=False, description='a duration from "10s" to "6h"'
     )
     memory_mb: int = Field(default=SpiderLimits().memory_mb, ge=128, le=8192, description="a whole number of MB, 128 to 8192")
@@ -215,7 +131,7 @@ class SourceTable(BaseModel):
     every: Annotated[timedelta, BeforeValidator(parse_duration)] | None = Field(
         None, strict=False, description='a duration such as "15m", "2h" or "1d"'
     )
-    cron: Annotated[str, AfterValidator(_check_cron)] | None = Field(
+    cron: Annotated[str, AfterValidator(check_cron)] | None = Field(
         default=None, description='five cron fields such as "*/10 6-22 * * *" (UTC)'
     )
     freshness: Annotated[timedelta, BeforeValidator(parse_freshness)] | None = Field(

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from newsmill.health.causes import Rhythm
+from newsmill.health.rhythm import Rhythm
 from newsmill.model import Outcome
 from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage.dialects import Upsert

@@ -13,17 +13,9 @@ from itertools import groupby
 
 from sqlalchemy import Connection, Engine
 
-from newsmill.discovery.schedule import (
-    DEFAULT_FRESHNESS,
-    ListingFacts,
-    NextPoll,
-    Reason,
-    compute_failing_interval,
-    compute_today_factor,
-    fit_budget,
-    plan_poll,
-)
 from newsmill.model import Kind, Outcome, Source
+from newsmill.polling.listings import DEFAULT_FRESHNESS, ListingFacts, NextPoll, Reason, compute_failing_interval, fit_budget, plan_poll
+from newsmill.polling.publication_rates import compute_today_factor
 from newsmill.storage import websub
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import poll_plans, polls, sources

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from newsmill.health.assessment import count_read
 from newsmill.health.causes import LONGEST_WINDOW, OutcomeWindow, PageFailures
+from newsmill.health.proofs import count_read
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.storage.check_histories import Snapshot
 from newsmill.storage.ledger import Trace

@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from newsmill.health.causes import Observation, Rhythm
+from newsmill.health.causes import Observation
+from newsmill.health.rhythm import Rhythm
 from newsmill.model import Outcome, Source
 from newsmill.storage.check_histories import CheckHistory
 from newsmill.storage.counter_updates import FOUND

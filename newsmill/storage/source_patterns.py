@@ -9,18 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, select
 
-from newsmill.discovery.schedule import (
-    RATE_WINDOW,
-    RECENT_HOURS,
-    PublicationRates,
-    SourcePattern,
-    choose_listings,
-    count_checks,
-    estimate_rates,
-    is_stalled,
-)
 from newsmill.model import Kind
 from newsmill.model.lazy_adapter import make_adapter
+from newsmill.polling.listings import SourcePattern, choose_listings, count_checks, is_stalled
+from newsmill.polling.publication_rates import RATE_WINDOW, RECENT_HOURS, PublicationRates, estimate_rates
 from newsmill.storage.database import reading
 from newsmill.storage.dialects import Upsert
 from newsmill.storage.ledger.poll_plans import PolledListing

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from newsmill.health.causes import HISTORY, build_rhythm
+from newsmill.health.rhythm import HISTORY, build_rhythm
 from newsmill.storage.check_histories import CheckHistory
 from newsmill.storage.columns import format_hour
 from newsmill.storage.schema import documents, sources

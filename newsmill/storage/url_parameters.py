@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, bindparam, or_, select
 
-from newsmill.discovery.url_patterns import MAX_PARAMETERS, drop_parameters, find_differences, find_session_place, list_parameter_names
+from newsmill.discovery.url_variants import MAX_PARAMETERS, drop_parameters, find_differences, find_session_place, list_parameter_names
 from newsmill.exceptions import UrlError
 from newsmill.model import Document, Kind, Link, Outcome
 from newsmill.storage.dialects import Upsert

@@ -21,7 +21,7 @@ from moto.server import ThreadedMotoServer
 from rows import NOON, SITE, after, page_of
 from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
-from newsmill.archive import warc
+from newsmill.archive import warc, warc_writer
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError
 from newsmill.model import Hint, Page, Segment
@@ -103,7 +103,7 @@ pages |= st.builds(replace, pages, parts=st.lists(pages, max_size=2).map(tuple))
 @given(st.lists(pages, min_size=1, max_size=4))
 def test_any_page_comes_back(written: list[Page]) -> None:
     file = io.BytesIO()
-    offsets = [warc.write_page(file, page) for page in written]
+    offsets = [warc_writer.write_page(file, page) for page in written]
     for offset, page in zip(offsets, written, strict=True):
         assert warc.read_page(file, offset) == without_transfer_encoding(page)
 
@@ -165,7 +165,7 @@ def test_a_rendered_dom_is_a_conversion_record_of_its_response(archive: Archive,
 def test_a_missing_conversion_record_is_damage() -> None:
     file = io.BytesIO()
     rendered = page_of(f"{SITE}/rendered", rendered=b"<p>text</p>")
-    offset = warc.write_page(file, rendered)
+    offset = warc_writer.write_page(file, rendered)
     copied = warc.copy_page(file, offset)
     assert warc.read_page(io.BytesIO(copied), 0) == rendered
     file.seek(0)
@@ -265,14 +265,14 @@ def test_a_segment_s_name_never_leaves_the_archive(archive: Archive, name: str) 
 
 
 def test_nothing_half_written_is_visible(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = warc.write_page
+    real = warc_writer.write_page
 
     def fails(file: io.BufferedWriter, page: Page) -> int:
         if page.url.endswith("empty"):
             raise KeyboardInterrupt
         return real(file, page)
 
-    monkeypatch.setattr(warc, "write_page", fails)
+    monkeypatch.setattr(warc_writer, "write_page", fails)
     with pytest.raises(KeyboardInterrupt):
         archive.write(PAGES, now=NOON)
     assert [path for path in (tmp_path / "archive").rglob("*") if path.is_file()] == []

@@ -19,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from warc_records import make_record, record
 
-from newsmill.archive import warc
-from newsmill.archive.captures import MAX_BLOCK_BYTES, Capture, Skipped, read_captures
+from newsmill.archive import warc, warc_responses, warc_writer
+from newsmill.archive.captures import Capture, read_captures
+from newsmill.archive.warc_records import MAX_BLOCK_BYTES, Skipped
 from newsmill.model import Hint, Page
 
 SITE = "https://paper.example"
@@ -194,7 +195,7 @@ def test_a_large_record_is_skipped_in_constant_memory() -> None:
 
 
 def test_pages_of_newsmill_keep_what_only_its_archive_has(tmp_path: Path) -> None:
-    at = warc.read_warc_date("2020-03-01T09:30:00.123456Z")
+    at = warc_responses.read_warc_date("2020-03-01T09:30:00.123456Z")
     html = (("Content-Type", "text/html"),)
     parts = tuple(Page(f"{SITE}/1/{number}", f"{SITE}/1/{number}", at, 200, html, b"<p>") for number in (2, 3))
     pages = [
@@ -203,10 +204,10 @@ def test_pages_of_newsmill_keep_what_only_its_archive_has(tmp_path: Path) -> Non
         Page(f"{SITE}/2", f"{SITE}/2", at, 200, warc.ITEM_HEADERS, b"{}", is_item=True),
     ]
     file = io.BytesIO()
-    warc.write_warcinfo(file, at)
-    offsets = [warc.write_page(file, page) for page in pages]
-    warc.write_warcinfo(file, at)  # as in several segments behind each other
-    warc.write_page(file, replace(pages[0], url=f"{SITE}/3"))
+    warc_writer.write_warcinfo(file, at)
+    offsets = [warc_writer.write_page(file, page) for page in pages]
+    warc_writer.write_warcinfo(file, at)  # as in several segments behind each other
+    warc_writer.write_page(file, replace(pages[0], url=f"{SITE}/3"))
     file.seek(0)
     found = [capture for capture in read_captures(file) if capture.page is not None]
     assert [capture.page for capture in found] == [*pages, replace(pages[0], url=f"{SITE}/3")]
@@ -243,5 +244,5 @@ def test_any_program_can_write_what_looks_like_newsmill(forged: dict[str, Any]) 
     ).encode()
     blocks |= {key: value for key, value in forged.items() if key in blocks}
     records = [make_record(f"{SITE}/0", block, kind=kind) for kind, block in blocks.items() if block is not None]
-    found = read(make_record("", warc.SOFTWARE + b"0", kind="warcinfo") + b"".join(records))
+    found = read(make_record("", warc_writer.SOFTWARE + b"0", kind="warcinfo") + b"".join(records))
     assert [capture.skipped for capture in found] == [Skipped.OTHER, Skipped.DAMAGED]

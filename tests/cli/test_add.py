@@ -17,12 +17,13 @@ from command_result import Newsmill
 from fake_site import farm
 
 from newsmill import demo as newspaper
-from newsmill import site_inspection
 from newsmill.cli import add, add_run
 from newsmill.cli.terminal import note
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord
-from newsmill.site_inspection import Obstacle, OnStart, SiteInspection
+from newsmill.site_inspection import processes as site_inspection
+from newsmill.site_inspection.findings import Obstacle, SiteInspection
+from newsmill.site_inspection.processes import OnStart
 from newsmill.sources.table import make_name
 
 FILE = '# ours\n[sources.old]   # first\nhomepage = "https://old.example/"\n'

@@ -9,7 +9,7 @@ from command_result import Newsmill
 from rows import page_of
 
 from newsmill import context, settings
-from newsmill.intake.submission import store_pages
+from newsmill.intake.page_submission import store_pages
 
 URL = "https://www.example.org/a"
 

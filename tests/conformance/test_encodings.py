@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from newsmill.extraction.normalise import normalise
-from newsmill.text.charset import decode, find_codec, to_text
+from newsmill.text.charset import to_text
+from newsmill.text.web_codecs import decode, find_codec
 
 FLOOR = 0.97
 MIN_HIGH = 10  # characters beyond ASCII; a page with fewer does not test detection

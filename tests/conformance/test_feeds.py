@@ -19,7 +19,8 @@ from lxml import html
 from rates import Result
 
 from newsmill.discovery.dates import parse_date
-from newsmill.discovery.feeds import FeedEntries, FeedEntry, read_entries
+from newsmill.discovery.feed_entries import FeedEntries, FeedEntry
+from newsmill.discovery.feeds import read_entries
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.text import urls

@@ -16,7 +16,7 @@ from crawler.listings.messages import ParsedLinks
 from newsmill.cli import main
 from newsmill.cli.backfill_plan import estimate_time, make_period, plan_backfill, start_backfill
 from newsmill.context import build_context
-from newsmill.discovery.dates import Period
+from newsmill.discovery.url_dates import Period
 from newsmill.exceptions import ConfigError
 from newsmill.model import Hint, Kind, LeasedUrl, Link, Source, State
 from newsmill.storage.counter_repair import find_wrong_counters

@@ -19,7 +19,7 @@ from world import World
 from newsmill.model import Kind, Outcome, State
 
 # The deadline is that of silent hosts, and long enough for a chain of redirects on a busy machine.
-PATCH = {"newsmill.discovery.schedule._RETRY_DELAYS": [], "crawler.fetching.downloader.DEADLINE_SECONDS": 6.0}
+PATCH = {"newsmill.polling.retries._RETRY_DELAYS": [], "crawler.fetching.downloader.DEADLINE_SECONDS": 6.0}
 NOT_FOUND = "no-such-host.invalid"
 
 

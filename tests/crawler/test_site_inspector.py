@@ -17,7 +17,8 @@ from crawler.politeness.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Page
 from newsmill.sandbox.pages import Sandbox
-from newsmill.site_inspection import FoundListing, Obstacle, SampleArticle, SiteInspection, complete, get_article_host
+from newsmill.site_inspection.findings import FoundListing, Obstacle, SampleArticle, SiteInspection
+from newsmill.site_inspection.plan import complete, get_article_host
 
 SITE = "https://paper.example"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -287,7 +288,7 @@ def test_samples_are_the_newest_articles() -> None:
 @pytest.mark.parametrize("url", ["x" * 9000, "ftp://a.example", "http://"])
 def test_texts_that_are_no_url(url: str) -> None:
     from newsmill.exceptions import UrlError
-    from newsmill.site_inspection import inspect_site
+    from newsmill.site_inspection.processes import inspect_site
 
     with pytest.raises(UrlError):
         inspect_site(url)

@@ -23,7 +23,7 @@ from newsmill.cli.page_fetch import PageResponse, fetch_page
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Outcome, OutcomeRecord, Page, Source, State
 from newsmill.network.address_guard import Guard
-from newsmill.site_inspection import inspect_site
+from newsmill.site_inspection.processes import inspect_site
 
 # A module of the operator. Its name server gives `rebind.example` an allowed IP address once, and then the canary's.
 PACKAGES = """

@@ -10,20 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.dates import (
-    MONTH_NUMBERS,
-    Period,
-    find_month_number,
-    find_newest_day,
-    find_period,
-    fold_word,
-    is_page_wanted,
-    is_part_wanted,
-    make_archive_urls,
-    parse_date,
-    parse_day_or_time,
-)
-from newsmill.extraction.metadata.date_parsers import load_month_names
+from newsmill.discovery.dates import MONTH_NUMBERS, find_month_number, fold_word, parse_date, parse_day_or_time
+from newsmill.discovery.url_dates import Period, find_newest_day, find_period, is_page_wanted, is_part_wanted, make_archive_urls
+from newsmill.extraction.metadata.written_dates import load_month_names
 from newsmill.model import Hint
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.html_listings import read_homepage, read_section
+from newsmill.discovery.homepages import read_homepage
+from newsmill.discovery.html_listings import read_section
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import DecodeError, ListingError

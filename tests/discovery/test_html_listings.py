@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.html_listings import MAX_LINKS, extract_links, is_feed_url, make_well_known_links, read_homepage, read_section
+from newsmill.discovery.homepages import is_feed_url, make_well_known_links, read_homepage
+from newsmill.discovery.html_links import MAX_LINKS, extract_links
+from newsmill.discovery.html_listings import read_section
 from newsmill.exceptions import ListingError
 from newsmill.model import Kind, Link
 from newsmill.text import urls

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.html_listings import read_homepage, read_section
+from newsmill.discovery.homepages import read_homepage
+from newsmill.discovery.html_listings import read_section
 from newsmill.discovery.sitemaps import SitemapReader
 
 URL = "https://news.example/list"

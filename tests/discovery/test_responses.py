@@ -9,18 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from newsmill.discovery.body_kind import BodyKind, tell_body_kind
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.responses import (
-    MAX_FRESH_SECONDS,
-    Announcement,
-    BodyKind,
-    compute_fresh_seconds,
-    find_announcement,
-    parse_http_date,
-    parse_retry_after,
-    read_links,
-    tell_body_kind,
-)
+from newsmill.discovery.freshness import MAX_FRESH_SECONDS, compute_fresh_seconds, parse_http_date
+from newsmill.discovery.hubs import Announcement, find_announcement, read_links
+from newsmill.discovery.retry_after import parse_retry_after
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SOON, PAST = "Wed, 25 Nov 2026 12:05:00 GMT", "Wed, 25 Nov 2026 11:00:00 GMT"

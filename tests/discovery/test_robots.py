@@ -7,15 +7,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from newsmill.discovery.robots import (
-    MAX_SEARCHES,
-    RobotsTxt,
+from newsmill.discovery.mining_declarations import (
     find_header_declarations,
     find_meta_declarations,
     find_robots_declarations,
     read_ai_txt,
     read_tdmrep,
 )
+from newsmill.discovery.robots import MAX_SEARCHES, RobotsTxt
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 FORBIDDEN = b"User-agent: *\nDisallow: /\n"

@@ -13,31 +13,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.schedule import (
+from newsmill.model import Kind, Source
+from newsmill.polling.listings import (
     MAX_FEED_INTERVAL,
     MAX_INTERVAL,
-    MAX_RETRY_DELAY,
     MINUTES_PER_POLL,
     ListingFacts,
     NextPoll,
-    PublicationRates,
     Reason,
-    RevisitResult,
     SourcePattern,
     choose_listings,
     compute_interval,
     compute_next_due,
-    compute_next_revisit,
-    compute_retry_delay,
-    compute_today_factor,
     count_checks,
-    estimate_rates,
-    find_age_start,
     fit_budget,
     is_stalled,
     plan_poll,
 )
-from newsmill.model import Kind, Source
+from newsmill.polling.publication_rates import PublicationRates, compute_today_factor, estimate_rates
+from newsmill.polling.retries import MAX_RETRY_DELAY, compute_retry_delay
+from newsmill.polling.revisits import RevisitResult, compute_next_revisit, find_age_start
 
 
 def load_simulation():

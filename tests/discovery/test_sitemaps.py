@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.discovery import sitemaps
+from newsmill.discovery import sitemap_entries, sitemaps
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import ListingError
 from newsmill.model import Hint, Kind, Link
@@ -263,8 +263,9 @@ def test_an_empty_sitemap_is_a_sitemap():
 
 def test_at_most_50000_urls(monkeypatch):
     """With a limit of 500, because 50,000 take seconds."""
-    assert sitemaps.MAX_URLS == 50_000
-    monkeypatch.setattr(sitemaps, "MAX_URLS", 500)
+    assert sitemap_entries.MAX_URLS == 50_000
+    for module in (sitemaps, sitemap_entries):
+        monkeypatch.setattr(module, "MAX_URLS", 500)
     links, warnings = read(urlset(*(f"https://news.example/a-{n}" for n in range(500))))
     assert (len(links), warnings) == (500, [])
     reader = SitemapReader(URL)

@@ -12,14 +12,11 @@ from newsmill.discovery.url_patterns import (
     LIST_SCORE,
     MIN_ARTICLE_SCORE,
     NEVER_ARTICLE_SCORE,
-    drop_each_parameter,
-    drop_parameters,
-    find_differences,
-    find_plain_url,
     is_crawler_trap,
     is_never_article,
     score_article_url,
 )
+from newsmill.discovery.url_variants import drop_each_parameter, drop_parameters, find_differences, find_plain_url
 from newsmill.exceptions import UrlError
 from newsmill.text import urls
 

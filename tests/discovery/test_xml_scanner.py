@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill.discovery.sitemaps import SitemapReader
+from newsmill.discovery.xml_characters import clean_characters, decode_references
 from newsmill.discovery.xml_scanner import (
     MAX_BROKEN_PLACES,
     MAX_SECTION_CHARACTERS,
@@ -18,8 +19,6 @@ from newsmill.discovery.xml_scanner import (
     Event,
     EventKind,
     XmlScanner,
-    clean_characters,
-    decode_references,
     read_attributes,
 )
 

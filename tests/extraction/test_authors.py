@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newsmill.extraction.html import parse_html
-from newsmill.extraction.metadata.authors import classify_author, find_authors, split_names
+from newsmill.extraction.metadata.author_names import classify_author, split_names
+from newsmill.extraction.metadata.authors import find_authors
 from newsmill.extraction.metadata.structured_data import read_structured_data
 from newsmill.model import Author, AuthorType
 

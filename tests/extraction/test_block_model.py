@@ -12,10 +12,13 @@ from importlib.resources import files
 import lxml.html
 import pytest
 
-from newsmill.extraction.body.block_model import compute_features, load_shipped_model, parse_model, to_probability
-from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.page_stats import LayoutStats, PageFacts, PageStats
-from newsmill.extraction.vocabulary import find_class_groups
+from newsmill.extraction.body.block_features import compute_features
+from newsmill.extraction.body.block_model import load_shipped_model, parse_model, to_probability
+from newsmill.extraction.body.block_walk import segment
+from newsmill.extraction.body.layout_stats import LayoutStats
+from newsmill.extraction.body.page_facts import PageFacts
+from newsmill.extraction.body.page_stats import PageStats
+from newsmill.extraction.class_words import find_class_groups
 
 TABLE = {
     "version": "test",

@@ -6,8 +6,10 @@ import lxml.html
 import pytest
 
 from newsmill.extraction.body import block_rules
-from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.page_stats import LayoutStats, PageFacts, PageStats
+from newsmill.extraction.body.block_walk import segment
+from newsmill.extraction.body.layout_stats import LayoutStats
+from newsmill.extraction.body.page_facts import PageFacts
+from newsmill.extraction.body.page_stats import PageStats
 
 PROSE = "<p>The council of the town voted on Tuesday to keep the old bridge open to people on foot.</p>"
 

@@ -13,7 +13,8 @@ import trafilatura
 from trafilatura.utils import decode_file
 
 from newsmill.extraction.body.align import HALF, align
-from newsmill.extraction.body.blocks import make_signature, segment, split_words
+from newsmill.extraction.body.block_walk import segment
+from newsmill.extraction.body.blocks import make_signature, split_words
 from newsmill.model import BlockType
 
 

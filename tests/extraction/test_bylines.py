@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from newsmill.extraction.metadata.authors import classify_byline, is_about_author, remove_bylines
+from newsmill.extraction.metadata.text_bylines import classify_byline, is_about_author, remove_bylines
 from newsmill.model import Author, AuthorType, Block, BlockType
 
 JANE, JOHN = Author("Jane Doe"), Author("John Q. Public")

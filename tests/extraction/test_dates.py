@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newsmill.extraction.html import parse_html
-from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, Timestamp, find_url_day, parse_timestamp
 from newsmill.extraction.metadata.dates import find_modified, find_published
 from newsmill.extraction.metadata.structured_data import read_structured_data
+from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, find_url_day, parse_timestamp
 from newsmill.extraction.pipeline import read
 from newsmill.model import Page
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newsmill.exceptions import DecodeError
-from newsmill.extraction.decode import decode_body, detect_non_html
+from newsmill.extraction.decode import decode_body
+from newsmill.extraction.non_html import detect_non_html
 
 TEXT = b"<html><body>" + b"some words " * 500 + b"</body></html>"
 RAW = zlib.compressobj(wbits=-15)

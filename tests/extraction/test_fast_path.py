@@ -13,10 +13,12 @@ import pytest
 from newsmill.extraction import pipeline
 from newsmill.extraction.html import parse_html, parse_source
 from newsmill.extraction.pipeline import read
-from newsmill.extraction.site_profile.apply_profile import find_field_position as place_of
-from newsmill.extraction.site_profile.apply_profile import is_mistrusted, is_proven, keeps_document
-from newsmill.extraction.site_profile.fast_path import SAMPLE_ONE_IN, HtmlPruner, extract_fast_body, is_same_result, is_sample, measure_f1
+from newsmill.extraction.site_profile.fast_path import extract_fast_body
+from newsmill.extraction.site_profile.field_positions import find_field_position as place_of
+from newsmill.extraction.site_profile.html_pruner import HtmlPruner
+from newsmill.extraction.site_profile.path_comparison import SAMPLE_ONE_IN, is_same_result, is_sample, measure_f1
 from newsmill.extraction.site_profile.profile import learn_profile, make_page_blocks
+from newsmill.extraction.site_profile.profile_trust import is_mistrusted, is_proven, keeps_document
 from newsmill.model import BlockType, ExtractionPath, ExtractionResult, Outcome, Page, PathStats, Profile
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from html_pages import NOW, TEXT, URL, article, html, page, paragraphs
 
-from newsmill.extraction.pipeline import count_words, read
+from newsmill.extraction.normalise import count_words
+from newsmill.extraction.pipeline import read
 from newsmill.model import Document, Hint, Image, Profile
 from newsmill.text.language_tags import parse_language_tag
 

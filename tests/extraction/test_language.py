@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from py3langid import modelio  # type: ignore[import-untyped]  # publishes no types
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
-from newsmill.extraction.metadata.language import ARRAYS, LONG_TEXT_CHARACTERS, MIN_TEXT_CHARACTERS, detect_language, load_detector
+from newsmill.extraction.metadata.language import LONG_TEXT_CHARACTERS, MIN_TEXT_CHARACTERS, detect_language
+from newsmill.extraction.metadata.language_model import ARRAYS, load_detector
 from newsmill.extraction.pipeline import read
 from newsmill.model import Hint
 from newsmill.text.language_tags import parse_language_tag

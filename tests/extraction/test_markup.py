@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill.extraction.body import markup as module
-from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.extract import choose_type, find_group, join_members
+from newsmill.extraction.body.block_groups import choose_type, find_group, join_members
+from newsmill.extraction.body.block_walk import segment
 from newsmill.extraction.body.markup import MarkupReader, cut_block, resolve_links, resolve_url
 from newsmill.extraction.body.trailing_lines import remove_trailing_lines
 from newsmill.extraction.html import parse_html

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import pytest
 
 from newsmill.extraction.body.align import align
-from newsmill.extraction.body.blocks import TextBlock, segment
+from newsmill.extraction.body.block_walk import segment
+from newsmill.extraction.body.blocks import TextBlock
 from newsmill.extraction.html import parse_html
 
 LINES = 160

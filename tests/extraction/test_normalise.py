@@ -10,7 +10,8 @@ from html_pages import html, page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.extraction.normalise import _is_normal, _normalise_once, fold, measure_mojibake, normalise, normalise_line
+from newsmill.extraction.mojibake import measure_mojibake
+from newsmill.extraction.normalise import _is_normal, _normalise_once, fold, normalise, normalise_line
 from newsmill.extraction.pipeline import read
 from newsmill.model import Document
 

@@ -11,7 +11,7 @@ from html_pages import NOW, PROSE, article, html, page, paragraphs
 
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.structured_data import read_structured_data
-from newsmill.extraction.page_type import classify_page
+from newsmill.extraction.page_type.classify import classify_page
 from newsmill.extraction.pipeline import read
 from newsmill.model import ExtractionResult, Outcome, Page
 

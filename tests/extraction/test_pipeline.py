@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newsmill.extraction import pipeline
+from newsmill.extraction.document_builder import join_text
 from newsmill.extraction.normalise import normalise
-from newsmill.extraction.pipeline import join_text, read
+from newsmill.extraction.pipeline import read
 from newsmill.model import BlockType, Outcome, Page, Rules
 from newsmill.text import urls
 

@@ -11,15 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from newsmill.extraction.site_profile.apply_profile import (
-    apply,
-    find_removed_lines,
-    has_layout_changed,
-    is_improvement,
-    is_learning_due,
-    measure_fit,
-)
+from newsmill.extraction.site_profile.apply_profile import apply, find_removed_lines
 from newsmill.extraction.site_profile.profile import MAX_LINES, MAX_PATHS, PageBlocks, learn_profile, remove_copies
+from newsmill.extraction.site_profile.profile_trust import has_layout_changed, is_improvement, is_learning_due, measure_fit
 from newsmill.extraction.site_profile.site_keys import get_key_prefix, get_section, list_key_prefixes, make_ending_key, make_line_key
 from newsmill.model import Block, BlockType, Profile
 

@@ -6,8 +6,9 @@ import pytest
 from extraction.html_pages import PROSE, html, page, paragraphs
 from lxml.html import tostring
 
-from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.page_stats import LayoutStats, PageFacts
+from newsmill.extraction.body.block_walk import segment
+from newsmill.extraction.body.layout_stats import LayoutStats
+from newsmill.extraction.body.page_facts import PageFacts
 from newsmill.extraction.body.prompts import CONSENT, DIALOGUE, SIGN_UP, find_prompts, replace_elements
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.pipeline import read

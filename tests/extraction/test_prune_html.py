@@ -15,7 +15,7 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import make_signature
 from newsmill.extraction.html import HtmlSource, parse_source, prepare_html
-from newsmill.extraction.site_profile.fast_path import NESTED_TAGS, HtmlPruner
+from newsmill.extraction.site_profile.html_pruner import NESTED_TAGS, HtmlPruner
 from newsmill.text.charset import to_utf8
 
 SIGNS = frozenset(("div.x", "aside", "footer.x", "nav.menu", "section.x", "header.x"))

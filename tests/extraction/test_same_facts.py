@@ -8,7 +8,7 @@ from html import escape
 import pytest
 from html_pages import NOW, URL, html, page, paragraphs
 
-from newsmill.extraction.metadata.structured_data import parse_json_ld
+from newsmill.extraction.metadata.json_ld import parse_json_ld
 from newsmill.extraction.pipeline import read
 from newsmill.model import Document
 

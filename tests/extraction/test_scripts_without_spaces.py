@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from newsmill.extraction.normalise import count_line_words, count_words, measure_mojibake
+from newsmill.extraction.mojibake import measure_mojibake
+from newsmill.extraction.normalise import count_line_words, count_words
 from newsmill.extraction.pipeline import read
 from newsmill.extraction.site_profile.profile import PageBlocks, remove_copies
 from newsmill.model import Block, BlockType, Outcome

@@ -15,8 +15,10 @@ from test_profile import STORY, line, prose, removed, story
 from newsmill.extraction.body import extract
 from newsmill.extraction.body.block_rules import BESIDE_TEXT
 from newsmill.extraction.pipeline import read
-from newsmill.extraction.site_profile.apply_profile import apply, is_proven
-from newsmill.extraction.site_profile.profile import PageBlocks, correct_blocks, learn_profile, make_page_blocks, remove_copies
+from newsmill.extraction.site_profile.apply_profile import apply
+from newsmill.extraction.site_profile.block_correction import correct_blocks
+from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, make_page_blocks, remove_copies
+from newsmill.extraction.site_profile.profile_trust import is_proven
 from newsmill.model import Block, BlockType, ExtractionResult, Profile
 
 MANY = 24  # pages; more than a mature profile needs

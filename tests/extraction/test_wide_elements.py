@@ -5,7 +5,7 @@ from __future__ import annotations
 from html_pages import html, paragraphs
 from lxml import etree
 
-from newsmill.extraction.body.extract import MAX_CHILDREN, MAX_LINKS, simplify_wide_elements
+from newsmill.extraction.body.trafilatura_blocks import MAX_CHILDREN, MAX_LINKS, simplify_wide_elements
 from newsmill.extraction.html import parse_html
 
 

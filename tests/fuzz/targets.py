@@ -15,10 +15,12 @@ from typing import TypeVar
 from fuzz.target import Target
 from newsmill.archive.captures import read_captures
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.html_listings import MAX_FEEDS, MAX_PAGES, MAX_SECTIONS, read_homepage, read_section
-from newsmill.discovery.responses import MAX_RETRY_AFTER_SECONDS, parse_retry_after
+from newsmill.discovery.homepages import MAX_FEEDS, MAX_SECTIONS, read_homepage
+from newsmill.discovery.html_listings import MAX_PAGES, read_section
+from newsmill.discovery.retry_after import MAX_RETRY_AFTER_SECONDS, parse_retry_after
 from newsmill.discovery.robots import MAX_CRAWL_DELAY_SECONDS, RobotsTxt
-from newsmill.discovery.sitemaps import MAX_URLS, SitemapReader
+from newsmill.discovery.sitemap_entries import MAX_URLS
+from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.extraction.decode import MAX_BODY_BYTES, decode_body

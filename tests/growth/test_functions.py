@@ -17,8 +17,10 @@ from growth.page_shapes import SENTENCE, THAI, page, repeated
 
 from newsmill.discovery.article_pages import find_next_page_of
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.html_listings import read_homepage, read_section
-from newsmill.discovery.responses import compute_fresh_seconds, parse_retry_after
+from newsmill.discovery.freshness import compute_fresh_seconds
+from newsmill.discovery.homepages import read_homepage
+from newsmill.discovery.html_listings import read_section
+from newsmill.discovery.retry_after import parse_retry_after
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
@@ -36,7 +38,7 @@ from newsmill.search.query import parse_query
 from newsmill.similarity.near_duplicates import fingerprint, shingles, similarity
 from newsmill.similarity.revision_comparison import compare_texts, compare_words, count_changed_words
 from newsmill.sources.additions import SourceIndex, plan_addition
-from newsmill.sources.files import read_list
+from newsmill.sources.source_lists import read_list
 from newsmill.text import urls
 from newsmill.text.charset import to_utf8
 from newsmill.text.redaction import redact

@@ -10,7 +10,7 @@ from rows import NOON, SITE, after, page_of
 from sqlalchemy import Engine
 
 from newsmill.context import build_context
-from newsmill.intake.submission import store_pages
+from newsmill.intake.page_submission import store_pages
 from newsmill.model import Page, PageStatus
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.submitted_pages import SubmittedPages

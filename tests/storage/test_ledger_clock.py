@@ -9,8 +9,9 @@ import pytest
 from rows import HOST, NOON, SITE, SOURCE, Mill, after, links
 from sqlalchemy import Engine
 
-from newsmill.discovery import responses, schedule
+from newsmill.discovery import retry_after
 from newsmill.model import LeasedUrl, State
+from newsmill.polling.retries import compute_retry_delay
 from newsmill.storage.clock import CLOCK_SLACK, MAX_ROW_WAIT
 from newsmill.storage.ledger import HostLease, Ledger, Postponed
 from newsmill.storage.ledger.sources import decide_tick
@@ -32,8 +33,8 @@ def postponed(row: LeasedUrl, at: datetime) -> Postponed:
 
 
 def test_the_longest_waits_are_those_that_are_asked_for() -> None:
-    backoffs = [wait for attempts in range(1, 20) if (wait := schedule.compute_retry_delay(attempts)) is not None]
-    assert max(*backoffs, timedelta(seconds=responses.MAX_RETRY_AFTER_SECONDS)) < MAX_ROW_WAIT
+    backoffs = [wait for attempts in range(1, 20) if (wait := compute_retry_delay(attempts)) is not None]
+    assert max(*backoffs, timedelta(seconds=retry_after.MAX_RETRY_AFTER_SECONDS)) < MAX_ROW_WAIT
 
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)

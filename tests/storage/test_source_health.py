@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 
 from newsmill.context import build_context
 from newsmill.extraction.site_profile.site_keys import make_path_key
-from newsmill.health.causes import Cause, Finding, HealthState, build_rhythm
+from newsmill.health.causes import Cause, Finding, HealthState
+from newsmill.health.rhythm import build_rhythm
 from newsmill.model import (
     Block,
     BlockType,

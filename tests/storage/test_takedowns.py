@@ -15,10 +15,10 @@ from sqlalchemy import Engine, select
 from takedown_store import REASON, SECRET, URL, Store, check_counters, erase_archived_pages, make_store, take_down
 from warcio.archiveiterator import ArchiveIterator
 
-from newsmill.archive.warc import make_filler
+from newsmill.archive.warc_writer import make_filler
 from newsmill.exceptions import ArchiveDamaged, ConfigError, UrlError
-from newsmill.intake.submission import PageStatus, store_pages
-from newsmill.model import Link, Outcome, Page, State
+from newsmill.intake.page_submission import store_pages
+from newsmill.model import Link, Outcome, Page, PageStatus, State
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
 from newsmill.storage import doctor

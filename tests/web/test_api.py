@@ -17,7 +17,7 @@ import newsmill
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Block, BlockType, Kind, Link, Markup, Outcome, OutcomeRecord, TextLink
 from newsmill.search.timelines import MAX_DAY_BARS
-from newsmill.site_inspection import SiteInspection
+from newsmill.site_inspection.findings import SiteInspection
 from newsmill.storage import copy_groups, fingerprints
 from newsmill.storage.ledger import Ended
 from newsmill.storage.listing_plans import plan_listings

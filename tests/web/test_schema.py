@@ -13,7 +13,7 @@ import requests
 from hypothesis import HealthCheck, Phase, given, settings
 from site_of_tests import RunningApp, archive, open_door, quarantine, served, stock
 
-from newsmill.site_inspection import SiteInspection
+from newsmill.site_inspection.findings import SiteInspection
 from newsmill.web.config import WebConfig
 from newsmill.web.pages.inspections import Inspections
 

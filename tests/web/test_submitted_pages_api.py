@@ -12,7 +12,7 @@ import pytest
 import zstandard
 from site_of_tests import PAGE, RunningApp
 
-from newsmill.archive import warc
+from newsmill.archive import warc_writer
 from newsmill.model import Outcome, Page, Source
 from newsmill.sandbox.pages import Sandbox
 from workers.jobs import extract_claimed_pages
@@ -141,20 +141,20 @@ def test_the_chunks_that_wget_keeps_are_joined(web: RunningApp) -> None:
 def test_newsmills_own_segments_can_be_submitted(web: RunningApp) -> None:
     add_source(web)
     out = io.BytesIO()
-    warc.write_page(out, Page(URL, URL, datetime.now(UTC), 200, (("Content-Type", "text/html"),), PAGE.encode()))
+    warc_writer.write_page(out, Page(URL, URL, datetime.now(UTC), 200, (("Content-Type", "text/html"),), PAGE.encode()))
     assert post_warc(web, out.getvalue())["items"][0]["status"] == "queued"
 
 
 def many_responses() -> bytes:
     out = io.BytesIO()
     for number in range(33):
-        warc.write_page(out, Page(f"{URL}/{number}", f"{URL}/{number}", datetime.now(UTC), 200, (), b"x"))
+        warc_writer.write_page(out, Page(f"{URL}/{number}", f"{URL}/{number}", datetime.now(UTC), 200, (), b"x"))
     return out.getvalue()
 
 
 def bomb() -> bytes:
     out = io.BytesIO()
-    warc.write_page(out, Page(URL, URL, datetime.now(UTC), 200, (), bytes(65 << 20)))
+    warc_writer.write_page(out, Page(URL, URL, datetime.now(UTC), 200, (), bytes(65 << 20)))
     return out.getvalue()
 
 

@@ -19,8 +19,8 @@ from workers_world import WorkersWorld
 
 from newsmill.archive.archive import MAX_SEGMENT_PAGES, Archive
 from newsmill.context import build_context
+from newsmill.intake.page_submission import make_enqueue, make_item_page, store_pages
 from newsmill.intake.reextract import explain
-from newsmill.intake.submission import make_enqueue, make_item_page, store_pages
 from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page, PageReceipt, PageStatus, Segment, Source, State
 from newsmill.settings import load
 from newsmill.storage import database

@@ -15,9 +15,10 @@ import brotli
 from warc_records import record
 from workers_world import WorkersWorld
 
-from newsmill.archive.warc import write_page, write_warcinfo
-from newsmill.intake.submission import make_enqueue, make_item_page
-from newsmill.intake.warc_submission import WarcInput, WarcSubmission, make_filter, open_warc
+from newsmill.archive.warc_writer import write_page, write_warcinfo
+from newsmill.intake.page_submission import make_enqueue, make_item_page
+from newsmill.intake.warc_files import WarcInput, open_warc
+from newsmill.intake.warc_submission import WarcSubmission, make_filter
 from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page, Source, WarcCounts
 from newsmill.storage.ledger import Ended
 from newsmill.storage.processes import Heartbeat

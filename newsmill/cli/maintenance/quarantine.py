@@ -12,7 +12,7 @@ from newsmill import settings as configuration
 from newsmill.cli.terminal import Json, format_count, note, note_next_step, now, print_json, print_table
 from newsmill.cli.trace import find_trace, trace
 from newsmill.context import AppContext
-from newsmill.site_inspection import add_scheme
+from newsmill.site_inspection.processes import add_scheme
 from newsmill.storage.ledger import Trace
 
 quarantine = typer.Typer(

@@ -13,7 +13,7 @@ from newsmill.cli.terminal import format_count, note, note_next_step, now
 from newsmill.cli.trace import find_trace
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome
-from newsmill.site_inspection import add_scheme
+from newsmill.site_inspection.processes import add_scheme
 from newsmill.sources.table import format_suggestion
 
 

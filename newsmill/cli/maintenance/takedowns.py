@@ -13,7 +13,7 @@ from newsmill.cli.sources.commands import confirm
 from newsmill.cli.terminal import Json, format_count, note, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.site_inspection import add_scheme
+from newsmill.site_inspection.processes import add_scheme
 from newsmill.storage.ledger.takedown_demands import TakedownResult
 from newsmill.storage.ledger.takedowns import Erasure
 from newsmill.text.urls import make_key

@@ -26,7 +26,7 @@ from newsmill.model import Kind, Outcome, Source, State
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
 from newsmill.sources.config_file import read_sources
-from newsmill.sources.files import ListFormat, write_list
+from newsmill.sources.source_lists import ListFormat, write_list
 from newsmill.sources.table import NAME
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.priority import FROM_PLAN

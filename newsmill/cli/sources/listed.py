@@ -9,7 +9,7 @@ from newsmill.cli.sources.state import describe_health
 from newsmill.cli.terminal import now, to_json
 from newsmill.context import AppContext
 from newsmill.model import Outcome, Source, State
-from newsmill.sources.table import format_duration
+from newsmill.sources.table_values import format_duration
 from newsmill.storage.ledger import Progress
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 

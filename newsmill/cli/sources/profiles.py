@@ -36,7 +36,7 @@ def show_profiles(name: Name, as_json: Json = False) -> None:
 def to_profile_record(store: AppContext, profile: Profile) -> dict[str, Any]:
     """A profile as JSON: use of the fast path, field positions, and lines that are removed."""
     # these modules take 0.05 s of CPU, which `newsmill status` and `newsmill sources list` need not spend
-    from newsmill.extraction.site_profile import apply_profile
+    from newsmill.extraction.site_profile import apply_profile, field_positions, profile_trust
 
     counts = next((to_status_record(counts) for counts in store.fast_path_stats.newest_counts() if counts.site == profile.site), {})
     removed = sorted(apply_profile.find_removed_lines(profile), key=lambda key: -profile.lines[key].pages)
@@ -45,14 +45,14 @@ def to_profile_record(store: AppContext, profile: Profile) -> dict[str, Any]:
         "fit": profile.fit,
         "reach": profile.reach,
         "agreement": profile.agreement,
-        "proven": apply_profile.is_proven(profile),
+        "proven": profile_trust.is_proven(profile),
         "fields": {
             name: [
                 {
                     "path": path,
                     "pages": seen.pages,
                     "agreed": seen.agreed,
-                    "proven": path == apply_profile.find_field_position(profile, name),
+                    "proven": path == field_positions.find_field_position(profile, name),
                 }
                 for path, seen in positions.items()
             ]

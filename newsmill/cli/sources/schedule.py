@@ -9,7 +9,7 @@ from newsmill import settings as configuration
 from newsmill.cli.sources.source_argument import Name
 from newsmill.cli.terminal import Json, note, now, print_json, print_table
 from newsmill.polling.listing_schedule import ListingSchedule, describe_times, describe_why, read_schedule
-from newsmill.sources.table import format_duration
+from newsmill.sources.table_values import format_duration
 
 SCHEDULE_COLUMNS = ("kind", "listing", "articles only here", "every", "last poll", "last new page", "next poll", "why")
 

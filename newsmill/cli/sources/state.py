@@ -10,18 +10,17 @@ import typer
 
 from newsmill.cli.terminal import format_count, note, print_table, printable
 from newsmill.health.assessment import weigh
-from newsmill.health.causes import (
+from newsmill.health.cause_texts import (
     CAUSE_NAMES,
     EVIDENCE_TEXTS,
     REMEDIES,
     STATE_NAMES,
-    Finding,
-    Observation,
     ValueFormat,
     choose_evidence_text,
     format_values,
     summarize,
 )
+from newsmill.health.causes import Finding, Observation
 from newsmill.model import Kind, describe_failure
 from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.source_health import SourceHealth

@@ -1,8 +1,6 @@
 """Alignment of an extracted text with the blocks of its page: how much of each block the text contains.
 
-Lines that equal a block are matched first. Lines that occur once are matched before lines that occur often.
-A line that occurs often is matched to the block nearest to its neighbours.
-The lines between two matches are compared as one run by 4-word shingles.
+Lines that equal a block are matched first (`equal_lines`). The lines between two matches are compared as one run by 4-word shingles.
 Single lines do not suffice: an extractor breaks a block at every `br`, and a block may contain several lines.
 An extractor also joins table cells into rows.
 The module does not decide which blocks to keep.
@@ -10,7 +8,7 @@ The module does not decide which blocks to keep.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +16,8 @@ from functools import partial
 from itertools import islice
 
 from newsmill.extraction.body.blocks import TextBlock, split_words
+from newsmill.extraction.body.equal_lines import SHINGLE_WORDS, match_equal
 
-SHINGLE_WORDS = 4  # words; the unit of the article-extraction-benchmark metric, long enough to avoid chance matches
 HALF = 0.5  # share of a block that the text must contain for the block to count as contained
 LONG_BLOCK_WORDS = 10_000  # words of a block; the longest of 1,842 measured pages has 1,959
 # Blocks per shingle that a run is compared with, or twice the shingle's count in the run if that is more.
@@ -45,7 +43,7 @@ def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
     `covered` is 1.0 if the lines contain no word.
     """
     texts = [found for line in lines if (found := split_words(line))]
-    matched = _match_equal(texts, blocks)
+    matched = match_equal(texts, blocks)
     shares = [0.0] * len(blocks)
     total = covered = 0
     for text, index in zip(texts, matched, strict=True):
@@ -59,111 +57,6 @@ def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
         block_index = _BlockIndex([run for run, _, _ in runs], blocks, shares)
         covered += sum(_match_run(run, block_index, shares, before, after) for run, before, after in runs)
     return Alignment(tuple(shares), covered / total if total else 1.0)
-
-
-def _match_equal(texts: list[list[str]], blocks: Sequence[TextBlock]) -> list[int | None]:
-    """Return for each line the index of the block with the same words, or None.
-
-    Lines that are long and match one block are matched first, because their positions guide the other matches.
-    """
-    first_words = {text[0] for text in texts}
-    equal = defaultdict[tuple[str, ...], list[int]](list)
-    for block in blocks:
-        if block.words and block.words[0] in first_words:  # skips menus and teasers, which are most blocks
-            equal[tuple(block.words)].append(block.index)
-    matched: list[int | None] = [None] * len(texts)
-    groups: dict[tuple[str, ...], _FreeBlocks] = {}
-    anchored = set[int]()
-    open_lines = []
-    for number, text in enumerate(texts):
-        key = tuple(text)
-        if key not in equal:
-            continue
-        indices = equal[key]
-        if len(indices) > 1 or len(text) < SHINGLE_WORDS:
-            if key not in groups:
-                groups[key] = _FreeBlocks(indices)
-            open_lines.append((number, groups[key]))
-        elif indices[0] not in anchored:  # a second line with the same words has no block
-            matched[number] = indices[0]
-            anchored.add(indices[0])
-    anchors = _NextAbove([-1 if index is None else index for index in matched])
-    before, reached = -1, 0
-    for number, group in open_lines:
-        for index in matched[reached:number]:
-            before = before if index is None else index
-        reached = number
-        after = anchors.find(number + 1, before, len(blocks))
-        best = group.nearest(before, after, anywhere=len(texts[number]) >= SHINGLE_WORDS)
-        if best is not None:
-            matched[number] = best
-            group.take(best)
-    return matched
-
-
-class _FreeBlocks:
-    """Blocks with the same words, in page order. Disjoint sets find the nearest free block in nearly constant time."""
-
-    def __init__(self, indices: Sequence[int]) -> None:
-        self.indices = indices
-        self.up = list(range(len(indices) + 1))  # each position links to one closer to the next free position
-        self.down = list(range(len(indices) + 1))  # the same towards the start; positions count from 1, and 0 means none
-
-    def take(self, index: int) -> None:
-        position = bisect_left(self.indices, index)
-        self.up[position] = position + 1
-        self.down[position + 1] = position
-
-    def nearest(self, before: int, after: int, *, anywhere: bool) -> int | None:
-        """Return the first free block between `before` and `after`.
-
-        If there is none, return the free block nearest to `before` if `anywhere` is True, else None.
-        """
-        start = bisect_right(self.indices, before)
-        position = _find_root(self.up, start)
-        following = self.indices[position] if position < len(self.indices) else None
-        if following is not None and following < after:
-            return following
-        if not anywhere:
-            return None
-        position = _find_root(self.down, start)
-        preceding = self.indices[position - 1] if position else None
-        if following is None or preceding is None:
-            return preceding if following is None else following
-        return preceding if before - preceding <= following - before else following
-
-
-def _find_root(links: list[int], position: int) -> int:
-    """Return the position at which the links end, and halve the path for later calls."""
-    while links[position] != position:
-        links[position] = links[links[position]]
-        position = links[position]
-    return position
-
-
-class _NextAbove:
-    """A tree of maxima. It finds the next value above a bound in logarithmic time."""
-
-    def __init__(self, values: Sequence[int]) -> None:
-        self.size = 1 << max(len(values) - 1, 0).bit_length()
-        self.tree = [-1] * self.size + [*values] + [-1] * (self.size - len(values))
-        for node in range(self.size - 1, 0, -1):
-            self.tree[node] = max(self.tree[2 * node], self.tree[2 * node + 1])
-
-    def find(self, start: int, bound: int, default: int) -> int:
-        """Return the first value greater than `bound` at or after position `start`, or `default` if there is none."""
-        if start >= self.size:
-            return default
-        node = start + self.size
-        while self.tree[node] <= bound:
-            while node & 1:  # the successor of a right child is to the right of its parent
-                node >>= 1
-            if node == 0:
-                return default
-            node += 1
-        while node < self.size:
-            node = 2 * node if self.tree[2 * node] > bound else 2 * node + 1
-        return self.tree[node]
 
 
 def _list_runs(texts: list[list[str]], matched: list[int | None], end: int) -> list[tuple[list[str], int, int]]:

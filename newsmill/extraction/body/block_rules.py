@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from newsmill.extraction.body import trailing_lines
 from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import CAPTION_TAGS, HEADING_TAGS, SUBHEADING_TAGS, is_displayed
-from newsmill.extraction.body.page_stats import BESIDE_BIT, COMMENTS_BIT, PageStats
-from newsmill.extraction.vocabulary import CLASS_GROUPS, build_alternation
+from newsmill.extraction.body.layout_stats import BESIDE_BIT, COMMENTS_BIT
+from newsmill.extraction.body.page_stats import PageStats
+from newsmill.extraction.class_words import CLASS_GROUPS
+from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import BlockType
 from newsmill.text import lazy_re as re
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Box, TextBlock
-from newsmill.extraction.body.page_stats import LayoutStats
+from newsmill.extraction.body.layout_stats import LayoutStats
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.text.caseless_re import CaselessPattern
 

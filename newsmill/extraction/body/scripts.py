@@ -19,12 +19,13 @@ from typing import Any
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.align import HALF
-from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
+from newsmill.extraction.body.block_walk import segment
+from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
+from newsmill.extraction.body.layout_stats import MIN_PROSE_WORDS
 from newsmill.extraction.body.markup import MarkupReader
-from newsmill.extraction.body.page_stats import MIN_PROSE_WORDS
+from newsmill.extraction.class_words import find_class_groups
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.normalise import normalise
-from newsmill.extraction.vocabulary import find_class_groups
 from newsmill.model import Block, BlockType
 from newsmill.text.finite_json import DECODER
 

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, TextBlock, is_hidden, split_words
+from newsmill.extraction.body.layout_stats import LayoutStats, find_title_block, has_comment_name
 from newsmill.extraction.body.markup import resolve_url
-from newsmill.extraction.body.page_stats import LayoutStats, find_title_block, has_comment_name
-from newsmill.extraction.metadata.structured_data import make_comparable, names_author
+from newsmill.extraction.metadata.marked_elements import names_author
+from newsmill.extraction.metadata.structured_data import make_comparable
 from newsmill.model import BlockType
 from newsmill.text.urls import find_site
 

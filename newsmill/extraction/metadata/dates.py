@@ -7,35 +7,28 @@ Class names such as "date" are not evidence: mastheads show the current date, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
+from newsmill.extraction.body.block_walk import segment
+from newsmill.extraction.body.blocks import Layout
 from newsmill.extraction.body.prompts import replace_elements
 from newsmill.extraction.body.teasers import find_comments, find_teasers
-from newsmill.extraction.metadata.date_parsers import (
-    MAX_AHEAD,
-    Timestamp,
-    WrittenDate,
-    find_url_day,
-    find_written_dates,
-    make_timestamp,
-    parse_timestamp,
-)
-from newsmill.extraction.metadata.other_articles import MIN_HEADLINE_WORDS, find_items, find_teaser_parts
-from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, StructuredData, get_types, is_json_ld, parse_json_ld
+from newsmill.extraction.metadata.headline_dates import MAX_DATED_ELEMENTS, HeadlineDate, find_headline, find_headline_date
+from newsmill.extraction.metadata.json_ld import get_types, is_json_ld, parse_json_ld
+from newsmill.extraction.metadata.marked_elements import ARTICLE_TYPES
+from newsmill.extraction.metadata.other_articles import find_items, find_teaser_parts
+from newsmill.extraction.metadata.structured_data import StructuredData
+from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, find_url_day, make_timestamp, parse_timestamp
 from newsmill.extraction.metadata.titles import find_title
-from newsmill.extraction.normalise import count_words
-from newsmill.extraction.vocabulary import build_alternation
-from newsmill.model import BlockType
+from newsmill.extraction.metadata.written_dates import find_written_dates
 from newsmill.text.language_tags import parse_language_tag
 
-MAX_DATED_ELEMENTS = 40  # dated elements examined; lists of teasers have hundreds, and that of the article is among the first
 MAX_HOURS_BEHIND, MAX_HOURS_AHEAD = 12, 14  # hours by which local times are behind and ahead of UTC
 # <meta> names of the publication date; the standard ones (Open Graph, schema.org) come first.
 _STANDARD_META = ("article:published_time", "datepublished")
@@ -165,7 +158,7 @@ def _list_other_articles(page: StructuredData, url: str) -> list[HtmlElement]:
     """
     tree, title = page.marks.tree, _get_title(page, url)
     layout = _get_layout(page, tree)
-    headline = None if title is None else _find_headline(layout.blocks, title)
+    headline = None if title is None else find_headline(layout.blocks, title)
     comments = [box.element for box in find_comments(layout, headline)]
     if headline is not None:
         teasers = [box.element for box in find_teasers(layout, headline, url)]
@@ -271,116 +264,3 @@ def list_possible_days(at: datetime) -> tuple[str, ...]:
     """
     shown = ((at + timedelta(hours=hours)).date().isoformat() for hours in (-MAX_HOURS_BEHIND, 0, MAX_HOURS_AHEAD))
     return tuple(dict.fromkeys(shown))
-
-
-# ---- the date beside the headline, which readers take for the day of publication ----------------------------------------------
-
-# In the sets of tests/conformance/test_days.py, a date in a short line near the headline is the day of publication on 96 of 100 pages.
-# Near means up to eight blocks below or four above it. Dates further away are those of other articles about as often.
-
-MAX_BLOCKS_ABOVE, MAX_BLOCKS_BELOW = 4, 8  # text blocks between the headline and its date
-MAX_DATELINE_CHARACTERS = 60  # characters before the date in a dateline: "Press release, Berlin, 3 March 2026 – The minister …"
-MIN_TITLE_LIKENESS = 0.6  # share of common words of title and heading, from which the heading is the headline
-MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more, or ends with "。"
-_OTHER_TAGS = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
-_DATELINE_END = re.compile(r"[)\].]*\s*[–—|:/-]\s|[)\]][.:]?\s")
-_UPDATED = re.compile(rf"\b(?:{build_alternation('last_change')})\b[^\d]*$", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class HeadlineDate:
-    """The possible ISO days of a date (several if day and month are ambiguous), and whether it has the label of a last change.
-
-    `datetimes` are the attributes of the <time> elements in its line.
-    """
-
-    days: tuple[str, ...]
-    updated: bool
-    datetimes: tuple[str, ...] = ()
-
-
-def find_headline_date(layout: Layout, title: str | None, language: str | None) -> HeadlineDate | None:
-    """Return the date nearest to the headline, or None without a headline or a date. A date of the last change is the last choice.
-
-    `title` is the title of the page, and `language` its BCP 47 tag.
-    """
-    blocks = layout.blocks
-    at = None if title is None else _find_headline(blocks, title)
-    if at is None:
-        return None
-    found = list(_list_dates(blocks, at, language))
-    return next((one for one in found if not one.updated), next(iter(found), None))
-
-
-def _find_headline(blocks: Sequence[TextBlock], title: str) -> int | None:
-    """Return the index of the heading that is most similar to the title; <h1> has priority."""
-    title_words = set(split_words(title))
-    best, score = None, 0.0
-    for block in blocks:
-        if block.type is not BlockType.HEADING:
-            continue
-        heading_words = set(block.words)
-        likeness = len(heading_words & title_words) / max(1, len(heading_words | title_words))
-        if likeness < MIN_TITLE_LIKENESS:
-            continue
-        rank = likeness + any(box.tag == "h1" for box in block.box.ancestors())
-        if rank > score:
-            best, score = block.index, rank
-    return best
-
-
-def _list_dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> Iterator[HeadlineDate]:
-    near = sorted(
-        range(max(0, at - MAX_BLOCKS_ABOVE), min(len(blocks), at + MAX_BLOCKS_BELOW + 1)), key=lambda index: (abs(index - at), index < at)
-    )
-    around = {box.index for box in blocks[at].box.ancestors()}
-    for block in (blocks[index] for index in near if index != at and not _is_in_teaser(blocks, index, at)):
-        if any(map(str.isdigit, block.text)) and _may_be_dateline(block, around):
-            times = islice(block.box.element.iter("time"), MAX_DATED_ELEMENTS if block.timed else 0)
-            datetimes = tuple(element.get("datetime", "") for element in times)
-            dates = list(_read_dates(block.text, language))
-            changed = _find_change(block.box.element) if dates else ""
-            yield from (replace(one, updated=one.updated or changed in one.days, datetimes=datetimes) for one in dates)
-
-
-def _find_change(line: HtmlElement) -> str:
-    """Return the day that the microdata of a line names for the last change, if it names no publication; "" for none.
-
-    A displayed day that differs is that of the publication: some pages mark it as the change, whose day is in `datetime`.
-    """
-    marked = [element for element in islice(line.iter(etree.Element), MAX_DATED_ELEMENTS) if "itemprop" in element.attrib]
-    if any("datePublished" in element.get("itemprop", "") for element in marked):
-        return ""
-    changes = (element for element in marked if "dateModified" in element.get("itemprop", ""))
-    return next(((element.get("datetime") or element.get("content") or "")[:10] for element in changes), "")
-
-
-def _is_in_teaser(blocks: Sequence[TextBlock], index: int, at: int) -> bool:
-    """Whether a block stands below a linked headline, which leads to another article; `at` is the index of the headline of the page."""
-    before = range(max(at + 1 if index > at else 0, index - MAX_BLOCKS_ABOVE), index)
-    heading = next((blocks[place] for place in reversed(before) if blocks[place].type is BlockType.HEADING), None)
-    return heading is not None and heading.linked and len(heading.words) >= MIN_HEADLINE_WORDS
-
-
-def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:
-    """Yield the dates of one line, or of the dateline of a paragraph.
-
-    Of two dates without a label, the earlier one comes first, because the other is the last change.
-    """
-    dates = find_written_dates(text, language)
-    if dates and (text.endswith("。") or count_words(_remove_dates(text, dates)) > MAX_OTHER_WORDS):
-        dates = [one for one in dates[:1] if one.start <= MAX_DATELINE_CHARACTERS and _DATELINE_END.match(text, one.end)]
-    found = [HeadlineDate(one.days, _UPDATED.search(text[: one.start]) is not None) for one in dates]
-    yield from sorted((one for one in found if not one.updated), key=lambda one: min(one.days))
-    yield from (one for one in found if one.updated)
-
-
-def _may_be_dateline(block: TextBlock, around: Set[int]) -> bool:
-    """Whether no box of a block is for other content. Boxes `around` the headline do not count, as some pages are one form."""
-    return not any(box.tag in _OTHER_TAGS for box in block.box.ancestors() if box.index not in around)
-
-
-def _remove_dates(text: str, dates: Sequence[WrittenDate]) -> str:
-    for one in reversed(dates):
-        text = f"{text[: one.start]} {text[one.end :]}"
-    return text

@@ -6,18 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from newsmill.exceptions import UrlError
-from newsmill.extraction.metadata.structured_data import (
-    MAX_TITLE_CHARACTERS,
-    Heading,
-    StructuredData,
-    get_types,
-    read_text,
-    unescape_html,
-)
-from newsmill.extraction.normalise import cache_short_texts, fold, normalise_line
+from newsmill.extraction.metadata.json_ld import get_types, read_text, unescape_html
+from newsmill.extraction.metadata.marked_elements import MAX_TITLE_CHARACTERS
+from newsmill.extraction.metadata.structured_data import Heading, StructuredData
+from newsmill.extraction.normalise import fold, normalise_line
 from newsmill.model import Block, BlockType
 from newsmill.text import lazy_re as re
 from newsmill.text import urls
+from newsmill.text.text_cache import cache_short_texts
 
 # " - ", " | ", " :: ", " » " and full-width and Korean variants. A hyphen or colon needs white space around it, a bar does not.
 # Chinese, Japanese and Korean titles need no white space; they also have the name of the site in brackets at either end.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from newsmill.discovery.url_patterns import drop_each_parameter, find_edition, find_plain_url
+from newsmill.discovery.url_variants import drop_each_parameter, find_edition, find_plain_url
 from newsmill.exceptions import UrlError
 from newsmill.extraction.document_identity import OtherContent
 from newsmill.model import SPIDER, Document, is_doubtful

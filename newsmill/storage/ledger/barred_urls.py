@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, select, update
 
-from newsmill.discovery.url_patterns import fold_path
+from newsmill.discovery.url_variants import fold_path
 from newsmill.storage.database import reading, writing
 from newsmill.storage.dialects import Upsert
 from newsmill.storage.ledger.takedown_evidence import Evidence, merge_evidence

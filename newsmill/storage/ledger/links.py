@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from newsmill.discovery.source_sites import LISTED_BY, is_hint_trusted
-from newsmill.discovery.url_patterns import mask_tokens
+from newsmill.discovery.url_variants import mask_tokens
 from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.storage.columns import make_storable

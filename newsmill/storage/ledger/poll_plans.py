@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, and_, bindparam, exists, select, update
 
-from newsmill.discovery.schedule import NextPoll
 from newsmill.model import Kind, Outcome
+from newsmill.polling.listings import NextPoll
 from newsmill.storage.clock import CLOCK_SLACK
 from newsmill.storage.database import reading
 from newsmill.storage.ledger.polls import OF_LISTING

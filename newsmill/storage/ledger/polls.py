@@ -12,9 +12,9 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, bindparam, func, select
 
-from newsmill.discovery.dates import Period, is_page_wanted
-from newsmill.discovery.schedule import compute_failing_interval
+from newsmill.discovery.url_dates import Period, is_page_wanted
 from newsmill.model import Kind, Link
+from newsmill.polling.listings import compute_failing_interval
 from newsmill.storage.database import reading
 from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import ledger, listing_schedules, sightings

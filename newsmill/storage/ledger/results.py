@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, case, func, select, update
 
-from newsmill.discovery.schedule import RevisitResult
 from newsmill.discovery.source_sites import LISTED_BY, is_hint_trusted
-from newsmill.discovery.url_patterns import is_same_edition
+from newsmill.discovery.url_variants import is_same_edition
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering, is_doubtful
+from newsmill.polling.revisits import RevisitResult
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, revisions, url_parameters
 from newsmill.storage.columns import make_storable_json

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from newsmill.discovery.url_patterns import is_same_edition
+from newsmill.discovery.url_variants import is_same_edition
 from newsmill.extraction.document_identity import OtherContent, list_other_content
 from newsmill.model import Document, Outcome, OutcomeRecord
 from newsmill.storage.columns import make_storable

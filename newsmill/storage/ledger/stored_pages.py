@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, select, text
 
-from newsmill.discovery.url_patterns import find_edition, is_same_edition
+from newsmill.discovery.url_variants import find_edition, is_same_edition
 from newsmill.extraction.document_identity import OtherContent
 from newsmill.model import Document
 from newsmill.storage import fingerprints

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
-from newsmill.discovery.url_patterns import drop_each_parameter, find_plain_url
+from newsmill.discovery.url_variants import drop_each_parameter, find_plain_url
 from newsmill.exceptions import UrlError
 from newsmill.model import Document, Outcome, OutcomeRecord
 from newsmill.storage.ledger.article_identity import StoredPage

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from newsmill.context import AppContext
 from newsmill.health.assessment import weigh
-from newsmill.health.causes import REMEDIES, Cause, Finding, HealthState
+from newsmill.health.cause_texts import REMEDIES
+from newsmill.health.causes import Cause, Finding, HealthState
 from newsmill.health.completeness import Unknown
 from newsmill.model import Kind, Outcome, Source, describe_failure
 from newsmill.sources.table import to_table

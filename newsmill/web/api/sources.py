@@ -14,7 +14,8 @@ from newsmill.model import Source
 from newsmill.network import submitted_urls
 from newsmill.network.address_guard import Guard
 from newsmill.search.indexer import index_pending
-from newsmill.site_inspection import SiteInspection, add_scheme
+from newsmill.site_inspection.findings import SiteInspection
+from newsmill.site_inspection.processes import add_scheme
 from newsmill.sources.additions import find_follower
 from newsmill.sources.table import make_name, parse_source, to_table
 from newsmill.storage.completeness import CompletenessReader

@@ -13,9 +13,10 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from newsmill.archive.warc import read_responses
+from newsmill.archive.warc_responses import read_responses
 from newsmill.context import AppContext
-from newsmill.intake.submission import MAX_REQUEST_PAGES, PagesRequest, limit_time, make_enqueue, store_pages
+from newsmill.intake.page_requests import MAX_REQUEST_PAGES, PagesRequest, limit_time
+from newsmill.intake.page_submission import make_enqueue, store_pages
 from newsmill.model import Page, PageReceipt, PageStatus
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope

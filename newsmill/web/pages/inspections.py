@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
-from newsmill.site_inspection import FoundListing, InspectionProcesses, SiteInspection, inspect_site
+from newsmill.site_inspection.findings import FoundListing, SiteInspection
+from newsmill.site_inspection.processes import InspectionProcesses, inspect_site
 
 #
 # A thread waits for each process, beside those that serve requests, so a slow site delays no other page.

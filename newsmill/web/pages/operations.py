@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError, UrlError
-from newsmill.site_inspection import add_scheme
+from newsmill.site_inspection.processes import add_scheme
 from newsmill.storage.operation_statistics import OperationStatistics
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.tokens import Scope

@@ -14,7 +14,9 @@ from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.network import submitted_urls
 from newsmill.network.address_guard import Guard
-from newsmill.site_inspection import Obstacle, SiteInspection, add_scheme, find_advice, get_article_host
+from newsmill.site_inspection.findings import Obstacle, SiteInspection
+from newsmill.site_inspection.plan import find_advice, get_article_host
+from newsmill.site_inspection.processes import add_scheme
 from newsmill.sources.additions import Action, Addition, SourceIndex, plan_addition
 from newsmill.sources.files import render_table
 from newsmill.storage.tokens import Scope

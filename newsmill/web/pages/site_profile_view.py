@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from newsmill.extraction.site_profile import apply_profile
+from newsmill.extraction.site_profile import apply_profile, field_positions, position_evidence, profile_trust
 from newsmill.model import ArticleNorm, Profile
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.statistics import SourceStatistics
@@ -60,7 +60,7 @@ def describe_profile(profiles: Profiles, statistics: SourceStatistics) -> SitePr
         body=most_frequent(_body(profile))[:MAX_BODY_EXAMPLES],
         fields=tuple(_fields(profile)),
         norm=profile.norm,
-        is_fast=apply_profile.is_proven(profile),
+        is_fast=profile_trust.is_proven(profile),
     )
 
 
@@ -78,7 +78,7 @@ def _lines(profile: Profile) -> Iterator[Example]:
 
 def _paths(profile: Profile) -> Iterator[Example]:
     for path, counts in profile.paths.items():
-        if apply_profile.find_path_reason(profile, path):
+        if position_evidence.find_path_reason(profile, path):
             yield Example(path, None, counts.pages)
 
 
@@ -90,6 +90,6 @@ def _body(profile: Profile) -> Iterator[Example]:
 
 def _fields(profile: Profile) -> Iterator[tuple[str, Example]]:
     for name, counts in profile.fields.items():
-        path = apply_profile.find_field_position(profile, name)
+        path = field_positions.find_field_position(profile, name)
         if path is not None:
             yield name, Example(path, None, counts[path].agreed)

@@ -12,8 +12,9 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Render, Rules, Source
 from newsmill.network import submitted_urls
 from newsmill.network.address_guard import Guard
-from newsmill.site_inspection import add_scheme
-from newsmill.sources.table import format_duration, to_table
+from newsmill.site_inspection.processes import add_scheme
+from newsmill.sources.table import to_table
+from newsmill.sources.table_values import format_duration
 from newsmill.web.pages.translations import Translations
 
 LINE_FIELDS = ("feeds", "sitemaps", "sections", "allow", "deny")

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from newsmill.context import AppContext
 from newsmill.health.assessment import weigh
-from newsmill.health.causes import Finding, HealthState, ValueFormat, choose_evidence_text, format_values, summarize
+from newsmill.health.cause_texts import ValueFormat, choose_evidence_text, format_values, summarize
+from newsmill.health.causes import Finding, HealthState
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source, get_refusal
 from newsmill.storage.source_checks import SourceAlarms
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader

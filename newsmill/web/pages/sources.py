@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
-from newsmill.site_inspection import add_scheme
+from newsmill.site_inspection.processes import add_scheme
 from newsmill.sources.additions import find_follower
 from newsmill.sources.table import make_name, parse_source
 from newsmill.storage.statistics import Statistics

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from newsmill.health import causes
+from newsmill.health import cause_texts
 from newsmill.model import OUTCOMES
 from newsmill.model.document_fields import DOCUMENT_FIELDS
 from newsmill.polling import listing_schedule
@@ -122,7 +122,7 @@ def _load_texts(language: str) -> Mapping[str, str]:
     outcomes = {f"meaning.{name}": facts.meaning for name, facts in OUTCOMES.items()}
     outcomes |= {f"outcome.{name}": facts.label for name, facts in OUTCOMES.items()}
     labels = {f"field.{one.name}": text for one in DOCUMENT_FIELDS if (text := one.english if is_default else one.german) is not None}
-    shared = outcomes | causes.english_texts() | listing_schedule.english_texts() if is_default else {}
+    shared = outcomes | cause_texts.english_texts() | listing_schedule.english_texts() if is_default else {}
     with (CATALOGUE_FOLDER / f"{language}.toml").open("rb") as file:
         return labels | shared | dict(_flatten(tomllib.load(file)))
 

@@ -16,7 +16,8 @@ from rows import SOURCE
 from site_of_tests import RunningApp
 
 from newsmill.network import address_guard, submitted_urls
-from newsmill.sources.table import NO_CREDENTIALS, SUBTABLES, SourceTable
+from newsmill.sources.table import SUBTABLES, SourceTable
+from newsmill.sources.table_values import NO_CREDENTIALS
 from newsmill.web.pages.message_translations import MAX_MESSAGE_CHARACTERS, load_patterns, translate_message
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,9 +40,9 @@ PLACES = {
     "newsmill/extraction/**/*.py": CALLS,
     "newsmill/discovery/*.py": CALLS,
     "newsmill/archive/archive.py": CALLS,
-    "newsmill/archive/warc.py": CALLS,
+    "newsmill/archive/warc*.py": CALLS,
     "newsmill/text/urls.py": CALLS,
-    "newsmill/sources/table.py": CALLS,
+    "newsmill/sources/table*.py": CALLS,
     "newsmill/intake/reextract.py": PAGE_CALLS,
     "newsmill/web/*.py": ("HTTPException", "unauthorized", "error_response"),
     "newsmill/notifications/**/*.py": ("HTTPException", "unauthorized", "error_response", "DeliveryError"),
@@ -54,11 +55,13 @@ PLACES = {
 # Functions whose texts are joined to one detail, so that no call has them as its argument.
 PARTS = {
     "crawler/frontier/listing_task.py": ("run",),
-    "newsmill/discovery/feeds.py": ("read_feed", "_read_json_feed"),
+    "newsmill/discovery/feeds.py": ("read_feed",),
+    "newsmill/discovery/json_feeds.py": ("read_json_feed",),
     "newsmill/notifications/channels/apprise_child.py": ("send",),
     "newsmill/notifications/channels/apprise_rules.py": ("find_refusal",),
     "newsmill/notifications/channels/http_post.py": ("find_target_refusal",),
-    "newsmill/discovery/sitemaps.py": ("_unpack", "_read", "_stop_at_limit", "_warn_of_gzip", "warnings"),
+    "newsmill/discovery/sitemaps.py": ("_unpack", "_read", "_stop_at_limit", "_warn_of_gzip"),
+    "newsmill/discovery/sitemap_entries.py": ("warnings",),
 }
 # The same in every language.
 NAMES = {

@@ -1,11 +1,9 @@
-"""When listings are read again, when a failed fetch is repeated, and when a stored article is fetched again (a revisit).
+"""When a listing is read again. Pure functions: the time and the source's pattern are arguments.
 
-Pure functions: the time and the source's pattern are arguments.
-
-A source with neither `every` nor `cron` is adaptive. Its articles come with a rate that depends on the hour of the week. Each article that
-is out and not found yet waits; a listing is read when the waiting times that are to be expected add up to `compute_worth` minutes. With a
-constant rate, the interval is sqrt(2 * worth / rate), the square-root law for the fewest requests at a given delay (Cho and Garcia-Molina
-2003; Kolobov et al. 2019). Of listings that show the same articles one is read so, and the others now and then.
+A source with neither `every` nor `cron` is adaptive. Its articles come with a rate that depends on the hour of the week.
+Articles that are out and not found yet wait. A listing is read when their expected waiting times add up to `compute_worth` minutes.
+With a constant rate, the interval is sqrt(2 * worth / rate), the square-root law for the fewest requests at a given delay (Cho and
+Garcia-Molina 2003; Kolobov et al. 2019). If several listings show the same articles, one is read at this pace, the others now and then.
 
 Listings are fetched before articles. So the listings of a source on one host have a budget: a share of the requests that politeness allows.
 """
@@ -16,25 +14,9 @@ import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import Enum, StrEnum
+from enum import StrEnum
 
-from newsmill.model import Kind
-
-# A restarted server is back in a minute, an overloaded one in half an hour; a wall or an outage may last for days. After the last one, a
-# page is opened again while a listing shows it.
-_RETRY_DELAYS = (
-    timedelta(minutes=1),
-    timedelta(minutes=5),
-    timedelta(minutes=30),
-    timedelta(hours=2),
-    timedelta(hours=6),
-    timedelta(hours=12),
-    timedelta(days=1),
-    timedelta(days=1),
-)
-MAX_RETRY_DELAY = max(_RETRY_DELAYS)
-_LISTING_RETRIES = 2  # then the listing has failed, and is read again after FAILING_INTERVALS
-_SPIDER_RETRIES = 4  # the same for a run of a spider, which may fail for a reason that its next requests do not meet
+from newsmill.polling.publication_rates import UNKNOWN_RATE, PublicationRates
 
 # Minutes of delay, added up over articles, that are worth one request at DEFAULT_FRESHNESS. With 1.0 a site with 60 articles a day is read
 # every six minutes in its busy hours, and half of the articles are found within three minutes if a quarter of all come by hubs
@@ -53,15 +35,10 @@ ARTICLES_PER_CHECK = 4.0  # expected articles without a new one, after which a l
 STALLED_CHANCE = 0.01  # below this chance that a working listing shows none of the articles that others show, it counts as stalled
 MAX_TRUSTED_SHARE = 0.8  # so that a listing counts as stalled after three articles at the earliest
 MAX_CACHE_SECONDS = 600.0  # a longer max-age is for browsers
-UNKNOWN_RATE = 1 / 144.0  # articles per minute that are assumed before the first one: ten a day
 SPIDER_INTERVAL = timedelta(minutes=15)
 PUSHED_INTERVAL = MAX_FEED_INTERVAL  # of a feed whose hub sends every change
 FAILING_INTERVALS = ((timedelta(days=1), timedelta(hours=1)), (timedelta(days=30), timedelta(days=1)))  # (failing for less than, interval)
 MAX_FAILING_INTERVAL = timedelta(days=30)
-
-RATE_WINDOW = timedelta(days=28)
-RECENT_HOURS = 3
-_HOUR_WEIGHT, _DAY_WEIGHT, _RECENT_WEIGHT = 4.0, 25.0, 4.0  # articles that a deviation of an hour, a day and today must outweigh
 LISTING_SHARE = 0.1  # of the requests that may be sent to a host, one every `delay` seconds
 
 
@@ -81,90 +58,6 @@ def compute_next_due(every: timedelta | None, cron: str | None, after: datetime)
     if every is None or every <= timedelta(0):
         raise ValueError(f"every must be positive, not {every}")
     return after + every
-
-
-def compute_retry_delay(attempts: int, kind: Kind = Kind.PAGE) -> timedelta | None:
-    """How long to wait after that many failed fetches (1, 2, …); None after the last one."""
-    last = {Kind.PAGE: len(_RETRY_DELAYS), Kind.SPIDER: _SPIDER_RETRIES}.get(kind, _LISTING_RETRIES)
-    return _RETRY_DELAYS[attempts - 1] if 1 <= attempts <= last else None
-
-
-# ---- rates
-
-
-@dataclass(frozen=True, slots=True)
-class PublicationRates:
-    """How many articles a source publishes: on average, and the factors of the hours (0 to 23) and weekdays (Monday first), in UTC."""
-
-    per_minute: float
-    hours: tuple[float, ...] = (1.0,) * 24
-    days: tuple[float, ...] = (1.0,) * 7
-
-    def at(self, moment: datetime) -> float:
-        """Articles per minute at an aware time in UTC."""
-        return self.per_minute * self.hours[moment.hour] * self.days[moment.weekday()]
-
-    def expect(self, start: datetime, end: datetime) -> float:
-        """The number of articles to expect between two times in UTC."""
-        count, at = 0.0, start
-        while at < end:
-            stop = min(end, at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1))
-            count += self.at(at) * (stop - at).total_seconds() / 60
-            at = stop
-        return count
-
-
-def estimate_rates(times: Sequence[datetime], since: datetime, now: datetime) -> PublicationRates:
-    """The rates of a source from the times (aware, UTC) of all articles that it published between `since` and `now`.
-
-    Each factor is shrunk towards 1: with few articles every hour is like every other. Neighbouring hours are smoothed.
-    """
-    times = [at for at in times if since <= at <= now]
-    minutes = max((now - since).total_seconds() / 60, 1.0)
-    per_minute = (len(times) + 1) / (minutes + 1 / UNKNOWN_RATE)
-    flat = PublicationRates(per_minute)
-    hours = _shrink(
-        _smooth([sum(at.hour == hour for at in times) for hour in range(24)]), _smooth(_expect_by_hour(flat, since, now)), _HOUR_WEIGHT
-    )
-    hourly = PublicationRates(per_minute, hours)
-    found = [float(sum(at.weekday() == day for at in times)) for day in range(7)]
-    return PublicationRates(per_minute, hours, _shrink(found, _expect_by_day(hourly, since, now), _DAY_WEIGHT))
-
-
-def _smooth(values: Sequence[float]) -> list[float]:
-    """A quarter of each neighbour and half of the value, around the clock."""
-    return [(values[at - 1] + 2 * value + values[(at + 1) % len(values)]) / 4 for at, value in enumerate(values)]
-
-
-def _shrink(found: Sequence[float], expected: Sequence[float], weight: float) -> tuple[float, ...]:
-    return tuple((count + weight) / (expectation + weight) for count, expectation in zip(found, expected, strict=True))
-
-
-def _expect_by_hour(rates: PublicationRates, start: datetime, end: datetime) -> list[float]:
-    expected, at = [0.0] * 24, start
-    while at < end:
-        stop = min(end, at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1))
-        expected[at.hour] += rates.at(at) * (stop - at).total_seconds() / 60
-        at = stop
-    return expected
-
-
-def _expect_by_day(rates: PublicationRates, start: datetime, end: datetime) -> list[float]:
-    expected, at = [0.0] * 7, start
-    while at < end:
-        stop = min(end, at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1))
-        expected[at.weekday()] += rates.expect(at, stop)
-        at = stop
-    return expected
-
-
-def compute_today_factor(rates: PublicationRates, recent: int, now: datetime) -> float:
-    """How much today deviates from the rates, by the number of articles of the last RECENT_HOURS."""
-    expected = rates.expect(now - timedelta(hours=RECENT_HOURS), now)
-    return (recent + _RECENT_WEIGHT) / (expected + _RECENT_WEIGHT)
-
-
-# ---- listings
 
 
 class Reason(StrEnum):
@@ -354,48 +247,3 @@ def _stretch(plan: NextPoll, polled_at: datetime, wanted: timedelta) -> NextPoll
     """In whole minutes, so that a load that hardly changed gives the same plan."""
     longer = timedelta(minutes=math.ceil(wanted / timedelta(minutes=1)))
     return replace(plan, at=max(plan.at, polled_at + min(longer, MAX_INTERVAL)), reason=Reason.BUDGET)
-
-
-# ---- revisits
-
-# To see whether a stored article changed or disappeared. Everything follows from its age: no revisit is counted, and a jump of the clock
-# costs one revisit at most.
-
-
-class RevisitResult(Enum):
-    """What a fetch of an article showed, with the extra revisit that follows: (share of the age to wait, oldest age in last steps).
-
-    The wait grows with the age, so that the number of extra revisits grows with its logarithm only. A page that still changes at the oldest
-    age never ends to change.
-    """
-
-    UNCHANGED = (0.0, 0)  # also the first fetch
-    CHANGED = (0.5, 4)
-    FAILED = (0.25, 2)  # also an absence, which one more fetch confirms
-
-
-def find_age_start(first_seen_at: datetime, published_at: datetime | None, precision: str | None) -> datetime:
-    """The time from which the age of an article counts: its publication, if that was before its first sight.
-
-    An article of an archive is old when it is found, so that few steps of the plan are left. A publication time that is known to the day
-    only counts from the end of that day. `precision`: Document.published_precision.
-    """
-    if published_at is None:
-        return first_seen_at
-    return min(first_seen_at, published_at + timedelta(days=1) if precision == "day" else published_at)
-
-
-def compute_next_revisit(steps: Sequence[timedelta], start: datetime, now: datetime, result: RevisitResult) -> datetime | None:
-    """When an article that was fetched at `now` is fetched next; None: never.
-
-    `steps`: the ages, ascending, at which its source revisits articles; empty: never. `start`: see `find_age_start`.
-    """
-    if not steps:
-        return None
-    age = max(now - start, timedelta())
-    waits = [step - age for step in steps if step > age][:1]
-    share, oldest = result.value
-    extra = max(steps[0], age * share)
-    if share and age + extra <= steps[-1] * oldest:
-        waits.append(extra)
-    return now + min(waits) if waits else None

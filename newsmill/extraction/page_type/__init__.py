@@ -1,0 +1,1 @@
+"""Pages that are not articles: errors, walls, lists and others, each with its outcome."""
