@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from urllib.parse import urlsplit
 
-from newsmill.discovery.dates import find_month_number
 from newsmill.model import Hint
 from newsmill.text import lazy_re as re
+from newsmill.text.month_names import ENGLISH_ABBREVIATIONS, find_month_number
 
 MIN_PATTERN_URLS = 3  # of a site with the same pattern; one dated URL may be an exception
 MAX_ARCHIVE_PAGES = 2_000  # of one pattern: five years of days
-_MONTH = r"(0[1-9]|1[0-2]|[1-9](?![0-9])|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}(?![a-z]))"
+_MONTH = rf"(0[1-9]|1[0-2]|[1-9](?![0-9])|(?:{ENGLISH_ABBREVIATIONS})[a-z]{{0,6}}(?![a-z]))"
 _DATE = re.compile(
     rf"(?<![0-9])((?:19|20)[0-9]{{2}})(?:[/_.-]?(?:&(?:amp;)?[a-z]{{1,6}}=)?{_MONTH}(?:[/_.-]?(?:&(?:amp;)?[a-z]{{1,6}}=)?(0[1-9]|[12][0-9]|3[01]|[1-9])"
     r"(?![0-9]))?)?(?![0-9])",

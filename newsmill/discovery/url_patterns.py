@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from newsmill.text import lazy_re as re
 from newsmill.text import urls
+from newsmill.text.month_names import ENGLISH_ABBREVIATIONS
 
 # ruff: noqa: SIM905 - word lists of quoted strings are hard to read and to extend
 
@@ -85,7 +86,7 @@ _LIST_PARAMS = re.compile(
 _STORY_PARAMS = re.compile(
     r"(?:^|&)(?:p|id|[an]id|sid|art_?id|article_?id|news_?id|story_?id|clip_?id|story|article|idnews|idxno|no)=[\w.-]*\d{2}", re.I
 )
-_MONTH = r"(?:0?[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_MONTH = rf"(?:0?[1-9]|1[0-2]|{ENGLISH_ABBREVIATIONS})"
 _DATE = re.compile(rf"/(?:19|20)\d\d[/-]?{_MONTH}(?:[/-]?(?:0?[1-9]|[12]\d|3[01]))?(?=[/_-])", re.I)
 _ONLY_DATE = re.compile(r"(?:/[a-z-]{1,30}){0,3}/(?:19|20)\d\d(?:[/-]\d{1,2}){1,2}/?", re.I)  # an archive's day or month
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"

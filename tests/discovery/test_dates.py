@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.dates import MONTH_NUMBERS, find_month_number, fold_word, parse_date, parse_day_or_time
+from newsmill.discovery.dates import parse_date, parse_day_or_time
 from newsmill.discovery.url_dates import Period, find_newest_day, find_period, is_page_wanted, is_part_wanted, make_archive_urls
-from newsmill.extraction.metadata.written_dates import load_month_names
 from newsmill.model import Hint
+from newsmill.text.month_names import MONTH_NUMBERS, find_month_number, fold_word, load_month_names
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from newsmill.extraction.body.block_walk import segment
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.headline_dates import HeadlineDate, find_headline_date
-from newsmill.extraction.metadata.written_dates import MAX_TEXT_CHARACTERS, find_written_dates, load_month_names, parse_month
+from newsmill.extraction.metadata.written_dates import MAX_TEXT_CHARACTERS, find_written_dates
+from newsmill.text.month_names import load_month_names, parse_month
 
 TITLE = "The ferry keeps running"
 PROSE = "<p>The council decided on 1 January 2020 that the ferry keeps running in winter, after a long debate about its cost and use.</p>"

@@ -16,7 +16,7 @@ from newsmill.extraction.body.blocks import CAPTION_TAGS, HEADING_TAGS, SUBHEADI
 from newsmill.extraction.body.layout_stats import BESIDE_BIT, COMMENTS_BIT
 from newsmill.extraction.body.page_stats import PageStats
 from newsmill.extraction.class_words import CLASS_GROUPS
-from newsmill.extraction.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import compile_words
 from newsmill.model import BlockType
 from newsmill.text import lazy_re as re
 
@@ -28,8 +28,8 @@ MAX_KEPT_WORDS_ABOVE = 60  # words; a headline after more kept words is not the 
 MAX_SHORT_WORDS = 25  # words; the maximum of a byline or prompt
 MAX_PROMPT_WORDS = 60  # words; a newsletter box including its small print
 _GROUP_BITS = {group: 1 << bit for bit, group in enumerate(CLASS_GROUPS)}
-_READ_MORE = re.compile(rf"^\W{{0,3}}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
-_SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
+_READ_MORE = compile_words(r"^\W{0,3}{read_more}(?=\W|$)")
+_SIGN_UP = compile_words("{sign_up}")
 _BYLINE = re.compile(r"^(?:by|von|par|por|di|door|av|af|autor[ae]?|text)\s*:?\s+[^\W\d_]", re.IGNORECASE)
 
 

@@ -16,8 +16,7 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Box, TextBlock
 from newsmill.extraction.body.layout_stats import LayoutStats
-from newsmill.extraction.vocabulary import build_alternation
-from newsmill.text.caseless_re import CaselessPattern
+from newsmill.extraction.vocabulary import compile_rare_words
 
 MAX_SIGN_UP_WORDS = 60  # words of such a form, including its small print
 MAX_CONSENT_WORDS = 400  # words; the longest consent dialogue of large German and French sites has fewer
@@ -27,8 +26,8 @@ DIALOGUE, CONSENT, SIGN_UP = "dialogue", "consent dialogue", "newsletter or sign
 _DIALOGUE_ROLES = frozenset(("dialog", "alertdialog"))
 _SIGN_UP_FIELDS = frozenset(("email", "password"))
 _TEXT_TAGS = frozenset(("article", "main"))
-CONSENT_WORDS = CaselessPattern(build_alternation("consent"))
-CONSENT_REQUEST_WORDS = CaselessPattern(rf"\b(?:{build_alternation('consent_request')})")
+CONSENT_WORDS = compile_rare_words("{consent}")
+CONSENT_REQUEST_WORDS = compile_rare_words(r"\b{consent_request}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from dataclasses import replace
 
 from newsmill.extraction.body.markup import cut_block
 from newsmill.extraction.normalise import count_line_words
-from newsmill.extraction.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import compile_rare_words, compile_words
 from newsmill.model import Block, BlockType
 from newsmill.text import lazy_re as re
-from newsmill.text.caseless_re import CaselessPattern
 
 LAYER = "rules"
 MAX_TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules examine
@@ -24,27 +23,23 @@ MAX_LINE_CHARACTERS = 600  # characters of a line that a rule may remove, and of
 MAX_ENDING_CHARACTERS = 500  # characters at the end of a body in which a paywall notice is searched
 _TAIL_TYPES = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST, BlockType.TABLE)
 _LEADING_MARKS = r"[\s*•–—\-(\[>»→/|]*"
-_AGENCY = f"(?:{build_alternation('agency')})"
 # "Quelle: dpa", "Source - Reuters", "source site-40". A dash is a mark only between blanks, because "Source-code leak" is a headline.
-_SOURCE_LABEL = re.compile(
-    rf"^(?P<stop>[.·]\s+)?{_LEADING_MARKS}(?:{build_alternation('source_label')})(?:\s*(?P<mark>[:：|]|\s[\-–—/](?=\s)))?\s*(?P<rest>.*)$",
-    re.IGNORECASE,
+_SOURCE_LABEL = compile_words(
+    r"^(?P<stop>[.·]\s+)?" + _LEADING_MARKS + r"{source_label}(?:\s*(?P<mark>[:：|]|\s[\-–—/](?=\s)))?\s*(?P<rest>.*)$"
 )
-_AGENCY_LINE = re.compile(
-    rf"^{_LEADING_MARKS}©?\s*(?:(?:with|mit|avec|con|com|met|med|из|by|von)\s+)?{_AGENCY}"
-    rf"(?:[\s/,+&.\-–—]+(?:(?:and|und|et|y|e|en|og|och|\w{{2,3}})\s+)?{_AGENCY})*[\s)\].]*$",
-    re.IGNORECASE,
+_AGENCY_LINE = compile_words(
+    "^" + _LEADING_MARKS + r"©?\s*(?:(?:with|mit|avec|con|com|met|med|из|by|von)\s+)?{agency}"
+    r"(?:[\s/,+&.\-–—]+(?:(?:and|und|et|y|e|en|og|och|\w{2,3})\s+)?{agency})*[\s)\].]*$"
 )
 # "(dpa)", "(AFP/Reuters)", "(mkr/dpa)", "(APA, 12.1.2022)" after the last sentence. Every repetition is bounded: linear time.
-_AGENCY_END = re.compile(
-    rf"\s*[(\[](?:[\w.]{{1,5}}\s?[/,+]\s?){{0,3}}{_AGENCY}(?:\s?[/,+&–-]\s?[\w.]{{1,12}}){{0,3}}"
-    r"(?:,\s?\d{1,2}\.\s?\d{1,2}\.\s?\d{2,4})?[)\]]\s*\.?$",
-    re.IGNORECASE,
+_AGENCY_END = compile_words(
+    r"\s*[(\[](?:[\w.]{1,5}\s?[/,+]\s?){0,3}{agency}(?:\s?[/,+&–-]\s?[\w.]{1,12}){0,3}"
+    r"(?:,\s?\d{1,2}\.\s?\d{1,2}\.\s?\d{2,4})?[)\]]\s*\.?$"
 )
 _AGENCY_NUMBER = re.compile(r"^©?\s*(?:dpa-infocom|dpa)?,?\s*dpa:[\d:/\-]+$", re.IGNORECASE)  # "© dpa-infocom, dpa:220112-99-678901/3"
-_PAYWALL = CaselessPattern(build_alternation("paywall"))
-_READ_MORE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
-_INVITATION = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
+_PAYWALL = compile_rare_words("{paywall}")
+_READ_MORE = compile_words("^" + _LEADING_MARKS + r"{read_more}(?=\W|$)")
+_INVITATION = compile_words("^" + _LEADING_MARKS + r"{read_more}\s*[:：»>|→–—-]")
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？؟।]['\"”’»«)\]]*$")
 # A word that is a name: it contains a digit or a mark ("site-40", "dpa.de"), or begins with a capital. Case-sensitive.
 _NAME_LIKE = re.compile(r"^(?:[^\W\d_]*[\d.\-/@][\w.\-/@]*|[A-ZÀ-ÞΑ-ΩА-Я&][\w.&'’-]*)$")

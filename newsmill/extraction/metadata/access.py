@@ -8,10 +8,9 @@ from typing import Any
 
 from newsmill.extraction.metadata.json_ld import as_list
 from newsmill.extraction.metadata.structured_data import StructuredData
-from newsmill.extraction.vocabulary import build_alternation
-from newsmill.text.caseless_re import CaselessPattern
+from newsmill.extraction.vocabulary import compile_rare_words
 
-PAYWALL_NOTICE = CaselessPattern(build_alternation("paywall"))
+PAYWALL_NOTICE = compile_rare_words("{paywall}")
 MAX_ENDING_CHARACTERS = 300  # characters at the end of a text in which a paywall notice counts; further up it is a quotation
 _LICENSE = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE)
 # Headers and meta names with directives for robots and text miners (TDMRep: https://www.w3.org/community/reports/tdmrep/).

@@ -11,6 +11,7 @@ from newsmill.extraction.metadata.bylines import find_bylines
 from newsmill.extraction.metadata.json_ld import as_list, get_types, read_text
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.metadata.titles import join_letters
+from newsmill.extraction.vocabulary import compile_words
 from newsmill.model import Author, AuthorType
 from newsmill.text import lazy_re as re
 
@@ -30,6 +31,7 @@ _META_NAMES = (
     "citation_author",
 )
 _SURNAME_FIRST = re.compile(r"\s*([^,;]+),\s*([^,;]+)$")  # "Doe, Jane", one author in each <meta> of Highwire Press
+_WRITTEN_BY = compile_words("^{written_by}$")
 _USER_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 Authors = tuple[Author, ...]
 
@@ -114,12 +116,7 @@ def _find_meta_names(page: StructuredData) -> list[str]:
     lists = [names for name in _META_NAMES if (names := [found for value in page.meta.get(name, ()) for found in _split_meta(name, value)])]
     if lists:
         return next((names for names in lists[1:] if set(names) > set(lists[0])), lists[0])
-    label = (page.first("twitter:label1") or "").casefold()
-    return (
-        split_names(page.first("twitter:data1") or "")
-        if label in ("written by", "verfasst von", "geschrieben von", "écrit par", "escrito por")
-        else []
-    )
+    return split_names(page.first("twitter:data1") or "") if _WRITTEN_BY.match(page.first("twitter:label1") or "") else []
 
 
 def _split_meta(name: str, value: str) -> list[str]:

@@ -11,7 +11,7 @@ from lxml.html import HtmlElement
 from newsmill.extraction.metadata.author_names import JOB_TITLE, split_names
 from newsmill.extraction.metadata.other_articles import find_headline, find_teaser_parts
 from newsmill.extraction.metadata.structured_data import StructuredData
-from newsmill.extraction.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import compile_words
 from newsmill.text import lazy_re as re
 
 MAX_BYLINE_CHARACTERS = 120  # characters of a byline; a longer marked element is a biography or a box
@@ -27,12 +27,7 @@ _BESIDE_NAME = re.compile(
 _COMMENT_BOX = re.compile(r"comment|kommentar|reply|respond", re.IGNORECASE)
 _LINE_TAGS = frozenset(("p", "span", "div", "a", "address", "strong", "em", "li"))
 _NAMELESS_TAGS = frozenset(("button", "label", "time", "script", "style", "svg"))
-_BY_LINE = re.compile(
-    rf"^(?:{build_alternation('byline')})[:：\s]\s*\S|"
-    # Chinese, Japanese and Korean: "記者林美麗／高雄報導", "文・佐藤健", "山田太郎 記者", "서울=김철수 기자"
-    r"^(?:本[报報])?[记記]者\s?[\u4e00-\u9fff]{2,4}(?:\W|$)|^文[・=＝]|^[^\s\W]{2,12}\s(?:[记記]者|기자)$|^[가-힣]{1,10}=[가-힣]{2,4}\s기자$",
-    re.IGNORECASE,
-)
+_BY_LINE = compile_words(r"^(?:{byline}[:：\s]\s*\S|{joined_byline})")
 _FULL_NAME = re.compile(r"^[^\W\d_a-zß-ÿ][\w.'’-]*(?:\s[\w.'’-]+){1,3}$")
 _GAP = "· · ·"
 

@@ -14,7 +14,7 @@ from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
 from newsmill.extraction.metadata.other_articles import MIN_HEADLINE_WORDS
 from newsmill.extraction.metadata.written_dates import WrittenDate, find_written_dates
 from newsmill.extraction.normalise import count_words
-from newsmill.extraction.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import compile_words
 from newsmill.model import BlockType
 
 MAX_DATED_ELEMENTS = 40  # dated elements examined; lists of teasers have hundreds, and that of the article is among the first
@@ -29,7 +29,7 @@ MIN_TITLE_LIKENESS = 0.6  # share of common words of title and heading, from whi
 MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more, or ends with "。"
 _OTHER_TAGS = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
 _DATELINE_END = re.compile(r"[)\].]*\s*[–—|:/-]\s|[)\]][.:]?\s")
-_UPDATED = re.compile(rf"\b(?:{build_alternation('last_change')})\b[^\d]*$", re.IGNORECASE)
+_UPDATED = compile_words(r"\b{last_change}\b[^\d]*$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,16 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.normalise import normalise_line
+from newsmill.extraction.vocabulary import compile_words
 from newsmill.model import Image
 
 MAX_IMAGES = 50  # images of one article; photo galleries have more, but a text corpus does not need them
 _CREDIT_CLASS = re.compile(r"credit|copyright|source|photographer|byline|attribution|quelle|urheber|fotograf|crédit|copyr", re.IGNORECASE)
-_CREDIT_WORD = (
-    r"(?:photo(?:graph)?|picture|image|illustration|foto\w*|bild|abbildung|quelle|credit|crédits?(?: photo)?|"
-    r"fuente|immagine|zdjęcie|fot\.|kuva|фото|写真)"
-)
 # "(Photo: Jane Doe/AFP)", "Foto: dpa", "© Reuters", "Crédit photo : X" at the end of a caption.
-_CAPTION_END = re.compile(
-    rf"[\s(\[|–—-]*((?:©|\(c\)|copyright\b|{_CREDIT_WORD}(?:\s*(?:by|von|courtesy of))?\s*[:：/©])\s*[^()]{{2,80}}?)[)\]]?\s*$",
-    re.IGNORECASE,
+_CAPTION_END = compile_words(
+    r"[\s(\[|–—-]*((?:©|\(c\)|copyright\b|{picture_credit}(?:\s*(?:by|von|courtesy of))?\s*[:：/©])\s*[^()]{2,80}?)[)\]]?\s*$"
 )
-_LABEL = re.compile(rf"^(?:{_CREDIT_WORD}\s*(?:by|von)?\s*[:：/]?\s*|©\s*|\(c\)\s*|copyright\s*)+", re.IGNORECASE)
+_LABEL = compile_words(r"^(?:{picture_credit}\s*(?:by|von)?\s*[:：/]?\s*|©\s*|\(c\)\s*|copyright\s*)+")
 _OUTSIDE_TAGS = frozenset({"nav", "aside", "footer", "header"})
 _NOT_A_PICTURE = re.compile(r"^data:|\.svg(?:$|\?)|pixel|spacer|blank\.|placeholder", re.IGNORECASE)
 

@@ -8,37 +8,17 @@ Years of the Buddhist, Persian, Japanese and Taiwanese calendars become Gregoria
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
-
-from babel import Locale, UnknownLocaleError, localedata
 
 from newsmill.text import lazy_re as re
+from newsmill.text.month_names import PERSIAN_LANGUAGES, parse_month
 
 MAX_TEXT_CHARACTERS = 1_000  # characters of a text that are searched
-MAX_CACHED_LANGUAGES = 64
-MIN_ABBREVIATION_LETTERS = 3  # letters that an abbreviation of a month needs ("Sept.")
-DEFAULT_LANGUAGES = (
-    "en",
-    "de",
-    "fr",
-    "es",
-    "it",
-    "pt",
-    "nl",
-    "pl",
-    "ru",
-    "tr",
-)  # for pages in an unknown language: the most common languages of the web
 YEAR_FIRST_LANGUAGES = frozenset(("ja", "ko", "zh"))  # in which "26.11.24" is 24 November
 
 BUDDHIST_LANGUAGES = frozenset(("th",))  # in which 2569 is 2026
-PERSIAN_LANGUAGES = frozenset(("fa", "prs", "ps"))  # in which 1405 begins in March 2026
-MONTH_VARIANTS = {"ar": ("ar_LB", "ar_DZ", "ar_MA"), "de": ("de_AT",), "sr": ("sr_Latn",)}  # locales with other month names
-PERSIAN_MONTHS = ("فروردین", "اردیبهشت", "خرداد", "تیر", "مرداد", "شهریور", "مهر", "آبان", "آذر", "دی", "بهمن", "اسفند")
 _ERAS = {"令和": 2018, "平成": 1988, "昭和": 1925, "民國": 1911, "民国": 1911}  # the year before the first year of each
 _BUDDHIST_YEARS = range(2500, 2600)
 _PERSIAN_YEARS = range(1300, 1500)
@@ -63,8 +43,6 @@ _PATTERNS = (
     ("name d y", re.compile(rf"{_NAME}\.?\s(\d{{1,2}})(?:st|nd|rd|th)?,?\s{_YEAR}")),
     ("y name d", re.compile(rf"(?<!\d){_YEAR}\.?\s(?:m\.?\s)?{_NAME}\s(\d{{1,2}})(?!\d)")),
 )
-_DEVANAGARI_NASAL = re.compile("[ङञणनम]्(?=[क-ह])")
-_GLUED = re.compile(r"^.*[a-zß-ÿ](?=[A-ZÀ-Þ][^A-Z]*$)")  # "SmithMarch": an inline element with a name before the date
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,46 +128,3 @@ def _convert_persian(year: int, month: int, day: int) -> date:
         raise ValueError(f"{year}-{month}-{day} is not a date of the Persian calendar")
     days = 365 * year + (8 * year + 21) // 33 + 30 * (month - 1) + min(month - 1, 6) + day
     return date.fromordinal(days + _PERSIAN_EPOCH)
-
-
-def parse_month(name: str, language: str | None) -> int | None:
-    """Return the month (1 to 12) of a name or an abbreviation in the language or in English, otherwise None."""
-    if language is not None and language.split("-")[0] in PERSIAN_LANGUAGES and name in PERSIAN_MONTHS:
-        return PERSIAN_MONTHS.index(name) + 1
-    spellings = dict.fromkeys((_fold_name(name), _fold_name(_GLUED.sub("", name))))
-    tables = [_load_months(tag) for tag in (DEFAULT_LANGUAGES if language is None else dict.fromkeys((language.split("-")[0], "en")))]
-    found = (table.get(spelling) or _match_abbreviation(spelling, table) for table in tables for spelling in spellings)
-    return next((month for month in found if month is not None), None)
-
-
-def _match_abbreviation(word: str, table: Mapping[str, int]) -> int | None:
-    months = {month for name, month in table.items() if name.startswith(word)} if len(word) >= MIN_ABBREVIATION_LETTERS else set()
-    return months.pop() if len(months) == 1 else None
-
-
-def _fold_name(name: str) -> str:
-    """Return the name in one spelling: "नवम्बर" and "नवंबर" are the same Hindi word."""
-    return _DEVANAGARI_NASAL.sub("ं", unicodedata.normalize("NFC", name).casefold().strip(".,;:'’\""))
-
-
-@lru_cache(maxsize=MAX_CACHED_LANGUAGES)
-def _load_months(language: str) -> Mapping[str, int]:
-    """Return full and abbreviated month names from CLDR, alone and within a date. The result is empty for an unknown language."""
-    try:
-        locales = [load_month_names(tag) for tag in (language, *MONTH_VARIANTS.get(language, ()))]
-    except (UnknownLocaleError, ValueError):
-        return {}
-    tables = (months[context][width] for months in locales for context in ("format", "stand-alone") for width in ("wide", "abbreviated"))
-    return {_fold_name(name): month for table in tables for month, name in table.items() if not name.isdigit()}
-
-
-def load_month_names(language: str) -> Mapping[str, Mapping[str, Mapping[int, str]]]:
-    """Return month names by context ("format", "stand-alone"), width ("wide", "abbreviated", …) and number, for a language tag.
-
-    The source is the Unicode CLDR, like `babel.Locale.months`, but from a copy. Babel 2.18 resolves an alias inside data that languages
-    share, so that German month names are partly Hebrew after Hebrew was read.
-    Raise UnknownLocaleError or ValueError for an unknown tag.
-    """
-    months = localedata.load(str(Locale.parse(language)))["months"]
-    names: Mapping[str, Mapping[str, Mapping[int, str]]] = localedata.LocaleDataDict(deepcopy({"months": months}))["months"]
-    return names

@@ -12,7 +12,7 @@ from newsmill.extraction.page_type.evidence import (
     Evidence,
     list_h1,
 )
-from newsmill.extraction.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import compile_words
 from newsmill.model import Outcome, OutcomeRecord
 
 MAX_MARKUP_CHARACTERS = (
@@ -62,9 +62,8 @@ def _compile_signs(signs: dict[str, str]) -> tuple[re.Pattern[str], tuple[str, .
 
 _WALL_MARKUP, _WALL_FILTERS = _compile_signs(_WALL_SIGNS)
 _SCRIPT_MARKUP, _SCRIPT_FILTERS = _compile_signs(_SCRIPT_SIGNS)
-_WALL_PHRASES = build_alternation("bot_wall")
-_WALL_PHRASE = re.compile(rf"\b(?:{_WALL_PHRASES})", re.IGNORECASE)
-_WALL_TITLE = re.compile(rf"\W*(?:error |fehler )?(?:\d{{3}}\W+)?(?:{_WALL_PHRASES})\W*(?:$|[|–—-]\s)", re.IGNORECASE)
+_WALL_PHRASE = compile_words(r"\b{bot_wall}")
+_WALL_TITLE = compile_words(r"\W*(?:error |fehler )?(?:\d{3}\W+)?{bot_wall}\W*(?:$|[|–—-]\s)")
 
 
 def detect_bot_wall(evidence: Evidence) -> OutcomeRecord | None:

@@ -23,7 +23,7 @@ from newsmill.extraction.page_type.evidence import (
 )
 from newsmill.extraction.page_type.list_pages import detect_list_page
 from newsmill.extraction.page_type.paywalls import detect_paywall, is_locked_by_ghost
-from newsmill.extraction.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import compile_words
 from newsmill.model import Block, Outcome, OutcomeRecord
 
 MAX_WALL_WORDS = 400  # words; the longest consent dialogue of large German and French sites has fewer
@@ -32,11 +32,11 @@ MIN_LABELS = 10  # labels or table cells; a flash of an agency has fewer lines
 MAX_LABEL_WORDS = 8  # words of the longest label
 MAX_MEAN_LABEL_WORDS = 3.5  # words of a label; verses have five or more
 MAX_TITLE_CHARACTERS = 500  # characters examined of the title and the headlines of a page
-_NOT_FOUND = re.compile(build_alternation("not_found"), re.IGNORECASE)
-_SITE_ERROR = re.compile(rf"\W*(?:{build_alternation('site_error')})\W*", re.IGNORECASE)
+_NOT_FOUND = compile_words("{not_found}")
+_SITE_ERROR = compile_words(r"\W*{site_error}\W*")
 _SITE_NAME = re.compile(r"\s[–—·:-]\s.*|\|.*", re.DOTALL)  # or a section, behind the headline in a title
-_SCRIPT_REQUEST = re.compile(build_alternation("script_request"), re.IGNORECASE)
-_PLACEHOLDER = re.compile(rf"\W*(?:(?:{build_alternation('placeholder')})\W*){{1,3}}", re.IGNORECASE)
+_SCRIPT_REQUEST = compile_words("{script_request}")
+_PLACEHOLDER = compile_words(r"\W*(?:{placeholder}\W*){1,3}")
 # Pages about the publisher, only at the top of a site or of a language folder: /politik/datenschutz may be an article.
 _PUBLISHER_URL = re.compile(
     r"https?://[^/]+/(?:[a-z]{2}/)?(?:impressum|imprint|legal(?:-notice)?|mentions-legales|aviso-legal|note-legali|terms(?:-of-(?:use|service))?|agb|"

@@ -11,7 +11,7 @@ from newsmill.extraction.metadata.access import PAYWALL_NOTICE, find_access
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.normalise import count_words, normalise_line
 from newsmill.extraction.page_type.evidence import MAX_STUB_WORDS, Evidence, read_visible_text
-from newsmill.extraction.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import compile_words
 from newsmill.model import Outcome, OutcomeRecord
 
 MAX_NOTICE_WORDS = 25  # words of the line with the notice; a longer line is prose
@@ -19,7 +19,7 @@ MAX_OFFER_WORDS = 60  # words of the offer below the notice; more is the rest of
 MAX_BEHIND_CHARACTERS = 200  # characters behind the body in which the page shows the notice, with labels and names in between
 MAX_ANCHOR_CHARACTERS = 60  # characters at the end of the body by which it is found in the visible text
 _GHOST_NOTICE = etree.XPath("//*[contains(concat(' ', normalize-space(@class), ' '), ' gh-post-upgrade-cta ')]")
-_LOG_IN = re.compile(build_alternation("subscriber_question"), re.IGNORECASE)
+_LOG_IN = compile_words("{subscriber_question}")
 
 
 def detect_paywall(evidence: Evidence, status: int) -> OutcomeRecord | None:
