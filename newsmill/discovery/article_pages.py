@@ -6,7 +6,7 @@ next pages are the matter of `html_listings`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import unquote, urlsplit
@@ -102,19 +102,24 @@ def find_next_page(page: PageLinks, url: str, first: str) -> NextPage | None:
     if number is None or number >= MAX_ARTICLE_PAGES or is_never_article(_remove_number(first)):
         return None
     numbered = list(_list_candidates(page, url, first))
-    named = [
-        (found, target)
-        for target, is_declared, label in numbered
-        if (found := find_page_number(target, first)) is not None and (is_declared or _is_label(label, found, target))
-    ]
     # Behind the first page comes `?page=1` or, where there is none, a page with the number 2.
-    following = next((target for wanted in ((1, 2) if is_first else (number + 1,)) for found, target in named if found == wanted), None)
+    following = _find_numbered(numbered, first, (1, 2) if is_first else (number + 1,))
     if following is not None:
         whole = (target for target, _, label in numbered if is_first and _is_whole(target, first) and len(label) <= MAX_LABEL_CHARACTERS)
         return NextPage(tuple(dict.fromkeys((*list(whole)[:1], following))))
     declared = (target for target, is_declared, _ in numbered if is_declared and is_first)
     doubtful = next((target for target in declared if _find_doubtful_number(target, first) == 2), None)
     return None if doubtful is None else NextPage((doubtful,), is_sure=False)
+
+
+def _find_numbered(candidates: Iterable[tuple[str, bool, str]], first: str, wanted: Sequence[int]) -> str | None:
+    """The first link to a page with a wanted number, in the order of the numbers, that rel=next or its label confirms."""
+    named: dict[int, str] = {}
+    for target, is_declared, label in candidates:
+        number = find_page_number(target, first)
+        if number is not None and (is_declared or _is_label(label, number, target)):
+            named.setdefault(number, target)
+    return next((named[number] for number in wanted if number in named), None)
 
 
 def find_next_page_of(html: bytes, url: str, first: str, content_type: str | None = None) -> NextPage | None:

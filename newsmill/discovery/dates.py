@@ -206,12 +206,18 @@ def _read_tokens(text: str, has_time: bool) -> tuple[list[str], list[int], int |
             zone = place or word
         elif month := find_month_number(word):
             months.append(month)
-        elif word[:3].lower() in _WEEKDAYS and word.isascii():
-            weekday = _WEEKDAYS.index(word[:3].lower())
+        elif (named_day := _find_weekday(word)) is not None:
+            weekday = named_day
         elif started and fold_word(word) not in _FILLERS:
             raise ValueError(f"not a date: {word!r} is unknown")
         started = started or number is not None
     return numbers, months, weekday, zone
+
+
+def _find_weekday(word: str) -> int | None:
+    """The number of an English weekday, also abbreviated; None for any other word."""
+    start = word[:3].lower()
+    return _WEEKDAYS.index(start) if word.isascii() and start in _WEEKDAYS else None
 
 
 def _resolve_day_and_year(numbers: list[str], month: int) -> date:

@@ -51,7 +51,7 @@ def read_item(page: Page, *, language: str | None = None, first_seen_at: datetim
 def _build_document(page: Page, item: ArticleItem, text: str, language: str | None, first_seen_at: datetime) -> Document:
     title = normalise_line(item.title) or None
     content_hash = hash_text(f"{title or ''}\n\n{text}")
-    canonical = None if item.canonical_url is None else _resolve_canonical_url(item.canonical_url, page.url)
+    canonical = _resolve_canonical_url(item.canonical_url, page.url)
     published, modified = (_read_time(value, page.fetched_at) for value in (item.published_at, item.modified_at))
     tag, tag_source = _find_language(item, text, language)
     document = Document(
@@ -65,7 +65,7 @@ def _build_document(page: Page, item: ArticleItem, text: str, language: str | No
         description=None if item.description is None else normalise(item.description) or None,
         text=text,
         blocks=tuple(Block(BlockType.PARAGRAPH, part, layer=SPIDER) for part in text.split("\n\n")),
-        authors=tuple(Author(name, classify_author(name)) for author in item.authors if (name := normalise_line(author))),
+        authors=tuple(Author(name, classify_author(name)) for name in filter(None, map(normalise_line, item.authors))),
         published_at=None if published is None else published.at,
         modified_at=None if modified is None else modified.at,
         first_seen_at=first_seen_at,
@@ -74,7 +74,7 @@ def _build_document(page: Page, item: ArticleItem, text: str, language: str | No
         published_precision=None if published is None else published.precision,
         language=tag,
         section=_line(item.section),
-        tags=tuple(dict.fromkeys(tag for value in item.tags if (tag := normalise_line(value)))),
+        tags=tuple(dict.fromkeys(filter(None, map(normalise_line, item.tags)))),
         image=None if item.image is None else resolve_url(item.image, page.url),
         images=(),
         article_type=_line(item.article_type),
@@ -109,8 +109,10 @@ def _read_time(value: datetime | date | None, fetched_at: datetime) -> Timestamp
     return make_timestamp(value, SPIDER, latest)
 
 
-def _resolve_canonical_url(value: str, url: str) -> str | None:
+def _resolve_canonical_url(value: str | None, url: str) -> str | None:
     """Return the canonical URL; None for one of another site, as in a page."""
+    if value is None:
+        return None
     try:
         canonical = urls.normalize(value.strip(), url)
         return canonical if urls.get_site(canonical) == urls.get_site(url) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
 
@@ -47,13 +47,17 @@ def join_parts(first: ExtractionResult, parts: Sequence[tuple[Page, ExtractionRe
         document = _join_documents(document, joined, [block for block in blocks if block.kept])
         names = " ".join(part.url[:MAX_SHOWN_URL] for part in joined[1:])
         document = replace(document, warnings=(*document.warnings, f"joined from {len(joined)} pages, with {names}"))
-    named = [result.next_page for result in (first, *(result for _, result in parts)) if result.next_page is not None]
-    kept = {describe_next_page(last.next_page)} if last.next_page is not None and warning is None else set()
-    hidden = {*map(describe_next_page, named)} - kept
-    warnings = [one for one in (*document.warnings, *filter(None, [warning])) if one not in hidden]
-    document = replace(document, warnings=tuple(dict.fromkeys(warnings)))
+    left = last.next_page if warning is None else None
+    hidden = {result.next_page for result in (first, *(result for _, result in parts))} - {left, None}
+    document = replace(document, warnings=_drop_page_warnings((*document.warnings, *filter(None, [warning])), hidden))
     result = replace(first, document=document, blocks=tuple(blocks) if first.blocks else (), next_page=last.next_page)
     return replace(result, block_pages=tuple(block_pages)) if result.blocks and len(joined) > 1 else result
+
+
+def _drop_page_warnings(warnings: Iterable[str], urls: Set[str | None]) -> tuple[str, ...]:
+    """The warnings, each once, without those that the article continues at one of the URLs."""
+    hidden = {describe_next_page(url) for url in urls if url is not None}
+    return tuple(dict.fromkeys(warning for warning in warnings if warning not in hidden))
 
 
 def _read_part(document: Document, blocks: Sequence[Block], page: Page, result: ExtractionResult) -> tuple[tuple[Block, ...], str | None]:

@@ -155,6 +155,14 @@ def _extract_html(request: Request, html: bytes, model: BlockModel | None, brief
     elements = _list_elements(tree)
     if len(elements) > MAX_ELEMENTS:
         return ExtractionResult(OutcomeRecord(Outcome.TOO_LARGE, f"more than {MAX_ELEMENTS:,} elements, the cap"))
+    return _extract_tree(request, lazy_page, tree, fast_result, model, brief)
+
+
+def _extract_tree(
+    request: Request, lazy_page: _LazyPage, tree: HtmlElement, fast_result: ExtractionResult | None, model: BlockModel | None, brief: bool
+) -> ExtractionResult:
+    """Extract the page by the rules of its source, by its proven profile, or in full. `fast_result` is the result from pruned HTML."""
+    page, rules, profile, parsed = request.page, request.rules, request.profile, lazy_page.parsed
     structured = read_structured_data(tree, page.url, lazy_page.markup.html)
     build_result = partial(make_result, request, tree, structured, parsed.warnings, source_rules.drop_elements(tree, rules))
     selected = source_rules.keep_elements(tree, rules)
@@ -172,7 +180,7 @@ def _extract_html(request: Request, html: bytes, model: BlockModel | None, brief
         if profile is None or profile.pages < position_evidence.MATURE_PAGES
         else partial(position_evidence.is_sure_text, profile),
     )
-    if profile is None or not is_proven:
+    if profile is None or not profile_trust.is_proven(profile):
         return build_result(extract_full_body())
     if fast_result is None:
         fast_result = _accept_fast_body(build_result, fast_path.extract_fast_body(tree, profile, every_box=not brief), profile)

@@ -28,23 +28,28 @@ def estimate_shares(shown: Sequence[tuple[Cell, bool]]) -> Mapping[Cell, float]:
     names = [None, *sorted({("section", section) for section, _ in totals}), *sorted({("block", block) for _, block in totals})]
     rows = {cell: [0, names.index(("section", cell[0])), names.index(("block", cell[1]))] for cell in totals}
     beta = [0.0] * len(names)
+    observed = [*((rows[cell], totals[cell], successes[cell]) for cell in rows), ([0], 1, 0.5)]
     for _ in range(MAX_ROUNDS):
-        gradient = [-(RIDGE if number else 0.0) * value for number, value in enumerate(beta)]
-        hessian = [[0.0] * len(names) for _ in names]
-        for number in range(1, len(names)):
-            hessian[number][number] = RIDGE
-        observed = [(rows[cell], totals[cell], successes[cell]) for cell in rows]
-        for columns, total, success in [*observed, ([0], 1, 0.5)]:
-            share = _logistic(sum(beta[column] for column in columns))
-            for column in columns:
-                gradient[column] += success - total * share
-                for other in columns:
-                    hessian[column][other] += total * share * (1 - share)
-        step = _solve(hessian, gradient)
+        step = _compute_step(beta, observed)
         beta = [value + max(-2.0, min(2.0, change)) for value, change in zip(beta, step, strict=True)]
         if max(map(abs, step)) < 1e-6:
             break
     return {cell: _logistic(sum(beta[column] for column in columns)) for cell, columns in rows.items()}
+
+
+def _compute_step(beta: Sequence[float], observed: Sequence[tuple[Sequence[int], int, float]]) -> list[float]:
+    """The step of Newton's method from `beta`. `observed`: the columns of each row, its articles and those that were shown."""
+    gradient = [-(RIDGE if number else 0.0) * value for number, value in enumerate(beta)]
+    hessian = [[0.0] * len(beta) for _ in beta]
+    for number in range(1, len(beta)):
+        hessian[number][number] = RIDGE
+    for columns, total, success in observed:
+        share = _logistic(sum(beta[column] for column in columns))
+        for column in columns:
+            gradient[column] += success - total * share
+            for other in columns:
+                hessian[column][other] += total * share * (1 - share)
+    return _solve(hessian, gradient)
 
 
 def _logistic(value: float) -> float:

@@ -39,6 +39,7 @@ def compute_features(stats: PageStats, chosen: Sequence[int]) -> Columns:
     found: Columns = {}
     for part in (
         _describe_text,
+        _describe_tag,
         _describe_position,
         _describe_neighbours,
         _describe_repetition,
@@ -58,7 +59,6 @@ def _divide(part: float, whole: float) -> float:
 def _describe_text(stats: PageStats, chosen: Sequence[int]) -> Columns:
     """Features of the block itself: amount and kind of text."""
     blocks = [stats.blocks[i] for i in chosen]
-    tags = [block.box.tag for block in blocks]
     tokens = [block.text.split() if len(block.words) < 60 else () for block in blocks]
     return {
         "kept": [stats.shares[i] for i in chosen],
@@ -71,12 +71,19 @@ def _describe_text(stats: PageStats, chosen: Sequence[int]) -> Columns:
         "commas": [len(COMMAS.findall(block.text)) / len(block.words) for block in blocks],
         "separators": [len(SEPARATORS.findall(block.text)) for block in blocks],
         "lines": [block.breaks for block in blocks],
+        "hidden": [stats.is_hidden(block.box) for block in blocks],
+    }
+
+
+def _describe_tag(stats: PageStats, chosen: Sequence[int]) -> Columns:
+    """Features of the block itself: its tag."""
+    tags = [stats.blocks[i].box.tag for i in chosen]
+    return {
         "heading": [int(tag[1]) if tag in HEADING_TAGS else 0 for tag in tags],
         "is_p": [tag == "p" for tag in tags],
         "is_li": [tag == "li" for tag in tags],
         "is_cell": [tag in CELL_TAGS for tag in tags],
         "is_div": [tag == "div" for tag in tags],
-        "hidden": [stats.is_hidden(block.box) for block in blocks],
     }
 
 
@@ -151,10 +158,8 @@ def _describe_boxes(stats: PageStats, chosen: Sequence[int], parts: MainParts) -
         found |= _describe_totals(name, stats.boxes, [boxes[level].index for boxes in around], stats.own, chosen)
     chunks = [parts.find(boxes[0])[0] for boxes in around]
     found |= _describe_totals("chunk", stats.boxes, [chunk.index for chunk in chunks], stats.own, chosen)
-    for name, boxes_there in (("box", [b[0] for b in around]), ("chunk", chunks)):
-        slots = [stats.sibling_slot[box.index] for box in boxes_there]
-        found |= _describe_totals(f"like_{name}", stats.siblings, slots, stats.boxes, [box.index for box in boxes_there])
-        found[f"like_{name}_count"] = [stats.sibling_count[slot] if slot >= 0 else 0 for slot in slots]
+    found |= _describe_siblings("box", stats, [boxes[0] for boxes in around])
+    found |= _describe_siblings("chunk", stats, chunks)
     main = stats.main
     return found | {
         "parent_children": [stats.children[boxes[1].index] for boxes in around],
@@ -166,6 +171,13 @@ def _describe_boxes(stats: PageStats, chosen: Sequence[int], parts: MainParts) -
         "chunk_h1": [parts.h1_in[chunk.index] for chunk in chunks],
         "chunk_like_title": [parts.compare_with_title(chunk) for chunk in chunks],
     }
+
+
+def _describe_siblings(name: str, stats: PageStats, boxes: Sequence[Box]) -> Columns:
+    """Features of the boxes with the same parent and signature as each of the boxes."""
+    slots = [stats.sibling_slot[box.index] for box in boxes]
+    found = _describe_totals(f"like_{name}", stats.siblings, slots, stats.boxes, [box.index for box in boxes])
+    return found | {f"like_{name}_count": [stats.sibling_count[slot] if slot >= 0 else 0 for slot in slots]}
 
 
 def _list_boxes_above(box: Box) -> tuple[Box, Box, Box, Box]:

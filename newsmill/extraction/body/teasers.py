@@ -64,14 +64,23 @@ def find_cut_teasers(layout: Layout, title: str, url: str | None) -> frozenset[i
     cut = [block for block in layout.blocks if ("…" in block.text or "..." in block.text) and _is_cut(block)]
     if len(cut) < MIN_CUT_TEASERS:
         return frozenset()
+    headline = find_title_block(layout, set(split_words(title)))
+    found = _find_teaser_boxes(layout, cut, _list_around(layout, headline) if headline >= 0 else frozenset(), url)
+    if not found:
+        return frozenset()
+    teasers = _list_small_blocks(layout, found)
+    has_text = any(len(block.text) >= MIN_TEXT_CHARACTERS and not block.linked and block.index not in teasers for block in layout.blocks)
+    return teasers if has_text else frozenset()
+
+
+def _find_teaser_boxes(layout: Layout, cut: Sequence[TextBlock], around: Set[int], url: str | None) -> set[int]:
+    """Return the boxes with one cut text and its link, if there are several side by side and none is around the headline."""
     counts = [0] * len(layout.boxes)  # texts that were cut off, in each box
     for block in cut:
         counts[block.box.index] += 1
     for box in reversed(layout.boxes):
         if box.parent is not None:
             counts[box.parent.index] += counts[box.index]
-    headline = find_title_block(layout, set(split_words(title)))
-    around = _list_around(layout, headline) if headline >= 0 else set[int]()
     rows: dict[int, set[int]] = {}  # box → its boxes with a teaser
     for block in cut:
         box = block.box
@@ -79,20 +88,20 @@ def find_cut_teasers(layout: Layout, title: str, url: str | None) -> frozenset[i
             box = box.parent
         if box.parent is not None and box.index not in around and _has_link(block, box, url):
             rows.setdefault(box.parent.index, set()).add(box.index)
-    found = {index for row in rows.values() if len(row) >= MIN_CUT_TEASERS for index in row}
-    if not found:
-        return frozenset()
+    return {index for row in rows.values() if len(row) >= MIN_CUT_TEASERS for index in row}
+
+
+def _list_small_blocks(layout: Layout, boxes: Set[int]) -> frozenset[int]:
+    """Return the blocks in those of the boxes that have little text."""
     teaser_of: list[int | None] = []  # of each box
     for box in layout.boxes:
-        teaser_of.append(box.index if box.index in found else None if box.parent is None else teaser_of[box.parent.index])
+        teaser_of.append(box.index if box.index in boxes else None if box.parent is None else teaser_of[box.parent.index])
     inside: dict[int, list[TextBlock]] = {}
     for block in layout.blocks:
         if (teaser := teaser_of[block.box.index]) is not None:
             inside.setdefault(teaser, []).append(block)
     small = (blocks for blocks in inside.values() if sum(len(block.text) for block in blocks) <= MAX_CUT_TEASER_CHARACTERS)
-    teasers = frozenset(block.index for blocks in small for block in blocks)
-    has_text = any(len(block.text) >= MIN_TEXT_CHARACTERS and not block.linked and block.index not in teasers for block in layout.blocks)
-    return teasers if has_text else frozenset()
+    return frozenset(block.index for blocks in small for block in blocks)
 
 
 def find_hidden_articles(stats: LayoutStats) -> frozenset[int]:

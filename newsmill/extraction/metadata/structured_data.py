@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from lxml.html import HtmlElement
@@ -78,51 +78,19 @@ def read_structured_data(
     `url` is the URL of the page, which identifies its own article. `html` is the parsed HTML; it saves searches for absent elements.
     `whole` returns the tree of the whole page if `tree` is only a part.
     """
-    meta: dict[str, list[str]] = {}
-    links: dict[str, list[str]] = {}
-    headings: list[Heading] = []
-    times: list[HtmlElement] = []
-    titles: list[HtmlElement] = []
-    item_metas: list[HtmlElement] = []  # microdata of the article, or of another thing on the page
-    nodes: list[Node] = []
-    base = None
-    for element in tree.iter("meta", "link", "script", "title", "h1", "h2", "time", "base"):
-        tag = element.tag
-        if tag == "meta":
-            if "itemprop" in element.attrib and next(element.iterancestors("head"), None) is None:
-                item_metas.append(element)
-            else:
-                _add_meta(element, meta)
-        elif tag == "link":
-            for rel in element.get("rel", "").lower().split():
-                links.setdefault(rel, []).append(element.get("href", ""))
-        elif tag == "script":
-            if is_json_ld(element):
-                nodes.extend(islice(list_nodes(parse_json_ld(element.text or "")), MAX_NODES))
-        elif tag == "title":
-            titles.append(element)
-        elif tag in ("h1", "h2"):
-            if len(headings) < MAX_HEADINGS:
-                headings.append(_read_heading(element))
-        elif tag == "time":
-            times.append(element)
-        elif base is None:
-            base = element.get("href")
-    title_texts = (normalise_line(element.text_content()[:MAX_TITLE_CHARACTERS]) for element in titles if not _is_inside_svg(element))
+    found = _collect_elements(tree)
+    meta, links, headings = found.meta, found.links, found.headings
+    title_texts = (normalise_line(element.text_content()[:MAX_TITLE_CHARACTERS]) for element in found.titles if not _is_inside_svg(element))
     title = next(filter(None, title_texts), None)
     stated_titles = (title, *meta.get("og:title", ()), *(heading.text for heading in headings if heading.level == 1))
     marks = MarkedElements(tree, whole, html, tuple(text[:MAX_TITLE_CHARACTERS] for text in stated_titles if text))
     items = marks.items if whole is None else find_article_items(tree, html, marks.titles)
-    for element in item_metas:
+    for element in found.item_metas:
         if not items.is_in_other(element):
             _add_meta(element, meta)
     for name, value in items.list_properties(_SHOWN_PROPERTIES):
         meta.setdefault(name.lower(), [value[:MAX_META_CHARACTERS]])
-    nodes = nodes[:MAX_NODES]
-    by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
-    resolved: list[Node] = [{key: resolve_values(value, by_id) for key, value in node.items()} for node in nodes]
-    listed = find_listed_nodes(nodes, by_id)
-    unlisted = [made for node, made in zip(nodes, resolved, strict=True) if id(node) not in listed]
+    resolved, unlisted = _resolve_nodes(found.nodes[:MAX_NODES])
     stated_urls = [*links.get("canonical", ())[:1], *meta.get("og:url", ())[:1]]
     return StructuredData(
         article=_find_own_article(resolved, unlisted, url, stated_urls),
@@ -131,11 +99,59 @@ def read_structured_data(
         links={rel: tuple(hrefs) for rel, hrefs in links.items()},
         title=title,
         headings=tuple(heading for heading in headings if heading.text),
-        times=tuple(times),
+        times=tuple(found.times),
         marks=marks,
         lang=_read_root_language(tree),
-        base=base,
+        base=found.base,
     )
+
+
+@dataclass(slots=True)
+class _Elements:
+    """What one pass over the elements with structured data finds."""
+
+    meta: dict[str, list[str]] = field(default_factory=dict)
+    links: dict[str, list[str]] = field(default_factory=dict)
+    headings: list[Heading] = field(default_factory=list)
+    times: list[HtmlElement] = field(default_factory=list)
+    titles: list[HtmlElement] = field(default_factory=list)
+    item_metas: list[HtmlElement] = field(default_factory=list)  # microdata of the article, or of another thing on the page
+    nodes: list[Node] = field(default_factory=list)
+    base: str | None = None
+
+
+def _collect_elements(tree: HtmlElement) -> _Elements:
+    found = _Elements()
+    for element in tree.iter("meta", "link", "script", "title", "h1", "h2", "time", "base"):
+        tag = element.tag
+        if tag == "meta":
+            if "itemprop" in element.attrib and next(element.iterancestors("head"), None) is None:
+                found.item_metas.append(element)
+            else:
+                _add_meta(element, found.meta)
+        elif tag == "link":
+            for rel in element.get("rel", "").lower().split():
+                found.links.setdefault(rel, []).append(element.get("href", ""))
+        elif tag == "script":
+            if is_json_ld(element):
+                found.nodes.extend(islice(list_nodes(parse_json_ld(element.text or "")), MAX_NODES))
+        elif tag == "title":
+            found.titles.append(element)
+        elif tag == "time":
+            found.times.append(element)
+        elif tag == "base":
+            found.base = element.get("href") if found.base is None else found.base
+        elif len(found.headings) < MAX_HEADINGS:
+            found.headings.append(_read_heading(element))
+    return found
+
+
+def _resolve_nodes(nodes: list[Node]) -> tuple[list[Node], list[Node]]:
+    """Return the nodes with references to others resolved, and those of them that are not an item of a list."""
+    by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
+    resolved: list[Node] = [{key: resolve_values(value, by_id) for key, value in node.items()} for node in nodes]
+    listed = find_listed_nodes(nodes, by_id)
+    return resolved, [made for node, made in zip(nodes, resolved, strict=True) if id(node) not in listed]
 
 
 def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:

@@ -7,8 +7,9 @@ One of the last paragraphs of a news article that begins with the name of an aut
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from newsmill.extraction.metadata.author_names import BYLINE_WORDS, CONTACT, split_names
 from newsmill.extraction.metadata.bylines import MAX_BYLINE_CHARACTERS
@@ -40,26 +41,32 @@ def remove_bylines(
     are text: the gold texts keep 9 of 12 there, and none of 5 on news pages.
     """
     out = list(blocks)
+    classify = partial(classify_byline, authors=authors, day=day, language=language)
     kept = [index for index, block in enumerate(out) if block.kept and block.type in (BlockType.PARAGRAPH, BlockType.HEADING)]
     above = sorted((*kept, *(index for index, block in enumerate(out) if block.kept and block.type is BlockType.LIST)))  # date and topics
-    for index in above[:FIRST_BLOCKS]:
-        reason = classify_byline(out[index].text, authors, day, language)
-        if reason is None:
-            break
-        if len(above) <= FIRST_BLOCKS and sum(len(_WORD.findall(out[other].text)) for other in above if other > index) <= MAX_LINE_WORDS:
-            break
-        out[index] = replace(out[index], kept=False, layer=LAYER, reason=reason)
+    for index, kind in _find_above([(index, out[index].text) for index in above], classify):
+        out[index] = replace(out[index], kept=False, layer=LAYER, reason=kind)
     last = max((index for index, block in enumerate(out) if block.kept), default=-1)
-    if (
-        len(kept) > FIRST_BLOCKS + 1
-        and last == kept[-1]
-        and (reason := classify_byline(out[last].text, authors, day, language)) is not None
-    ):
+    if len(kept) > FIRST_BLOCKS + 1 and last == kept[-1] and (reason := classify(out[last].text)) is not None:
         out[last] = replace(out[last], kept=False, layer=LAYER, reason=reason)
     for index in kept[-LAST_BLOCKS:] if is_news and len(kept) > FIRST_BLOCKS + LAST_BLOCKS else ():
         if out[index].kept and is_about_author(out[index].text, authors):
             out[index] = replace(out[index], kept=False, layer=LAYER, reason="about the author")
     return tuple(out)
+
+
+def _find_above(above: Sequence[tuple[int, str]], classify: Callable[[str], str | None]) -> Iterator[tuple[int, str]]:
+    """Yield (index, reason) for the bylines and datelines among the first blocks, up to the first block with other content.
+
+    The only blocks of a page stay if those below have hardly any words.
+    """
+    for number, (index, text) in enumerate(above[:FIRST_BLOCKS], 1):
+        reason = classify(text)
+        if reason is None:
+            return
+        if len(above) <= FIRST_BLOCKS and sum(len(_WORD.findall(other)) for _, other in above[number:]) <= MAX_LINE_WORDS:
+            return
+        yield index, reason
 
 
 def is_about_author(text: str, authors: Sequence[Author]) -> bool:
@@ -95,15 +102,17 @@ def classify_byline(text: str, authors: Sequence[Author], day: str | None, langu
     if len(words) > MAX_LINE_WORDS:
         return None
     signed = any(_contains_name(words, name) for name in names)
-    name_words = {word for name in names for word in name}
-    other_words = {word for word in words if not word.isdigit() and word not in name_words}
-    numbers = {int(word) for word in words if word.isdecimal() and len(word) <= 4}
-    dated = day is not None and (
-        {int(day[:4]), int(day[8:10])} <= numbers or any(day in found.days for found in find_written_dates(text, language))
-    )
+    dated = day is not None and _names_day(text, words, day, language)
+    other_words = {word for word in words if not word.isdigit()}.difference(*names)
     if len(other_words) > MAX_OTHER_WORDS or not (signed or dated) or (signed and not dated and len(other_words) > 1):
         return None
     return "byline" if signed else "dateline"
+
+
+def _names_day(text: str, words: Iterable[str], day: str, language: str | None) -> bool:
+    """True if the text has the year and the day of the month among its numbers, or the day as a written date."""
+    numbers = {int(word) for word in words if word.isdecimal() and len(word) <= 4}
+    return {int(day[:4]), int(day[8:10])} <= numbers or any(day in found.days for found in find_written_dates(text, language))
 
 
 def _contains_name(words: Sequence[str], name: Sequence[str]) -> bool:

@@ -64,29 +64,42 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
     shown = text or read_visible_text(page.marks.tree)
     ending = read_ending(blocks) or shown[-MAX_STUB_WORDS:]
     evidence = Evidence(page, shown[:MAX_TEXT_CHARACTERS], count_words(shown), is_declared_article(page), url, ending)
-    if not evidence.is_article and _PUBLISHER_URL.match(url):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its URL")
-    if not evidence.is_article and evidence.words < MAX_STUB_WORDS and _NEWSLETTER_URL.match(url):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page of {evidence.words} words about a newsletter, by its URL")
-    if is_locked_by_ghost(page):
-        return OutcomeRecord(Outcome.PAYWALL, f"{evidence.words} words, then Ghost's notice for subscribers")
-    if evidence.words < MAX_WALL_WORDS:
-        outcome = (
-            _detect_error_page(evidence)
-            or detect_bot_wall(evidence)
-            or _detect_needs_script(evidence)
-            or _detect_consent_wall(evidence)
-            or detect_paywall(evidence, status)
-            or _detect_recording(evidence)
-        )
-        if outcome is not None:
-            return outcome
+    outcome = _detect_publisher_page(evidence) or _detect_short_page(evidence, status)
+    if outcome is not None:
+        return outcome
     if not text:
         list_page = None if evidence.is_article else detect_list_page(evidence, blocks, empty=True)
         return list_page or OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body")
     if evidence.is_article:
         return _detect_no_text(evidence)
     return detect_list_page(evidence, blocks, empty=False) or _detect_labels(evidence) or _detect_no_text(evidence)
+
+
+def _detect_publisher_page(evidence: Evidence) -> OutcomeRecord | None:
+    """Detect a page about the publisher or its newsletter by its URL."""
+    if evidence.is_article:
+        return None
+    if _PUBLISHER_URL.match(evidence.url):
+        return OutcomeRecord(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its URL")
+    if evidence.words < MAX_STUB_WORDS and _NEWSLETTER_URL.match(evidence.url):
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page of {evidence.words} words about a newsletter, by its URL")
+    return None
+
+
+def _detect_short_page(evidence: Evidence, status: int) -> OutcomeRecord | None:
+    """Detect what only short pages are: errors, walls, recordings; Ghost's notice counts below a text of any length."""
+    if is_locked_by_ghost(evidence.page):
+        return OutcomeRecord(Outcome.PAYWALL, f"{evidence.words} words, then Ghost's notice for subscribers")
+    if evidence.words >= MAX_WALL_WORDS:
+        return None
+    return (
+        _detect_error_page(evidence)
+        or detect_bot_wall(evidence)
+        or _detect_needs_script(evidence)
+        or _detect_consent_wall(evidence)
+        or detect_paywall(evidence, status)
+        or _detect_recording(evidence)
+    )
 
 
 def _detect_error_page(evidence: Evidence) -> OutcomeRecord | None:
