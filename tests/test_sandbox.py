@@ -20,7 +20,8 @@ from newsmill.exceptions import NewsmillError
 from newsmill.model import ExtractionResult, LineStats, Page, Profile, Rules
 from newsmill.sandbox import pages as sandbox_module
 from newsmill.sandbox.child import LAST, RESPONSE, Limits
-from newsmill.sandbox.pages import MAX_PROFILES, WARMUP_PAGES, ExtractionRequest, Sandbox, SandboxCrash, read_all
+from newsmill.sandbox.page_messages import MAX_PROFILES, ExtractionRequest
+from newsmill.sandbox.pages import WARMUP_PAGES, Sandbox, SandboxCrash, read_all
 from newsmill.sandbox.parent import ChildProcess, ChildTimeoutError
 
 POISON = "poison:obey"
@@ -382,7 +383,7 @@ def test_the_child_and_the_fork_server_do_not_get_our_passwords() -> None:
 
 def test_a_child_cannot_read_its_parent_s_environment() -> None:
     """Its /proc entries are readable for root and itself only, not for other processes of its user."""
-    code = "import ctypes; from newsmill.sandbox.child import restrict_proc_access as h; h(); print(ctypes.CDLL(None).prctl(3))"
+    code = "import ctypes; from newsmill.sandbox.process_limits import restrict_proc_access as h; h(); print(ctypes.CDLL(None).prctl(3))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
 
 

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, BrowserType, Playwrigh
 from playwright.async_api import Error as PlaywrightError
 from scrapy.exceptions import NotSupported
 
-from newsmill.sandbox.child import filter_environment
+from newsmill.sandbox.process_limits import filter_environment
 
 log = logging.getLogger(__name__)
 

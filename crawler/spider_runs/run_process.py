@@ -34,7 +34,7 @@ from newsmill.context import open_context
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.intake.page_submission import make_enqueue
 from newsmill.logs.spider_log_handler import configure_spider_log
-from newsmill.sandbox.child import die_with_parent, restrict_proc_access
+from newsmill.sandbox.process_limits import die_with_parent, restrict_proc_access
 from newsmill.settings import Settings
 
 log = logging.getLogger(__name__)

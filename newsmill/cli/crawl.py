@@ -24,7 +24,7 @@ from newsmill.cli.terminal import format_count, note, now, print_json, print_tab
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError
 from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, describe_failure
-from newsmill.sandbox.child import restrict_proc_access
+from newsmill.sandbox.process_limits import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader

@@ -32,7 +32,8 @@ from newsmill.exports.formats import FORMATS
 from newsmill.exports.records import FIELDS, to_record
 from newsmill.intake.reextract import profile_site_of
 from newsmill.model import OUTCOMES, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, describe_failure
-from newsmill.sandbox.pages import ExtractionRequest, SandboxCrash, read_all
+from newsmill.sandbox.page_messages import ExtractionRequest
+from newsmill.sandbox.pages import SandboxCrash, read_all
 
 if TYPE_CHECKING:
     from newsmill.extraction.site_profile.profile import PageBlocks

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from newsmill.model import Page
-from newsmill.sandbox.pages import ExtractionRequest
+from newsmill.sandbox.page_messages import ExtractionRequest
 from newsmill.text.finite_json import read_float
 from newsmill.text.redaction import redact
 

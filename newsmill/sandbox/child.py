@@ -1,4 +1,4 @@
-"""The child's side of the sandbox: limits of a process that parses hostile bytes, its messages, and the loop that serves requests.
+"""The child's side of the sandbox: the loop of a process that parses hostile bytes, and its messages.
 
 `parent.ChildProcess` starts the child, from a fork server or as a new interpreter. A request is two byte strings, a head and a body.
 The child answers with one or more responses. This module imports little, because every child loads it.
@@ -6,31 +6,27 @@ The child answers with one or more responses. This module imports little, becaus
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
 import logging
 import os
-import re
 import resource
 import signal
 import socket
 import struct
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from newsmill.sandbox.process_limits import die_with_parent, limit_cpu, limit_memory, measure_memory, peak_resident
+
 Handler = Callable[[bytes, bytes], Iterable[bytes]]  # the head and the body of a request → its responses
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PR_SET_DUMPABLE = 4  # linux/prctl.h
-# What a child needs of our environment: how to find Python and its libraries, the cache folder, and the language of messages.
-ENVIRONMENT_PATTERN = re.compile(r"PATH|HOME|XDG_CACHE_HOME|LANG|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|PYTHON\w+")
 GC_THRESHOLD = 20_000  # new objects between two collections; Python's 700 costs 7 % of a page, which makes many objects and hardly a cycle
 MAX_REASON_BYTES = 500
 
@@ -69,7 +65,7 @@ def serve(connection: socket.socket, make_handler: str, arguments: Sequence[str]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limit_memory(limits.memory)
     gc.set_threshold(GC_THRESHOLD)
-    max_resident = _memory().resident + limits.growth
+    max_resident = measure_memory().resident + limits.growth
     with suppress(EOFError, ConnectionError):  # the parent closed the connection, or died
         kind = LAST
         _send(connection, READY)
@@ -79,7 +75,7 @@ def serve(connection: socket.socket, make_handler: str, arguments: Sequence[str]
             limit_cpu(cpu_seconds)
             kind, payload = _respond(connection, handle, head, body)
             limit_cpu(None)
-            if kind == LAST and _peak_resident() > max_resident and _memory().resident > max_resident:
+            if kind == LAST and peak_resident() > max_resident and measure_memory().resident > max_resident:
                 kind = FINAL
             _send(connection, kind, payload)
 
@@ -88,54 +84,6 @@ def load_function(name: str) -> Callable[..., Any]:
     """The function named `package.module:function`."""
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
-
-
-# ---- limits of this process
-
-
-def limit_cpu(seconds: float | None) -> None:
-    """Have the kernel kill this process after `seconds` more of CPU time, also inside a C library. None removes the limit.
-
-    CPU time, because a busy machine makes no page longer. Not RLIMIT_CPU: it knows whole seconds only and would have to be raised for
-    each page. It counts ticks and getrusage(2) run time, and the two drift apart by 4 %: after 12,000 pages it kills an innocent one.
-    """
-    signal.setitimer(signal.ITIMER_PROF, seconds or 0.0)  # nobody handles SIGPROF, so it kills
-
-
-def limit_memory(max_bytes: int) -> None:
-    """Limit the address space to `max_bytes` more than now. Linux only.
-
-    More than now: numpy maps tens of MB for every core of the machine, which must not count against a page.
-    """
-    if sys.platform == "linux":
-        limit = _memory().virtual + max_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends.
-
-    Linux only. Elsewhere an idle child leaves when its connection closes, and a looping one when its CPU time is up.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def filter_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The part of an environment that a child may see: no passwords of databases and stores."""
-    return {name: value for name, value in environ.items() if ENVIRONMENT_PATTERN.fullmatch(name)}
-
-
-def restrict_proc_access() -> None:
-    """Close this process's /proc entries (environment, memory, open files) to other processes of the same user. Linux only.
-
-    The children's own environment is filtered, but without this they could read ours.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
-
-
-# ---- one request
 
 
 def _respond(connection: socket.socket, handle: Handler, head: bytes, body: bytes) -> tuple[bytes, bytes]:
@@ -171,30 +119,6 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 def _send(connection: socket.socket, kind: bytes, payload: bytes = b"") -> None:
     connection.sendall(RESPONSE.pack(kind, len(payload)) + payload)
-
-
-def _peak_resident() -> int:
-    """The most bytes of resident memory that this process ever had; it costs a fortieth of `_memory`."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """Bytes."""
-
-    virtual: int
-    resident: int
-
-
-def _memory() -> _Memory:
-    """What this process has now; on macOS, which has no /proc, the most it ever had."""
-    if sys.platform == "linux":
-        virtual, resident = (int(pages) * resource.getpagesize() for pages in Path("/proc/self/statm").read_text().split()[:2])
-        return _Memory(virtual, resident)
-    return _Memory(0, _peak_resident())
-
-
-# ---- how a child starts
 
 
 def _is_fork_server() -> bool:

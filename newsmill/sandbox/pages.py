@@ -1,56 +1,44 @@
 """The sandbox of pages: extraction runs in a child process under limits. A page that ends the child is a value, not an error.
 
-`Sandbox` and `read_all` are the parent's side, `PageHandler` is the child's. The fork server has the extractors loaded.
+This is the parent's side, `page_handler` is the child's. The fork server has the extractors loaded.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import accumulate
 from multiprocessing.connection import wait
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic import ValidationError
 
 from newsmill.extraction.rendered_page import choose_body
 from newsmill.model import ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 from newsmill.sandbox import parent
-from newsmill.sandbox.child import Limits, load_function
+from newsmill.sandbox.child import Limits
+from newsmill.sandbox.page_messages import (
+    MAX_PROFILES,
+    REQUEST_ADAPTER,
+    RESULT_ADAPTER,
+    ExtractionRequest,
+    detach_bodies,
+    profile_key,
+    to_json,
+)
 from newsmill.sandbox.parent import ChildCrashError, ChildProcess
 
 DEFAULT_READER = "newsmill.extraction.pipeline:read"
-HANDLER = "newsmill.sandbox.pages:PageHandler"
+HANDLER = "newsmill.sandbox.page_handler:PageHandler"
 PRELOAD_MODULE = "newsmill.sandbox.preload"  # loads what DEFAULT_READER loads at its first page
 SLOW_SECONDS = 0.2  # ten times what an ordinary page of an unknown site takes
 WAIT_SECONDS = 5.0  # between two calls of `on_wait`, which renews a lease of 60 s
 MAX_WARMUP_SECONDS = 0.5  # up to which a child's first pages get twice the limit: for longer pages, a new child hardly counts
 WARMUP_PAGES = 20  # a child's first pages take up to twice as long, because what they touch is copied or loaded first
-MAX_PROFILES = 32  # that a child keeps; a segment has 32 pages
 
 Key = TypeVar("Key")
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractionRequest:
-    """One page to read, with what is known of its source: the arguments of `extraction.pipeline.read`."""
-
-    page: Page  # in the head without bodies
-    rules: Rules = field(default_factory=Rules)
-    language: str | None = None
-    first_seen_at: datetime | None = None
-    profile: Profile | None = None
-    known_profile: str | None = None  # in place of a profile that the child has already: its `profile_key`
-    cpu_seconds: float | None = None  # after which the child is killed; None: the limit of all pages
-    brief: bool = False  # leave out the blocks that are not the document's: they are ten times as many and cost both sides
-    is_reextraction: bool = False  # the page was read before
-    body_sizes: tuple[int, ...] = ()  # bytes of each body: the page's, then those of the further pages of its article
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,88 +51,6 @@ class SandboxCrash:
     stage: str
     reason: str
     cpu_seconds: float | None = None
-
-
-REQUEST_ADAPTER: TypeAdapter[ExtractionRequest] = TypeAdapter(ExtractionRequest)
-RESULT_ADAPTER: TypeAdapter[ExtractionResult] = TypeAdapter(ExtractionResult)
-
-
-def _detach_bodies(page: Page) -> tuple[Page, list[bytes]]:
-    """The page without bodies, which JSON cannot hold, and the bodies: its own, then those of its further pages."""
-    parts = tuple(replace(part, body=b"") for part in page.parts)
-    return replace(page, body=b"", parts=parts), [page.body, *(part.body for part in page.parts)]
-
-
-def _attach_bodies(page: Page, sizes: tuple[int, ...], bodies: bytes) -> Page:
-    if not page.parts:
-        return replace(page, body=bodies)
-    ends = list(accumulate(sizes))
-    own, *others = [bodies[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-    return replace(page, body=own, parts=tuple(replace(part, body=body) for part, body in zip(page.parts, others, strict=True)))
-
-
-def profile_key(profile: Profile) -> str:
-    """The name under which both sides keep a profile."""
-    return f"{profile.site} {profile.version}"
-
-
-def to_json(adapter: TypeAdapter[Any], value: object) -> bytes:
-    """`value` as JSON that every database takes: a lone surrogate becomes "?", and NUL goes (SQLite refuses the one, Postgres both)."""
-    try:
-        text = adapter.dump_json(value)
-    except PydanticSerializationError:  # a lone surrogate; one page in thousands, so the slow way may be slow
-        text = json.dumps(adapter.dump_python(value, mode="json"), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-    return text if b"\\u0000" not in text else json.dumps(_without_nul(json.loads(text)), ensure_ascii=False).encode()
-
-
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\0", "")
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    return value
-
-
-# ---- the child's side
-
-
-class PageHandler:
-    """Reads the page of a request: the head is an ExtractionRequest without the page's body, the response an ExtractionResult."""
-
-    def __init__(self, reader: str) -> None:
-        """`reader`: "package.module:function", with the arguments of `extraction.pipeline.read`."""
-        self._read = load_function(reader)
-        self._profiles: dict[str, Profile] = {}
-
-    def __call__(self, head: bytes, body: bytes) -> Iterator[bytes]:
-        """The result as JSON."""
-        request = REQUEST_ADAPTER.validate_json(head)
-        profile = self._find_profile(request)
-        start = time.process_time()
-        result = self._read(
-            _attach_bodies(request.page, request.body_sizes, body),
-            rules=request.rules,
-            language=request.language,
-            first_seen_at=request.first_seen_at,
-            profile=profile,
-            brief=request.brief,
-            again=request.is_reextraction,
-        )
-        yield to_json(RESULT_ADAPTER, replace(result, seconds=round(time.process_time() - start, 4)))
-
-    def _find_profile(self, request: ExtractionRequest) -> Profile | None:
-        """The request's profile. `Sandbox` keeps the same profiles and clears them at the same moment."""
-        if request.profile is None:
-            return None if request.known_profile is None else self._profiles[request.known_profile]
-        if len(self._profiles) >= MAX_PROFILES:
-            self._profiles.clear()
-        self._profiles[profile_key(request.profile)] = request.profile
-        return request.profile
-
-
-# ---- the parent's side
 
 
 class Sandbox:
@@ -229,7 +135,7 @@ class Sandbox:
         cpu_seconds = request.cpu_seconds
         if cpu_seconds is not None and self.child.requests < WARMUP_PAGES:
             cpu_seconds = max(cpu_seconds, min(2 * cpu_seconds, MAX_WARMUP_SECONDS))
-        page, bodies = _detach_bodies(request.page)
+        page, bodies = detach_bodies(request.page)
         sizes = tuple(map(len, bodies)) if page.parts else ()
         head = to_json(REQUEST_ADAPTER, self._replace_profile(replace(request, page=page, body_sizes=sizes)))
         try:
@@ -277,7 +183,7 @@ def start_fork_server(*modules: str) -> None:
 
 def _list_preload(reader: str) -> tuple[str, ...]:
     """Modules of the fork server, loaded once for all children: the reader's, which imports the extractors, and the handler's."""
-    return reader.partition(":")[0], __name__, PRELOAD_MODULE
+    return reader.partition(":")[0], HANDLER.partition(":")[0], PRELOAD_MODULE
 
 
 def _make_crash(error: ChildCrashError) -> SandboxCrash:

@@ -24,18 +24,8 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.forkserver import ForkServer, ensure_running
 
 from newsmill.exceptions import NewsmillError
-from newsmill.sandbox.child import (
-    CRASHED,
-    FINAL,
-    LAST,
-    PART,
-    READY,
-    REQUEST,
-    RESPONSE,
-    Limits,
-    filter_environment,
-    serve,
-)
+from newsmill.sandbox.child import CRASHED, FINAL, LAST, PART, READY, REQUEST, RESPONSE, Limits, serve
+from newsmill.sandbox.process_limits import filter_environment
 
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
 MAX_START_ATTEMPTS = 3  # the fork server may be killed while it starts a child

@@ -127,8 +127,6 @@ class SavedSearches:
         with writing(self._engine) as conn:
             conn.execute(update(saved_searches).where(is_older).values(looked=search.matches, looked_at=now))
 
-    # ---- matches
-
     def list_behind(self, end: ChangePosition, *, limit: int) -> list[SavedSearch]:
         """Searches before `end` (of `Changes.end`), those that are furthest behind first."""
         wanted = select(saved_searches).where(saved_searches.c.seen_at < end.stored_at)

@@ -30,7 +30,7 @@ PROCESSES = {
     "crawl": "newsmill.cli.crawl, workers.scheduler, workers.worker",
     "worker": "newsmill.cli.processes.services, workers.worker",
     "crawler": "newsmill.cli.processes.services, crawler.process",
-    "page readers": "newsmill.sandbox.preload, newsmill.sandbox.pages, crawler.listings.reader",
+    "page readers": "newsmill.sandbox.preload, newsmill.sandbox.page_handler, crawler.listings.reader",
 }
 
 

@@ -22,7 +22,8 @@ from crawler.listings.parser import LIMITS, MAX_CPU_SECONDS, MAX_SITEMAP_CPU_SEC
 from crawler.listings.reader import MAX_UNDATED_SITEMAPS
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind
-from newsmill.sandbox.child import Limits, limit_cpu
+from newsmill.sandbox.child import Limits
+from newsmill.sandbox.process_limits import limit_cpu
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SITE = "http://a.example"

@@ -28,7 +28,7 @@ from newsmill.extraction.metadata.fields import MAX_TAGS
 from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
-from newsmill.sandbox.pages import RESULT_ADAPTER, to_json
+from newsmill.sandbox.page_messages import RESULT_ADAPTER, to_json
 from newsmill.search.parsed_query import Terms, positive_terms
 from newsmill.search.query import parse_query
 from newsmill.search.query_parser import MAX_ITEMS, MAX_PHRASE_WORDS

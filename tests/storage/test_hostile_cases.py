@@ -74,5 +74,5 @@ def test_strings_that_want_to_be_code_are_data(ledger: Ledger, rows: Read) -> No
 
 
 def _storable(text: str) -> str:
-    """Without what no database takes; the reader takes it out before (sandbox.pages.to_json)."""
+    """Without what no database takes; the reader takes it out before (sandbox.page_messages.to_json)."""
     return text.replace("\0", "").encode("utf-8", "replace").decode() or HOST

@@ -17,7 +17,7 @@ import typer
 from newsmill import settings as configuration
 from newsmill.cli.terminal import printable
 from newsmill.exceptions import MovedFileError
-from newsmill.sandbox.child import restrict_proc_access
+from newsmill.sandbox.process_limits import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.moved_file import HANDLERS
 from newsmill.text.redaction import redact

@@ -10,7 +10,7 @@ from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.processes.supervisor import Child, Supervisor
 from newsmill.cli.terminal import note
 from newsmill.exceptions import MovedFileError, NewsmillError
-from newsmill.sandbox.child import restrict_proc_access
+from newsmill.sandbox.process_limits import restrict_proc_access
 
 SECONDS_PER_CHECK = 0.5  # between two checks of the children and, with one PING, of the embedded Redis
 
