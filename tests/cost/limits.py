@@ -35,7 +35,7 @@ LIMITS = {
     "patterns, worker": 144,
     "modules, crawler": 804,
     "patterns, crawler": 200,
-    "modules, page readers": 590,
+    "modules, page readers": 620,
     "patterns, page readers": 490,
 }
 
