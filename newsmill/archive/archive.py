@@ -148,8 +148,6 @@ class Archive:
                 self._store.remove(path)
         return found
 
-    # ---- takedowns
-
     def list_files(self) -> list[str]:
         """The paths of all segments, also of those that the ledger does not know. Lists every file."""
         folders = (SEGMENTS_FOLDER, UNKNOWN_FOLDER)

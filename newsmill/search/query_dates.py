@@ -6,8 +6,10 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from newsmill.search.tokens import fold
+from newsmill.text.month_names import find_month_number
 
-# Behind after: and before:, as `yesterday`, `last week`, `7d`, `november 2026`. English and German; UTC. Accents and case are ignored.
+# Behind after: and before:, as `yesterday`, `last week`, `7d`, `november 2026`. English and German, with names of months in the languages
+# of Europe; UTC. Accents and case are ignored.
 _NUMERIC = re.compile(
     r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:T(\d\d?):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|\+00:00)?)?)?)?", re.IGNORECASE | re.ASCII
 )
@@ -24,10 +26,6 @@ _UNITS = {
 _THIS = ("this", "diese", "dieser", "diesen", "dieses", "diesem")
 _LAST = ("last", "past", "previous", "letzte", "letzter", "letzten", "letztes", "letztem", "vorige", "vorigen", "voriges")
 _FILLERS = ("ago", "vor", "the", "of", "der", "die", "den", "das", "in", "im", "am")
-_MONTHS = (
-    ("january", "januar", "janner"), ("february", "februar", "feber"), ("march", "marz", "maerz", "mrz"), ("april",), ("may", "mai"),
-    ("june", "juni"), ("july", "juli"), ("august",), ("september",), ("october", "oktober"), ("november",), ("december", "dezember"),
-)  # fmt: skip
 _AMOUNT = re.compile(r"(\d{1,4}) ?([a-z]+)", re.ASCII)
 _DAY_NUMBER = re.compile(r"(\d{1,2})(?:st|nd|rd|th|\.)?", re.ASCII)
 
@@ -39,8 +37,8 @@ def parse_date(text: str, now: datetime) -> datetime | None:
     A month without a year is the latest that has begun.
 
     >>> now = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
-    >>> [f"{parse_date(text, now):%Y-%m-%d}" for text in ("yesterday", "letzte Woche", "7d", "2 months", "3 November", "März 2025")]
-    ['2026-11-27', '2026-11-16', '2026-11-21', '2026-09-28', '2026-11-03', '2025-03-01']
+    >>> [f"{parse_date(text, now):%Y-%m-%d}" for text in ("yesterday", "letzte Woche", "7d", "2 months", "März 2025", "3 mars")]
+    ['2026-11-27', '2026-11-16', '2026-11-21', '2026-09-28', '2025-03-01', '2026-03-03']
     """
     numeric = _NUMERIC.fullmatch(text.strip())
     try:
@@ -96,7 +94,7 @@ def _add_months(first: datetime, months: int) -> datetime:
 
 def _parse_month(words: list[str], today: datetime) -> datetime | None:
     """`november`, `nov 2026`, `3 november 2026`, `november 3`."""
-    months = [(at, number) for at, word in enumerate(words) if (number := _month_number(word))]
+    months = [(at, number) for at, word in enumerate(words) if (number := find_month_number(word.rstrip(".")))]
     if len(months) != 1 or len(words) > 3:
         return None
     at, month = months[0]
@@ -110,11 +108,3 @@ def _parse_month(words: list[str], today: datetime) -> datetime | None:
         return datetime(years[0], month, day, tzinfo=UTC)
     named = datetime(today.year, month, day, tzinfo=UTC)
     return named if named <= today else datetime(today.year - 1, month, day, tzinfo=UTC)
-
-
-def _month_number(word: str) -> int | None:
-    word = word.rstrip(".")
-    if len(word) < 3 or not word.isalpha():
-        return None
-    matching = [number for number, names in enumerate(_MONTHS, 1) if any(name.startswith(word) for name in names)]
-    return matching[0] if len(matching) == 1 else None

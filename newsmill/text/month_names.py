@@ -13,15 +13,15 @@ from functools import lru_cache
 from newsmill.text import lazy_re as re
 
 # Names of months in the languages of Europe, Indonesian and Malay, folded, of three letters or more. Source: Unicode CLDR 48
-# (`babel.Locale.months`, wide and abbreviated, in format and alone), and the variants "Jänner", "Maerz", "Mrz" and "setiembre". Not
-# "lip", "lis", "listopad", "listopada" and "srp": they are different months in Croatian, Czech and Polish.
+# (`babel.Locale.months`, wide and abbreviated, in format and alone), and the variants "Jänner", "Feber", "Maerz", "Mrz" and "setiembre".
+# Not "lip", "lis", "listopad", "listopada" and "srp": they are different months in Croatian, Czech and Polish.
 _MONTH_NAMES = (
     "ene enero gen gener gennaio ian ianuarie jaan jaanuar jaenner jan janar janeiro janner januar januara januari january janv "
     "janvaris janvier led leden ledna oca ocak saus sausio sausis sij sijecanj sijecnja sty styczen stycznia tammi tammikuu tammikuuta "
     "urt urtarrila xan xaneiro ιαν ιανουαριοσ ιανουαριου сту студзень студзеня січ січень січня янв январь января яну януари јан јануар "
     "јануари",
-    "feb febbraio febr febreiro febrer febrero februar februara februari februarie februaris february fev fevereiro fevr fevrier helmi "
-    "helmikuu helmikuuta lut lutego luty ots otsaila shk shkurt sub subat uno unor unora vas vasario vasaris veebr veebruar velj "
+    "feb febbraio feber febr febreiro febrer febrero februar februara februari februarie februaris february fev fevereiro fevr fevrier "
+    "helmi helmikuu helmikuuta lut lutego luty ots otsaila shk shkurt sub subat uno unor unora vas vasario vasaris veebr veebruar velj "
     "veljaca veljace φεβ φεβρουαριοσ φεβρουαριου лют лютага лютии лютого люты феб фебруар фев февр февраль февраля февруари",
     "bre brezen brezna kov kovas kovo maalis maaliskuu maaliskuuta maart mac maerz mar marc marca march marcius marco marec maret mars "
     "mart martie marts martxoa marz marzec marzo mrt mrz ozu ozujak ozujka μαρ μαρτιοσ μαρτιου бер березень березня мар март марта сак "
