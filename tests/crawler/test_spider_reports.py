@@ -142,9 +142,10 @@ def test_protected_settings_win_and_limits_can_be_lowered() -> None:
 def test_a_failed_run_is_repeated_four_times_and_then_when_its_source_is_due() -> None:
     now = datetime(2026, 11, 30, tzinfo=UTC)
     written: list[Any] = []
-    ledger = SimpleNamespace(
+    url_endings = SimpleNamespace(
         postpone=lambda rows, now: written.append(rows[0].next_at - now), end=lambda rows, now: written.append("ended")
     )
+    ledger = SimpleNamespace(url_endings=url_endings)
 
     async def call_ledger(call: Callable[[datetime], object]) -> object:
         return call(now)

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, delete, update
 
 from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document, is_doubtful
-from newsmill.search import postgres_backend, ranked, word_forms
+from newsmill.search import form_table, postgres_backend, ranked
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, Terms
 from newsmill.search.query import parse_query
@@ -155,7 +155,7 @@ def test_forms_of_a_word(engine: Engine, search: Search) -> None:
 def test_the_dictionaries_of_the_common_languages_are_loaded(engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     store(engine, article(1, "The ferry."), article(2, "Die Fähre.", language="de"), article(3, "渡船", language="zh"))
     loaded: list[str] = []
-    monkeypatch.setattr(word_forms, "find_form", lambda word, lemmatizer: loaded.append(lemmatizer))
+    monkeypatch.setattr(form_table, "find_form", lambda word, lemmatizer: loaded.append(lemmatizer))
     search.load_language_data()
     assert sorted(loaded) == ["de", "en"]
 
