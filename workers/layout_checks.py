@@ -8,8 +8,9 @@ from statistics import median
 
 from newsmill.extraction.site_profile import position_evidence, profile_trust
 from newsmill.health.causes import LayoutFit, Observation
+from newsmill.model import Profile
 from newsmill.storage.check_histories import CheckHistory
-from newsmill.storage.profiles import Profiles
+from newsmill.storage.profiles import ProfileNote, Profiles
 
 LAYOUT_INTERVAL = timedelta(minutes=30)  # a profile and ten documents are read, about 10 ms
 RECENT_DOCUMENTS = 10  # whose fit to the profile is measured
@@ -43,9 +44,7 @@ def read_layout(profiles: Profiles, site: str, compared: int | None) -> tuple[La
     if note is None or profile is None:
         return None
     before = profiles.get(site, compared) if compared is not None and compared < note.version else None
-    is_new_layout = before is not None and note.since is not None and note.since != before.since
-    is_known = before is not None and (is_new_layout or before.pages >= position_evidence.MATURE_PAGES)
-    reference = before if before is not None and is_known else profile
+    reference, is_new_layout = (profile, False) if before is None else _choose_reference(before, profile, note)
     pages = profiles.recent(site, note.version, RECENT_DOCUMENTS)
     fits = [profile_trust.measure_fit(reference, blocks) for blocks in pages]
     has_left = profile_trust.has_layout_changed(reference, fits)
@@ -64,3 +63,10 @@ def read_layout(profiles: Profiles, site: str, compared: int | None) -> tuple[La
     if is_settled or profiles.count(site, note.since) >= note.documents + RECENT_DOCUMENTS:
         return layout, note.version
     return layout, reference.version
+
+
+def _choose_reference(before: Profile, newest: Profile, note: ProfileNote) -> tuple[Profile, bool]:
+    """The profile that the documents should fit: the older one, unless it has seen few pages; and whether the layout is new since then."""
+    is_new_layout = note.since is not None and note.since != before.since
+    is_known = is_new_layout or before.pages >= position_evidence.MATURE_PAGES
+    return before if is_known else newest, is_new_layout

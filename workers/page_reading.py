@@ -83,10 +83,7 @@ def extract_page(
     if isinstance(result, SandboxCrash):
         _report_crash(context, claim, result, is_deferred=is_deferred)
         return
-    if profile is not None and result.extraction_path is not None:
-        state.paths[profile.site, profile.version][result.extraction_path] += 1
-    if source is not None and source.render is Render.AUTO and result.document is not None:
-        state.script_pages[source.name].append(page.rendered is not None and result.rendering_failure is None)
+    _count_page(state, source, profile, page, result)
     now = context.app.now()
     if wants_rendering(claim, source, result.ending.outcome):
         yield Result(claim, result, now, wants_rendering=True)
@@ -114,6 +111,14 @@ def extract_page(
             _report_crash(context, claim, crashes[0], is_deferred=False)
             return
     yield Result(claim, result, _find_retry_time(claim, result, now))
+
+
+def _count_page(state: SegmentState, source: Source | None, profile: Profile | None, page: Page, result: ExtractionResult) -> None:
+    """Count how the page was read, for the statistics of its profile and its source."""
+    if profile is not None and result.extraction_path is not None:
+        state.paths[profile.site, profile.version][result.extraction_path] += 1
+    if source is not None and source.render is Render.AUTO and result.document is not None:
+        state.script_pages[source.name].append(page.rendered is not None and result.rendering_failure is None)
 
 
 def wants_rendering(claim: ClaimedPage, source: Source | None, outcome: Outcome) -> bool:

@@ -112,15 +112,18 @@ class SiteInspector:
         kind = Kind.HOMEPAGE if whole else Kind.SECTION
         self.found = replace(self.found, kind=kind, article_links=len(pages))
         self.on_finding(FoundListing(page.url, kind, "given", len(pages)))
-        named = [link for link in links if link.kind is Kind.FEED]
-        if not whole:  # a section is followed alone, with the feeds that it names and that are its own
-            await self._try([link for link in named if _is_feed_of(page.url, link.url)][:MAX_FEEDS])
-            return
+        if whole:
+            await self._follow_homepage(page, links, len(pages))
+        else:  # a section is followed alone, with the feeds that it names and that are its own
+            await self._try([link for link in links if link.kind is Kind.FEED and _is_feed_of(page.url, link.url)][:MAX_FEEDS])
+
+    async def _follow_homepage(self, page: Page, links: Sequence[Link], article_links: int) -> None:
+        """Read the feeds and sitemaps that a homepage or robots.txt names, or the usual ones. `links`: to listings."""
         sections = tuple(link.url for link in links if link.kind is Kind.SECTION)[:MAX_SECTIONS]
         self.found = replace(self.found, sections=sections)
-        base = choose_site_url(self.found.url, page.url, len(pages))
+        base = choose_site_url(self.found.url, page.url, article_links)
         guesses = make_well_known_links(base)
-        if not await self._try(named[:MAX_FEEDS]):
+        if not await self._try([link for link in links if link.kind is Kind.FEED][:MAX_FEEDS]):
             await self._try([link for link in guesses if link.kind is Kind.FEED][:MAX_GUESSES], is_guess=True)
         sitemaps = [link for link in links if link.kind is Kind.SITEMAP] + self._list_robots_sitemaps(base)
         sitemaps.sort(key=lambda link: not _is_news_url(link.url))

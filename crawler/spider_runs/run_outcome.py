@@ -15,24 +15,7 @@ def describe_run(report: RunReport) -> OutcomeRecord:
     counts = report.counts
     is_closed = report.error is None and report.reason not in REASONS
     found = counts.pages + counts.links + counts.articles + report.skipped
-    left_out = counts.rejected_pages + counts.bad_links
-    parts = [
-        *_count_pages(counts),
-        *([f"{_count(counts.links, 'link')} ({counts.new_links} new)"] if counts.links else []),
-        *([f"{left_out} left out"] if left_out else []),
-        *([f"{counts.lost} lost"] if counts.lost else []),
-        *([f"{_count(counts.ignored, 'item')} without url, title and text"] if counts.ignored else []),
-        *([f"{_count(counts.unreadable_dates, 'date')} unreadable"] if counts.unreadable_dates else []),
-        *([f"{_count(report.skipped, 'known page')} skipped"] if report.skipped else []),
-        *(f"{_count(n, 'request')} refused: {outcome} ({OUTCOMES[Outcome(outcome)].meaning})" for outcome, n in report.refused.items()),
-        *(f"{_count(n, 'response')} with HTTP {status}" for status, n in sorted(report.bad_statuses.items())),
-        *([f"{_count(report.failed, 'request')} failed, first {report.first_failure}"] if report.failed else []),
-        *([f"{_count(report.dropped, 'item')} dropped by pipelines"] if report.dropped else []),
-        *([f"{_count(report.code_errors, 'error')} in callbacks or pipelines, first {report.first_error}"] if report.code_errors else []),
-        *([f"waited {report.waited_seconds:.0f} s for hosts that another process held"] if report.waited_seconds >= 1 else []),
-        *(["stopped at spider_limits.pages"] if report.reason == "pages" else []),
-        *([f"the spider closed itself: {report.reason}"] if is_closed else []),
-    ]
+    parts = [*_list_output(report), *_list_bad_responses(report), *_list_events(report, is_closed=is_closed)]
     summary = "; ".join(parts) or f"nothing in {_count(report.requests, 'request')}"
     summary += f"; {report.hint}" if report.hint and not found else ""
     if report.error is not None:
@@ -48,6 +31,47 @@ def _has_failed_requests(report: RunReport) -> bool:
     has_failed_hosts = any(Outcome(outcome) in TRANSIENT_FAILURES for outcome in report.refused)
     has_bad_statuses = any(status in TRANSIENT_STATUSES or status >= 500 for status in report.bad_statuses)
     return report.failed > 0 or has_failed_hosts or has_bad_statuses
+
+
+def _list_output(report: RunReport) -> list[str]:
+    """What the run has found, and what of it is not stored."""
+    counts = report.counts
+    left_out = counts.rejected_pages + counts.bad_links
+    return [
+        *_count_pages(counts),
+        *_choose(
+            (counts.links, f"{_count(counts.links, 'link')} ({counts.new_links} new)"),
+            (left_out, f"{left_out} left out"),
+            (counts.lost, f"{counts.lost} lost"),
+            (counts.ignored, f"{_count(counts.ignored, 'item')} without url, title and text"),
+            (counts.unreadable_dates, f"{_count(counts.unreadable_dates, 'date')} unreadable"),
+            (report.skipped, f"{_count(report.skipped, 'known page')} skipped"),
+        ),
+    ]
+
+
+def _list_bad_responses(report: RunReport) -> list[str]:
+    return [
+        *(f"{_count(n, 'request')} refused: {outcome} ({OUTCOMES[Outcome(outcome)].meaning})" for outcome, n in report.refused.items()),
+        *(f"{_count(n, 'response')} with HTTP {status}" for status, n in sorted(report.bad_statuses.items())),
+    ]
+
+
+def _list_events(report: RunReport, *, is_closed: bool) -> list[str]:
+    """What else went wrong, and why the run ended early."""
+    return _choose(
+        (report.failed, f"{_count(report.failed, 'request')} failed, first {report.first_failure}"),
+        (report.dropped, f"{_count(report.dropped, 'item')} dropped by pipelines"),
+        (report.code_errors, f"{_count(report.code_errors, 'error')} in callbacks or pipelines, first {report.first_error}"),
+        (report.waited_seconds >= 1, f"waited {report.waited_seconds:.0f} s for hosts that another process held"),
+        (report.reason == "pages", "stopped at spider_limits.pages"),
+        (is_closed, f"the spider closed itself: {report.reason}"),
+    )
+
+
+def _choose(*parts: tuple[int, str]) -> list[str]:
+    """The texts whose count is not 0."""
+    return [text for n, text in parts if n]
 
 
 def _count_pages(counts: OutputCounts) -> list[str]:

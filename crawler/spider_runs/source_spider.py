@@ -66,10 +66,8 @@ def check_arguments(spider_class: type[scrapy.Spider], source: Source) -> None:
     Scrapy makes every argument an attribute of the spider, so a misspelt one would have no effect. The spider takes the parameters of its
     constructors, and attributes that it has or reads. It takes every name if a constructor uses its **kwargs itself, or has no source text.
     """
-    classes = [each for each in spider_class.__mro__ if each not in scrapy.Spider.__mro__]
-    try:
-        trees = [ast.parse(textwrap.dedent(inspect.getsource(each))) for each in classes]
-    except (OSError, TypeError, SyntaxError):
+    trees = _parse_classes(spider_class)
+    if trees is None:
         return
     constructors = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in CONSTRUCTORS]
     if any(map(_uses_kwargs, constructors)):
@@ -83,6 +81,14 @@ def check_arguments(spider_class: type[scrapy.Spider], source: Source) -> None:
             f'source "{source.name}": spider_args: {spider_class.__name__} takes no argument {unknown[0]!r}; '
             f"it takes {', '.join(names) or 'none'}"
         )
+
+
+def _parse_classes(spider_class: type[scrapy.Spider]) -> list[ast.Module] | None:
+    """The source text of a spider and of its parents that are not Scrapy's; None if one has none."""
+    try:
+        return [ast.parse(textwrap.dedent(inspect.getsource(each))) for each in spider_class.__mro__ if each not in scrapy.Spider.__mro__]
+    except (OSError, TypeError, SyntaxError):
+        return None
 
 
 def _uses_kwargs(constructor: ast.FunctionDef) -> bool:
