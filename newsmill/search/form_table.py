@@ -106,25 +106,41 @@ def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
     rows = conn.execute(_LEMMAS_AND_FORMS_OF, {"b_words": sorted(words)}).all()
     own = {tuple(row) for row in rows if row.form in words}
     as_lemma = [row for row in rows if row.lemma in words]
-    seen = {(form, lemmatizer) for form, lemmatizer, _ in own} | {(row.lemma, row.lemmatizer) for row in as_lemma}
-    missing = [(word, lemmatizer) for lemmatizer in conn.execute(_COMMON_LEMMATIZERS).scalars() for word in words]
-    own |= {row for word, lemmatizer in missing if (word, lemmatizer) not in seen for row in _guess(words[word], lemmatizer)}
+    known = {(form, lemmatizer) for form, lemmatizer, _ in own} | {(row.lemma, row.lemmatizer) for row in as_lemma}
+    guessed = _guess_missing(conn, words, known)
+    own |= guessed
+    known |= {(form, lemmatizer) for form, lemmatizer, _ in guessed}
     forms: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in [*as_lemma, *_read_forms(conn, {lemma for _, _, lemma in own} - words.keys())]:
         forms[row.lemmatizer, row.lemma].add(row.form)
     spelled = {word: _other_spellings(conn, word, typed) for word, typed in words.items()}
     variants = {(word, lemmatizer, name) for word, names in spelled.items() for name, lemmatizer in names}
-    for word, lemmatizer in {(form, lemmatizer) for form, lemmatizer, _ in own} | {(row.lemma, row.lemmatizer) for row in as_lemma}:
-        if lemmatizer in COMPOUNDING:
-            lemmas = {lemma for form, code, lemma in own if (form, code) == (word, lemmatizer)} | {word}
-            heads = lemmas.union(*(forms[lemmatizer, lemma] for lemma in lemmas))
-            variants |= {(word, lemmatizer, lemma) for lemma in find_compounds(conn, heads, lemmatizer)}
+    variants |= _find_compounds(conn, known, own, forms)
     for row in _read_forms(conn, {lemma for _, _, lemma in variants - own}):
         forms[row.lemmatizer, row.lemma].add(row.form)
     lemmas_of: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for word, lemmatizer, lemma in own | variants:
         lemmas_of[word].add((lemmatizer, lemma))
     return {word: _word_forms(word, lemmas_of[word], forms, spelled[word]) for word in words}
+
+
+def _guess_missing(conn: Connection, words: Mapping[str, str], known: Collection[tuple[str, str]]) -> set[FormRow]:
+    """The lemmas, in common languages, of words that no document has. `known`: the words with their lemmatizers that documents have."""
+    missing = [(word, lemmatizer) for lemmatizer in conn.execute(_COMMON_LEMMATIZERS).scalars() for word in words]
+    return {row for word, lemmatizer in missing if (word, lemmatizer) not in known for row in _guess(words[word], lemmatizer)}
+
+
+def _find_compounds(
+    conn: Connection, known: Iterable[tuple[str, str]], own: Collection[FormRow], forms: Mapping[tuple[str, str], Iterable[str]]
+) -> set[FormRow]:
+    """The compounds with a form of a known word, as lemmas of this word. `own`: the words with their lemmas."""
+    found: set[FormRow] = set()
+    for word, lemmatizer in known:
+        if lemmatizer in COMPOUNDING:
+            lemmas = {lemma for form, code, lemma in own if (form, code) == (word, lemmatizer)} | {word}
+            heads = lemmas.union(*(forms[lemmatizer, lemma] for lemma in lemmas))
+            found |= {(word, lemmatizer, lemma) for lemma in find_compounds(conn, heads, lemmatizer)}
+    return found
 
 
 def _read_forms(conn: Connection, lemmas: Collection[str]) -> Sequence[Any]:

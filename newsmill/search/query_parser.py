@@ -123,14 +123,8 @@ class Parser:
             if (near := _NEAR.fullmatch(item["connective"] or "")) is not None:
                 joining, negated, first, distance = bool(groups), False, self._at, min(int(near[1]), MAX_NEAR_WORDS)
                 continue
-            negated ^= bool(item["minus"] or item["sign"])
-            if item["open"]:
-                inner, _ = self._parse_group()
-                node = None if not inner else inner[0] if len(inner) == 1 else AllOf(tuple(inner))
-            else:
-                node = self._parse_item(item, negated)
+            node = self._parse_node(item, negated ^ bool(item["minus"] or item["sign"]))
             if node is not None:
-                node = _negate(node) if negated else node
                 if joining and distance:
                     nearby = _join_near(groups[-1][-1], node, distance)
                     if nearby is None:
@@ -149,6 +143,14 @@ class Parser:
             parts.append((first, self._at))
             joining, negated, first, distance = False, False, self._at, 0
         return [group[0] if len(group) == 1 else AnyOf(tuple(group)) for group in groups], parts
+
+    def _parse_node(self, item: re.Match[str], negated: bool) -> Node | None:
+        if item["open"]:
+            inner, _ = self._parse_group()
+            node = None if not inner else inner[0] if len(inner) == 1 else AllOf(tuple(inner))
+        else:
+            node = self._parse_item(item, negated)
+        return _negate(node) if node is not None and negated else node
 
     def _parse_item(self, item: re.Match[str], negated: bool) -> Node | None:
         name = item["name"] and item["name"].lower()
@@ -197,21 +199,9 @@ class Parser:
                 self._notes.append(QueryNote("language", value, FILTER_EXAMPLES[name]))
             return Facet("lang", code or folded.replace("_", "-"), value.strip())
         if name in ("is_free", "doubtful", "dated"):
-            known = (_IS_FREE if name == "is_free" else _YES_NO).get(folded)
-            if known is None:
-                self._reject(f"{name}:{value}", FILTER_EXAMPLES[name])
-                return None
-            if name == "is_free":
-                return Facet(name, known)
-            held = "yes" if name == "doubtful" else "no"  # only doubtful and undated documents have a property in the index
-            return Facet(name, held) if known == held else NoneOf(Facet(name, held))
+            return self._parse_yes_no(name, value)
         if name in ("is", "has"):
-            kind, is_present = _MARKS.get((name, folded), (None, False))
-            if kind is None:
-                self._reject(f"{name}:{value}", FILTER_EXAMPLES[name])
-                return None
-            mark = Facet(kind, mark_value(self._user))
-            return mark if is_present else NoneOf(mark)
+            return self._parse_mark(name, value)
         if name == "tag":
             return Facet(name, mark_value(self._user, " ".join(folded.split())))
         if name == "type":
@@ -221,6 +211,24 @@ class Parser:
         words = tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS]
         each = tuple(Facet(name, mark_value(self._user, word) if name == "note" else word) for word in words)
         return (each[0] if len(each) == 1 else AllOf(each)) if each else None
+
+    def _parse_yes_no(self, name: str, value: str) -> Node | None:
+        known = (_IS_FREE if name == "is_free" else _YES_NO).get(fold(value.strip()))
+        if known is None:
+            self._reject(f"{name}:{value}", FILTER_EXAMPLES[name])
+            return None
+        if name == "is_free":
+            return Facet(name, known)
+        held = "yes" if name == "doubtful" else "no"  # only doubtful and undated documents have a property in the index
+        return Facet(name, held) if known == held else NoneOf(Facet(name, held))
+
+    def _parse_mark(self, name: str, value: str) -> Node | None:
+        kind, is_present = _MARKS.get((name, fold(value.strip())), (None, False))
+        if kind is None:
+            self._reject(f"{name}:{value}", FILTER_EXAMPLES[name])
+            return None
+        mark = Facet(kind, mark_value(self._user))
+        return mark if is_present else NoneOf(mark)
 
     def _parse_hyphenated(self, words: _Words, part: Part) -> Node | None:
         """Words joined by hyphens also match as one word: "Ukraine-Krieg" finds "Ukrainekrieg", and "e-mail" finds "email"."""

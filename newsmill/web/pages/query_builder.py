@@ -45,23 +45,25 @@ def read_fields(query: str) -> BuilderFields:
 
 def _read_part(fields: BuilderFields, part: re.Match[str]) -> bool:
     """Put a part of a query into its field; false if no field has its meaning."""
-    name, value, is_quoted = part["name"], part["quoted"] or part["plain"] or "", part["quoted"] is not None
+    name, value, is_quoted = (part["name"] or "").lower(), part["quoted"] or part["plain"] or "", part["quoted"] is not None
     if not value or value != " ".join(_plain_words(value)) or part["equals"] or (part["minus"] and (name or is_quoted)):
         return False
-    if name is None:
+    if not name:
         target = "none" if part["minus"] else "phrase" if is_quoted else "all"
-    elif name.lower() == "title" and not is_quoted:
+    elif name == "title" and not is_quoted:
         target = "title"
     else:
-        target = "lang" if name.lower() == "language" else name.lower()
-        is_free = target in _ONE_VALUE and target not in fields.filters
-        if not is_free or (target in ("after", "before") and not is_day(value)):
-            return False
-        fields.filters[target] = value
-        return True
+        return _read_filter(fields, "lang" if name == "language" else name, value)
     if target == "phrase" and fields.phrase:
         return False
     setattr(fields, target, f"{getattr(fields, target)} {value}".strip())
+    return True
+
+
+def _read_filter(fields: BuilderFields, name: str, value: str) -> bool:
+    if name not in _ONE_VALUE or name in fields.filters or (name in ("after", "before") and not is_day(value)):
+        return False
+    fields.filters[name] = value
     return True
 
 
