@@ -72,10 +72,7 @@ def _plan_source(
     conn: Connection, source: Source, added_at: datetime, unplanned: Sequence[PolledListing], now: datetime, freshness: timedelta
 ) -> None:
     if not source.is_adaptive:
-        for listing in unplanned:
-            is_failing = listing.failing_since is not None and is_polled(listing, now)
-            next_poll = _plan_failing(listing, now) if is_failing else None
-            poll_plans.plan(conn, listing, next_poll, Reason.FAILING if is_failing else Reason.FIXED, now)
+        _plan_fixed(conn, unplanned, now)
         return
     listings = {listing.id: listing for listing in poll_plans.list_polled(conn, source.name) if is_polled(listing, now)}
     pushed = {number for number, subscription in websub.list_active(conn, listings, now).items() if subscription.is_proven}
@@ -107,6 +104,14 @@ def _plan_source(
         if number in new or (next_poll.at, next_poll.reason) != (listing.next_poll_at, listing.reason):
             poll_plans.plan(conn, listing, next_poll, next_poll.reason, now)
     sources.note_polls(conn, source.name, min((plan.at for plan in plans.values()), default=None), None)
+
+
+def _plan_fixed(conn: Connection, unplanned: Sequence[PolledListing], now: datetime) -> None:
+    """Plan the listings of a source with fixed intervals: only those that fail wait longer."""
+    for listing in unplanned:
+        is_failing = listing.failing_since is not None and is_polled(listing, now)
+        next_poll = _plan_failing(listing, now) if is_failing else None
+        poll_plans.plan(conn, listing, next_poll, Reason.FAILING if is_failing else Reason.FIXED, now)
 
 
 def _fit_budgets(listings: Mapping[int, PolledListing], plans: Mapping[int, NextPoll], delay: float, now: datetime) -> dict[int, NextPoll]:

@@ -112,8 +112,7 @@ def describe_observation(seen: Observation, open_causes: Sequence[Finding]) -> S
     pages = seen.pages
     is_without_pages = pages is not None and pages.is_all and not causes
     if failing and not is_without_pages:
-        failure, listing = _find_common(failing)
-        since = min(one.failing_since for one in failing if one.failure == failure and one.failing_since is not None)
+        failure, since, listing = _find_common(failing)
         state = state if causes else HealthState.FAILING
         return SourceHealth(state, tuple(causes), failure, since, listing.url, listing.kind, len(failing), len(read), seen)
     if pages is not None and (is_without_pages or any(one.evidence.is_pages for one in causes)):
@@ -122,8 +121,9 @@ def describe_observation(seen: Observation, open_causes: Sequence[Finding]) -> S
     return SourceHealth(state, tuple(causes), seen=seen)
 
 
-def _find_common(failing: Sequence[ListingRecord]) -> tuple[OutcomeRecord, ListingRecord]:
-    """What most of the listings fail with, and one of them."""
+def _find_common(failing: Sequence[ListingRecord]) -> tuple[OutcomeRecord, datetime, ListingRecord]:
+    """What most of the listings fail with, since when, and one of them."""
     failures = [(listing.failure, listing) for listing in failing if listing.failure is not None]
     common = Counter(failure for failure, _ in failures).most_common(1)[0][0]
-    return next((failure, listing) for failure, listing in failures if failure == common)
+    alike = [listing for failure, listing in failures if failure == common]
+    return common, min(listing.failing_since for listing in alike if listing.failing_since is not None), alike[0]

@@ -135,13 +135,17 @@ def _find_copied(document: Document, own: str | None, claim_id: int, stored: Map
             name = key
         elif key is not None and _is_excerpt(document, stored[key]):
             return key
-        keys = (make_key(url) for url in drop_each_parameter(document.url).values())
-        copied = next((key for key in keys if key is not None and key in stored and is_same_text(document, stored[key])), None)
-        if copied is not None:
+        if (copied := _find_without_parameter(document, stored)) is not None:
             return copied
     if document.extractor == SPIDER:  # its spider decides what one item is
         return name
     return next((key for key, page in stored.items() if page.ledger_id != claim_id and _is_copy(document, page)), name)
+
+
+def _find_without_parameter(document: Document, stored: Mapping[str, StoredPage]) -> str | None:
+    """The id of the stored article with the same text whose URL has one parameter less."""
+    keys = (make_key(url) for url in drop_each_parameter(document.url).values())
+    return next((key for key in keys if key is not None and key in stored and is_same_text(document, stored[key])), None)
 
 
 def _is_copy(document: Document, page: StoredPage) -> bool:
@@ -183,8 +187,7 @@ def _is_version(document: Document, page: StoredPage) -> bool:
     is_similar = has_same_content or 0 < MIN_CONTAINED * shorter <= shared or similarity(ours, theirs) >= MIN_SIMILARITY
     if is_similar and (has_title or _are_related(document.url, page.url) or (is_confirmed and _have_same_time(document, page))):
         return True
-    whole = document.canonical_url or page.canonical_url or document.url
-    return has_title and document.title != document.site_name and _is_part(document.url, whole) and _is_part(page.url, whole)
+    return has_title and document.title != document.site_name and _are_parts(document, page)
 
 
 def _is_excerpt(document: Document, page: StoredPage) -> bool:
@@ -225,6 +228,12 @@ def _are_related(one: str, other: str) -> bool:
 
 def _list_numbers(text: str) -> set[str]:
     return {number for number in _NUMBER.findall(text) if _DATE_NUMBER.match(number) is None}
+
+
+def _are_parts(document: Document, page: StoredPage) -> bool:
+    """Whether the URLs are those of two pages of one article."""
+    whole = document.canonical_url or page.canonical_url or document.url
+    return _is_part(document.url, whole) and _is_part(page.url, whole)
 
 
 def _is_part(url: str, whole: str) -> bool:

@@ -91,18 +91,22 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     known = sorted(rows.keys() - new)
     again_due: int = sum(requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
     adopt(conn, {key: rows[key] for key in known}, sites, now)
-    _respell(conn, [row for key in {urls.make_key(url) for url in known_as.values()} - new if (row := rows[key])["kind"] != Kind.PAGE])
+    _respell_listings(conn, [rows[key] for key in {urls.make_key(url) for url in known_as.values()} - new])
     news = set(known)
     if listing_id is not None:
         news = _record_sightings(conn, listing_id, read_at, {key: rows[key] for key in sorted(shown)}, now)
         if new and (not is_first_read or polls.has_news(found, now)):
             polls.mark_shown(conn, listing_id, now)
-    shown_news = [rows[key] for key in known if key in news]
-    raised = [{"b_key": row["url_key"], "b_rank": row["rank"]} for row in shown_news if row["rank"] <= RANK_RECENT]
+    _update_pending(conn, [rows[key] for key in known if key in news], sites)
+    return Added(new=len(new), known=len(known), bad=bad, again=again_due, is_first_read=is_first_read)
+
+
+def _update_pending(conn: Connection, rows: Sequence[Mapping[str, Any]], sites: Mapping[str | None, frozenset[str]]) -> None:
+    """Give known pages the rank and the hint of the listing that shows them now (rows of its links), until they are fetched."""
+    raised = [{"b_key": row["url_key"], "b_rank": row["rank"]} for row in rows if row["rank"] <= RANK_RECENT]
     if raised:
         conn.execute(_RAISE_RANK, raised)
-    _add_hints(conn, {row["url_key"]: row["hint"] for row in shown_news if row["hint"] is not None and _describes(row, sites)})
-    return Added(new=len(new), known=len(known), bad=bad, again=again_due, is_first_read=is_first_read)
+    _add_hints(conn, {row["url_key"]: row["hint"] for row in rows if row["hint"] is not None and _describes(row, sites)})
 
 
 def _describes(row: Mapping[str, Any], sites: Mapping[str | None, frozenset[str]]) -> bool:
@@ -151,6 +155,10 @@ def _respell(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Give known rows their newest URL: the id of a session in an older one may have expired, or its server does not answer it."""
     if rows:
         conn.execute(_RESPELL, [{"b_key": row["url_key"], "b_url": row["url"], "b_host": row["host"]} for row in rows])
+
+
+def _respell_listings(conn: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    _respell(conn, [row for row in rows if row["kind"] != Kind.PAGE])
 
 
 def _record_sightings(

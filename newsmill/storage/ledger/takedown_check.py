@@ -23,7 +23,7 @@ from newsmill.model import Document, Outcome, OutcomeRecord
 from newsmill.storage.ledger.article_identity import StoredPage
 from newsmill.storage.ledger.barred_urls import BarredUrl, bar, find_barred, forget_pages, is_any_barred, make_path_key, make_text_key
 from newsmill.storage.ledger.claims import Result
-from newsmill.storage.ledger.takedown_evidence import list_marks, make_evidence, repeats_removed_article, shows_removed_article
+from newsmill.storage.ledger.takedown_evidence import Evidence, list_marks, make_evidence, repeats_removed_article, shows_removed_article
 from newsmill.storage.statements import AnyRow
 from newsmill.text import urls
 
@@ -58,23 +58,26 @@ def refuse_removed(
     if not barred:
         return list(results)
     repeated = _find_repeated(conn, read, keys, barred)
+    owners = _find_owners(former, stored)
     kept: list[Result] = []
     joining: dict[str, BarredUrl] = {}
-    owners: set[int] = set()
     for result in results:
         page_id = result.claim.id
-        if (document := read.get(page_id)) is not None:
-            owned = stored.get(former[page_id] or "")
-            if owned is not None and owned.ledger_id == page_id:
-                owners.add(page_id)
-                result = _keep_owned(result, keys[page_id], barred, joining)
-            else:
-                result = _check(result, document, keys[page_id], former[page_id], barred, repeated.get(page_id), joining)
+        if page_id in owners:
+            result = _keep_owned(result, keys[page_id], barred, joining)
+        elif (document := read.get(page_id)) is not None:
+            result = _check(result, document, keys[page_id], former[page_id], barred, repeated.get(page_id), joining)
         kept.append(result)
     bar(conn, joining, now, now)
     refused = {result.claim.id for result in kept if result.claim.id in read and result.reading.document is None}
     forget_pages(conn, refused - owners, of_documents=refused & owners)
     return kept
+
+
+def _find_owners(former: Mapping[int, str | None], stored: Mapping[str, StoredPage]) -> set[int]:
+    """The rows that have a document of their own."""
+    owned = {row_id: stored[document_id] for row_id, document_id in former.items() if document_id is not None and document_id in stored}
+    return {row_id for row_id, page in owned.items() if page.ledger_id == row_id}
 
 
 def list_keys(claimed_url: str, document: Document) -> PageKeys:
@@ -113,11 +116,22 @@ def _find_repeated(
     for page_id, evidence in shown.items():
         at_path = (found[key] for key in paths[page_id] if key in found)
         alike = (found[key] for key in marks.get(page_id, ()) if key in found)
-        matches = [one for one in at_path if shows_removed_article(read[page_id], one.evidence)]
-        matches += [one for one in alike if evidence and one.evidence and repeats_removed_article(evidence, one.evidence)]
-        if matches:
-            repeated[page_id] = matches[0]
+        if (match := _find_match(read[page_id], evidence, at_path, alike)) is not None:
+            repeated[page_id] = match
     return repeated
+
+
+def _find_match(
+    document: Document, evidence: Evidence | None, at_path: Iterable[BarredUrl], alike: Iterable[BarredUrl]
+) -> BarredUrl | None:
+    """The first removed article that a page shows: of those at its path, and then of those that have marks of its text."""
+    for one in at_path:
+        if shows_removed_article(document, one.evidence):
+            return one
+    for one in alike:
+        if evidence and one.evidence and repeats_removed_article(evidence, one.evidence):
+            return one
+    return None
 
 
 def _check(

@@ -132,30 +132,47 @@ def bar_demand(conn: Connection, demand: _Demand, reason: str, now: datetime) ->
     ids, owned = [document.id for document in found], {document.ledger_id: document.id for document in found}
     of_article = _list_urls(demand, found, pages)
     rows = conn.execute(_ROWS, {"b_keys": sorted(of_article), "b_rows": sorted(owned), "b_ids": ids}).all()
+    _refuse_listings(demand, rows)
     others = {*conn.execute(_OTHERS, {"b_rows": [row.id for row in rows], "b_ids": ids}).scalars()} - owned.keys()
     for row in rows:
-        if row.kind != Kind.PAGE and row.url_key in demand.urls:
-            raise ConfigError(f"{row.url} is a {row.kind} of source {row.source}, not an article; change or remove the source")
         if row.kind != Kind.PAGE or row.id in others:  # the page names it by mistake
             of_article.pop(row.url_key, None)
     rows = [row for row in rows if row.url_key in of_article]
     erase_after = now + MAX_FETCH_TIME if any(row.state == "fetching" for row in rows) else now
-    versions: dict[str, list[tuple[str | None, str]]] = {document.id: [(document.title, document.text)] for document in found}
-    texts = {(document.id, document.content_hash) for document in found}
-    for revision in conn.execute(_REVISIONS, {"b_ids": ids}):
-        versions[revision.document_id].append((revision.title, revision.text))
-        texts.add((revision.document_id, revision.content_hash))
+    versions, texts = _read_versions(conn, found)
     _bar_article(conn, of_article, found, versions, texts, reason, erase_after, now)
     remove_from_deliveries(conn, ids)
     empty_pushes(conn)
     remove(conn, ids, now)
-    forget_words(conn, [text for of_document in versions.values() for version in of_document for text in version if text])
-    forget_words(conn, [document.description for document in found if document.description])
+    _forget_words(conn, found, versions.values())
     _end_rows(conn, [row for row in rows if row.outcome != Outcome.TAKEDOWN], reason, now)
     return TakedownResult(
         tuple(TakedownDocument(one.id, one.url, one.title, one.source, len(versions[one.id])) for one in found),
         tuple(sorted({url for url, _ in of_article.values()})),
     )
+
+
+def _refuse_listings(demand: _Demand, rows: Iterable[AnyRow]) -> None:
+    """Raises ConfigError if the demand names a listing."""
+    for row in rows:
+        if row.kind != Kind.PAGE and row.url_key in demand.urls:
+            raise ConfigError(f"{row.url} is a {row.kind} of source {row.source}, not an article; change or remove the source")
+
+
+def _read_versions(conn: Connection, found: Sequence[AnyRow]) -> tuple[dict[str, list[tuple[str | None, str]]], set[tuple[str, str]]]:
+    """The versions (title, text) of documents by id, the current one first; and the id and content hash of each version."""
+    versions: dict[str, list[tuple[str | None, str]]] = {document.id: [(document.title, document.text)] for document in found}
+    texts = {(document.id, document.content_hash) for document in found}
+    for revision in conn.execute(_REVISIONS, {"b_ids": [*versions]}):
+        versions[revision.document_id].append((revision.title, revision.text))
+        texts.add((revision.document_id, revision.content_hash))
+    return versions, texts
+
+
+def _forget_words(conn: Connection, found: Sequence[AnyRow], versions: Iterable[Sequence[tuple[str | None, str]]]) -> None:
+    """Delete the search words that only the removed documents had."""
+    forget_words(conn, [text for of_document in versions for version in of_document for text in version if text])
+    forget_words(conn, [document.description for document in found if document.description])
 
 
 def _find_divided(conn: Connection, demand: _Demand) -> set[str]:

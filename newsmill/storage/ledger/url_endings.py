@@ -84,25 +84,36 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
         return 0
     leased_rows = {(row.id, row.fence): row for row in conn.execute(_LEASED_ROWS, {"b_ids": [ended.id for ended in endings]})}
     current = {(ended.id, ended.fence): ended for ended in endings if (ended.id, ended.fence) in leased_rows}
-    revisited = {key: ended for key, ended in current.items() if revisits.is_revisit(leased_rows[key])}
-    revisits.end(conn, [EndedRevisit(leased_rows[key], ended.ending) for key, ended in revisited.items()], now)
-    current = {key: ended for key, ended in current.items() if key not in revisited}
-    divided = {key for key, ended in current.items() if _has_first_page(leased_rows[key], ended.ending.outcome)}
-    extract_first_pages(conn, [row_id for row_id, _ in sorted(divided)], now)
-    current = {key: _limit_redirects(conn, ended) for key, ended in current.items() if key not in divided}
-    if current:
-        conn.execute(_END, [_outcome_values(ended, leased_rows[key].kind, now) for key, ended in current.items()])
-    revisits.note_gone(conn, (leased_rows[key] for key, ended in current.items() if ended.ending.outcome is Outcome.GONE), now)
-    listings = [ended for key, ended in current.items() if leased_rows[key].kind != Kind.PAGE]
-    polls.record(conn, [_to_poll(ended) for ended in listings], now)
-    counters = CounterUpdates()
+    revisited: list[EndedRevisit] = []
+    divided: list[int] = []
+    others: list[tuple[AnyRow, Ended]] = []
     for key, ended in current.items():
-        counters.add(now, leased_rows[key].source, leased_rows[key].kind, ended.ending.outcome.value)
+        row = leased_rows[key]
+        if revisits.is_revisit(row):
+            revisited.append(EndedRevisit(row, ended.ending))
+        elif _has_first_page(row, ended.ending.outcome):
+            divided.append(row.id)
+        else:
+            others.append((row, ended))
+    revisits.end(conn, revisited, now)
+    extract_first_pages(conn, sorted(divided), now)
+    _write_outcomes(conn, [(row, _limit_redirects(conn, ended)) for row, ended in others], now)
+    return len(current)
+
+
+def _write_outcomes(conn: Connection, endings: Sequence[tuple[AnyRow, Ended]], now: datetime) -> None:
+    """Give rows their outcomes, count them, and follow redirects to other sites."""
+    if endings:
+        conn.execute(_END, [_outcome_values(ended, row.kind, now) for row, ended in endings])
+    revisits.note_gone(conn, (row for row, ended in endings if ended.ending.outcome is Outcome.GONE), now)
+    polls.record(conn, [_to_poll(ended) for row, ended in endings if row.kind != Kind.PAGE], now)
+    counters = CounterUpdates()
+    for row, ended in endings:
+        counters.add(now, row.source, row.kind, ended.ending.outcome.value)
     counters.write(conn)
-    for ended in current.values():
+    for _, ended in endings:
         if ended.leads_to is not None:
             redirects.follow(conn, ended.id, ended.leads_to, now)
-    return len(current) + len(revisited) + len(divided)
 
 
 def _has_first_page(row: AnyRow, outcome: Outcome) -> bool:
