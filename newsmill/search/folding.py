@@ -55,26 +55,40 @@ def fold_copies(
     groups = {row.document_id: row.copy_group for row in index.conn.execute(_IN_GROUPS, {"b_ids": ids})} if ids else {}
     if not groups:
         return dict.fromkeys(positions, 0)
-    members = defaultdict[int, list[IndexPosition]](list)
-    for moment, document, group in index.conn.execute(_MEMBERS, {"b_groups": sorted(set(groups.values()))}):
-        if span.lower <= (moment, document) < span.upper:
-            members[group].append((moment, document))
-    for found in members.values():
-        found.sort(key=precedence)
-    matches = {position for found in members.values() for position in found}.intersection(known)
-
-    def ask(wanted: Iterable[IndexPosition]) -> None:
-        if unknown := [position for position in wanted if not complete.lower <= position < complete.upper]:
-            matches.update(index.filter(unknown))
-
-    ask(position for found in members.values() for position in found[:MAX_COMPARED])
-    ask(position for found in members.values() if matches.isdisjoint(found[:MAX_COMPARED]) for position in found[MAX_COMPARED:])
+    members = _list_members(index, span, set(groups.values()))
+    matches = _find_matches(index, members.values(), complete, known)
     matching = {group: [position for position in found if position in matches] for group, found in members.items()}
     return {
         position: max(0, len(matching.get(group, ())) - 1) if group is not None else 0
         for position in positions
         if (group := groups.get(position[1])) is None or not matching.get(group) or matching[group][0] == position
     }
+
+
+def _list_members(index: IndexQuery, span: Span, groups: Collection[int]) -> dict[int, list[IndexPosition]]:
+    """The members of groups within a span, by group, in the order in which they stand for it."""
+    members = defaultdict[int, list[IndexPosition]](list)
+    for moment, document, group in index.conn.execute(_MEMBERS, {"b_groups": sorted(groups)}):
+        if span.lower <= (moment, document) < span.upper:
+            members[group].append((moment, document))
+    for found in members.values():
+        found.sort(key=precedence)
+    return members
+
+
+def _find_matches(
+    index: IndexQuery, members: Collection[Sequence[IndexPosition]], complete: Span, known: Collection[IndexPosition]
+) -> set[IndexPosition]:
+    """The members of groups that match the query. `complete` and `known` as in `fold_copies`."""
+    matches = {position for found in members for position in found}.intersection(known)
+
+    def ask(wanted: Iterable[IndexPosition]) -> None:
+        if unknown := [position for position in wanted if not complete.lower <= position < complete.upper]:
+            matches.update(index.filter(unknown))
+
+    ask(position for found in members for position in found[:MAX_COMPARED])
+    ask(position for found in members if matches.isdisjoint(found[:MAX_COMPARED]) for position in found[MAX_COMPARED:])
+    return matches
 
 
 def count_copies(times: Sequence[tuple[int, int]]) -> int:
