@@ -38,14 +38,14 @@ def add(
     delay: Annotated[
         float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site.", show_default="1")
     ] = None,
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Inspect the site first; without, it is added as it is.")] = True,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Inspect the site first; --no-check adds it as it is.")] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Add without asking.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per site; adds only with --yes.")] = False,
 ) -> None:
-    """Follow news sites: their feeds, sitemaps and sections are found and read regularly.
+    """Follow news sites: find their feeds, sitemaps and sections, and read them regularly.
 
-    Fetches the site, shows three of its articles and the table for sources.toml, asks, and adds it there (if the file exists) and to the
-    store. Exits with 1 if a site cannot be followed. `newsmill up` fetches the rest.
+    Fetches the site, and shows three articles and the table for sources.toml. Then asks, and adds the source to the store and to the file,
+    if it exists. Exits with 1 if a site cannot be followed. `newsmill up` fetches the rest.
     """
     if (not urls) == (file is None):
         raise typer.BadParameter("give either URLs or --file")

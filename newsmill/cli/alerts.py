@@ -50,7 +50,7 @@ def add_alert(
 ) -> None:
     """Add an alert on a saved search. `newsmill up` and `newsmill web` send it.
 
-    Prints the ID of the alert, and for a web hook the secret that verifies its messages, which is not shown again.
+    Prints the ID of the alert. For a web hook, also prints the secret that verifies its messages; it is not shown again.
     """
     # `status` imports this module and needs no channels
     from newsmill.notifications.channels.targets import check_target

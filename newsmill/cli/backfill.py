@@ -1,4 +1,4 @@
-"""`newsmill backfill`: fetch the older articles of a source, behind everything that is new.
+"""`newsmill backfill`: fetch a source's older articles, after all new ones.
 
 It finds the listings that lead into the archive of the source, and makes them due. The crawler does the rest
 (`crawler.frontier.listing_task`): parts of sitemap indexes, next pages of sections, and pages of the wanted days.
@@ -38,11 +38,10 @@ def backfill(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress until it is done.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the state as JSON, and do not wait.")] = False,
 ) -> None:
-    """Fetch the older articles of a source, behind everything that is new.
+    """Fetch a source's older articles, after all new ones.
 
-    The crawler of a running `newsmill up` reads the parts of sitemap indexes, the next pages of sections, and archives with a date in their
-    URL. Ctrl-C ends only this display; --stop ends the backfill. Without --since, shows the last backfill. Run the same command
-    again to resume.
+    The crawler of a running `newsmill up` reads parts of sitemap indexes, next pages of sections, and dated archive pages.
+    Ctrl-C ends only this display; --stop ends the backfill. Without --since, shows the last backfill. Run the same command again to resume.
     """
     if stop and (since is not None or until is not None or dry_run):
         raise typer.BadParameter("--stop takes no other option of a backfill")

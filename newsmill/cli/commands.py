@@ -32,12 +32,12 @@ COMMANDS = {
     "demo": Command(GETTING_STARTED, f"{PACKAGE}.demo:demo", "Try Newsmill: crawl a small newspaper that this machine serves"),
     "crawl": Command(GETTING_STARTED, f"{PACKAGE}.crawl:crawl", "Crawl news sites once and store their articles"),
     "up": Command(GETTING_STARTED, f"{PACKAGE}.processes.up:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
-    "add": Command(SOURCES, f"{PACKAGE}.add:add", "Follow news sites: their feeds, sitemaps and sections are found and read regularly"),
+    "add": Command(SOURCES, f"{PACKAGE}.add:add", "Follow news sites: find their feeds, sitemaps and sections, and read them regularly"),
     "submit": Command(SOURCES, f"{PACKAGE}.submit:submit", "Queue single URLs, or the pages of WARC files"),
     "sources": Command(
         SOURCES, f"{PACKAGE}.sources.commands:app", "List, export, poll, pause, resume, rename, remove, check, diagnose and test sources"
     ),
-    "backfill": Command(SOURCES, f"{PACKAGE}.backfill:backfill", "Fetch the older articles of a source, behind everything that is new"),
+    "backfill": Command(SOURCES, f"{PACKAGE}.backfill:backfill", "Fetch a source's older articles, after all new ones"),
     "status": Command(DOCUMENTS, f"{PACKAGE}.status:status", "Show sources, documents, outcomes, the queue and the size of the archive"),
     "logs": Command(
         PROCESSES,
@@ -48,11 +48,9 @@ COMMANDS = {
     "searches": Command(DOCUMENTS, f"{PACKAGE}.searches:searches", "List, add, rename and remove saved searches"),
     "alerts": Command(DOCUMENTS, f"{PACKAGE}.alerts:alerts", "List, add, test, pause, resume and remove alerts on saved searches"),
     "show": Command(DOCUMENTS, f"{PACKAGE}.documents:show", "Show one document: its fields, their provenance and its text"),
-    "revisions": Command(
-        DOCUMENTS, f"{PACKAGE}.revisions:revisions", "List the revisions of a document, or show one of them or what it changed"
-    ),
+    "revisions": Command(DOCUMENTS, f"{PACKAGE}.revisions:revisions", "List a document's revisions, or show one revision or its changes"),
     "explain": Command(
-        DOCUMENTS, f"{PACKAGE}.trace:explain", "Explain the text of a page: each block, kept or removed, by which layer and why"
+        DOCUMENTS, f"{PACKAGE}.trace:explain", "Explain the text of a page: each block, kept or removed, with layer and reason"
     ),
     "trace": Command(DOCUMENTS, f"{PACKAGE}.trace:trace", "Show what happened to one URL, step by step"),
     "export": Command(DOCUMENTS, f"{PACKAGE}.export:export", "Export documents with all their fields"),
@@ -71,7 +69,7 @@ COMMANDS = {
     "scheduler": Command(
         PROCESSES,
         f"{PACKAGE}.processes.services:scheduler",
-        "Run the scheduler: it makes sources come due and enqueues pending segments again",
+        "Run the scheduler: it makes sources due and queues pending segments again",
     ),
     "web": Command(PROCESSES, f"{PACKAGE}.processes.web:web", "Serve the web pages and the HTTP API"),
     "health": Command(
@@ -82,13 +80,13 @@ COMMANDS = {
     "settings": Command(
         MAINTENANCE,
         f"{PACKAGE}.effective_settings:settings",
-        "Show the effective settings: value, origin (default, environment or file), and NEWSMILL_ names that no setting has",
+        "Show the effective settings: value, origin (default, environment or file), and unknown NEWSMILL_ names",
     ),
     "retry": Command(MAINTENANCE, f"{PACKAGE}.maintenance.retry:retry", "Requeue finished URLs"),
     "takedowns": Command(
         MAINTENANCE,
         f"{PACKAGE}.maintenance.takedowns:app",
-        "Remove articles at somebody's demand from database, search index and archive, and list what was removed",
+        "Remove articles at somebody's demand from database, search index and archive, and list the barred URLs",
     ),
     "doctor": Command(MAINTENANCE, f"{PACKAGE}.maintenance.doctor:doctor", "Check that ledger, archive and documents agree"),
     "backup": Command(MAINTENANCE, f"{PACKAGE}.maintenance.backup:backup", "Copy the embedded store into FOLDER while Newsmill runs"),
@@ -96,7 +94,7 @@ COMMANDS = {
     "db": Command(
         MAINTENANCE, f"{PACKAGE}.maintenance.database:db", "Upgrade and check the schema of the database, and copy the embedded one"
     ),
-    "keys": Command(MAINTENANCE, f"{PACKAGE}.maintenance.keys:keys", "Make, list and remove the keys that sign requests (Web Bot Auth)"),
+    "keys": Command(MAINTENANCE, f"{PACKAGE}.maintenance.keys:keys", "Create, list and remove the keys that sign requests (Web Bot Auth)"),
     "token": Command(MAINTENANCE, f"{PACKAGE}.maintenance.tokens:token", "Manage access tokens for the API and the web pages"),
 }
 

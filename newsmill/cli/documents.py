@@ -37,7 +37,7 @@ author: section: title: site: type: is_free: doubtful: dated: after:2026-01-31 b
 the newest documents. Write -- before a query that begins with a minus."""
 REMEDIES = {"filters": "remove a filter", "words": "use fewer words, or OR between them"}
 MAX_COUNTED_DOCUMENTS = 10_000_000  # of all matches
-USER_HELP = "Name of the token whose stars, tags and notes the filters use; default: those made without a token."
+USER_HELP = "Name of the token whose stars, tags and notes the filters use; default: marks made without a token."
 
 
 def search(
@@ -54,7 +54,7 @@ def search(
         ),
     ] = None,
     facets: Annotated[bool, typer.Option("--facets", help="Print counts by language, source, section, author, type and site.")] = False,
-    timeline: Annotated[bool, typer.Option("--timeline", help="Print counts per day, week or month of after: and before:.")] = False,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Print counts per day, week or month between after: and before:.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Print the parts of each score.")] = False,
     fold: Annotated[bool, typer.Option("--fold/--no-fold", help="Show and count only the earliest match of each group of copies.")] = True,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",

@@ -1,4 +1,4 @@
-"""`newsmill settings`: the effective value of each setting, where it comes from, and names that no setting has."""
+"""`newsmill settings`: the effective value of each setting, where it comes from, and unknown names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECRET_SCRAPY_NAME = re.compile("KEY|TOKEN|SECRET|PASS|USER(?!_AGENT)|CREDENTIAL
 
 
 def settings(as_json: Json = False) -> None:
-    """Show the effective settings: value, origin (default, environment or file), and NEWSMILL_ names that no setting has.
+    """Show the effective settings: value, origin (default, environment or file), and unknown NEWSMILL_ names.
 
     Passwords and other secrets are shown as ***.
     """

@@ -99,7 +99,9 @@ def export(
         str | None, typer.Option("--keyword", metavar="WORDS", help="With --format kwic: a word, several in a row, or 'pric*'.")
     ] = None,
     source: Annotated[str | None, typer.Option("--source", autocompletion=complete_sources, help="Only documents of this source.")] = None,
-    since: Annotated[datetime | None, typer.Option("--since", formats=TIME_FORMATS, help="Only documents stored since (UTC).")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", formats=TIME_FORMATS, help="Only documents stored since this time (UTC).")
+    ] = None,
     fold: Annotated[bool, typer.Option("--fold", help="Export only the earliest match of each group of copies.")] = False,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:

@@ -56,20 +56,20 @@ def extract(
         ),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", autocompletion=complete_from(OUTPUT_FORMATS), help=f"Of the output: {', '.join(OUTPUT_FORMATS)}.")
+        str, typer.Option("--format", autocompletion=complete_from(OUTPUT_FORMATS), help=f"Output format: {', '.join(OUTPUT_FORMATS)}.")
     ] = "json",
-    url: Annotated[str | None, typer.Option("--url", help="URL of the page, where one FILE or HTML on standard input is read.")] = None,
+    url: Annotated[str | None, typer.Option("--url", help="URL of the page, if the input is one FILE or HTML on standard input.")] = None,
     language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
     processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="Pages to extract in parallel.")] = 1,
     learn: Annotated[bool, typer.Option("--learn", help="Learn a profile of each site from its pages first.")] = False,
 ) -> None:
     """Extract documents from pages: files, folders, WARC files, URLs, or HTML or JSON lines from standard input. Stores nothing.
 
-    A folder is searched for .html, .htm, .xhtml and their .gz files. A URL is fetched if its robots.txt allows it.
-    Of a WARC or WACZ file, the HTML responses with status 200 are read; damaged records are named, and the exit code is then 1.
+    In a folder, reads .html, .htm, .xhtml and their .gz files. Fetches a URL if the site's robots.txt allows it.
+    From a WARC or WACZ file, reads the HTML responses with status 200. If records are damaged, names them and exits with 1.
     JSON lines: {"id": 1, "url": "https://…" or null, "path": "page.html"} (.html or .html.gz), or "html" with the page instead of "path".
     Output: the fields of `newsmill export`, with outcome, detail and seconds, one JSON line per page, in the same order.
-    Other formats write the documents, and say on standard error which pages have none. An invalid line gets the outcome bad_input.
+    Other formats write the documents, and report pages without a document on standard error. An invalid line gets the outcome bad_input.
     --learn extracts every page twice, and writes the first document after it has read the last page.
     """
     if form not in OUTPUT_FORMATS:

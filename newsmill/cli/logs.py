@@ -60,7 +60,7 @@ def logs(
 ) -> None:
     """Show the logs of all processes of the data folder, with one line for each failure, alarm and recovery.
 
-    Requests to the web server are left out; web.log has them. Processes that are started one by one log to their standard error.
+    Requests to the web server are left out; web.log has them. Processes that you start one by one log to standard error.
     """
     folder = context.logs_folder(configuration.load())
     wanted = re.compile("" if source is None else rf"\bsource {re.escape(source)}(?![\w.:-]*[\w-])")

@@ -29,7 +29,7 @@ def revisions(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the revisions of a document, or show one of them or what it changed.
+    """List a document's revisions, or show one revision or its changes.
 
     The current revision comes first. With --json, a list has one line for each revision, --show prints the fields of revision N, and
     --changes its paragraphs with the pieces that were kept, removed and added.

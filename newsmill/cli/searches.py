@@ -21,7 +21,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the saved sea
 
 @searches.command("list")
 def list_searches(as_json: Json = False) -> None:
-    """List the saved searches of all users, with the documents that are new since the user last looked."""
+    """List the saved searches of all users, with the number of new documents since the user last looked."""
     with context.open_context(configuration.load()) as store:
         found = SavedSearches(store.engine).list_all()
     if as_json:

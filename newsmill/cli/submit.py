@@ -37,20 +37,20 @@ def submit(
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A text file with one URL per line.")] = None,
     warc: Annotated[bool, typer.Option("--warc", help="The arguments are WARC or WACZ files: submit their pages.")] = False,
     source: Annotated[
-        str | None, typer.Option("--source", autocompletion=complete_sources, help="Name of the source they belong to.")
+        str | None, typer.Option("--source", autocompletion=complete_sources, help="Name of the source that the pages belong to.")
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Fetch known URLs again; with --warc: also take captures older than the stored page.")
     ] = False,
-    hosts: Annotated[list[str] | None, typer.Option("--host", help="With --warc: only this host and those below it; repeatable.")] = None,
+    hosts: Annotated[list[str] | None, typer.Option("--host", help="With --warc: only this host and its subdomains; repeatable.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="With --warc: first day, month or year of capture.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="With --warc: last day, month or year of capture.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Queue single URLs, or the pages of WARC files. A URL is fetched once. `newsmill trace URL` shows the result.
 
-    --warc submits the pages of WARC files (gzip, zstd or plain) instead. Nothing is fetched: the time of
-    capture counts as the time of the fetch. Run the same command again to resume after Ctrl-C or a kill; stored pages are skipped.
+    --warc submits the pages of WARC files (gzip, zstd or plain) instead. Nothing is fetched: the capture time counts as the fetch time.
+    Run the same command again to resume after Ctrl-C or a kill; stored pages are skipped.
     """
     if not urls and file is None:
         raise typer.BadParameter("give WARC files" if warc else "give URLs, --file, or - for standard input")

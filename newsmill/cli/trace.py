@@ -96,7 +96,7 @@ def list_next_steps(trace: Trace, now: datetime) -> list[str]:
 
 
 def explain(url: Url, as_json: Json = False) -> None:
-    """Explain the text of a page: each block, kept or removed, by which layer and why. Also shows the provenance of each field.
+    """Explain the text of a page: each block, kept or removed, with layer and reason. Also shows the provenance of each field.
 
     Extracts the archived page again with the current code and changes nothing.
     """

@@ -24,12 +24,12 @@ from newsmill.network.signing_keys import (
 from newsmill.settings import Settings
 from newsmill.web.config import DIRECTORY_PATH
 
-keys = typer.Typer(no_args_is_help=True, help="Make, list and remove the keys that sign requests (Web Bot Auth).")
+keys = typer.Typer(no_args_is_help=True, help="Create, list and remove the keys that sign requests (Web Bot Auth).")
 
 
 @keys.command("new")
 def make_new_key() -> None:
-    """Make a key. The first signs at once; a later one is published now, and replaces the others after two days."""
+    """Create a key. The first key signs at once; a later key is published now, and replaces the others after two days."""
     settings = configuration.load()
     context.make_folder(context.data_folder(settings))
     if len(choose_published(read_keys(keys_folder(settings)), now())) >= MAX_PUBLISHED:  # another one would hide the one that signs
@@ -65,7 +65,7 @@ def list_keys(as_json: Json = False) -> None:
 
 
 @keys.command("remove")
-def remove_signing_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="An id of `newsmill keys list`.")]) -> None:
+def remove_signing_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="ID of the key, as in `newsmill keys list`.")]) -> None:
     """Delete a key, for example because somebody else may know it. Verifiers forget it after a day."""
     settings = configuration.load()
     if not remove_key(keys_folder(settings), key_id):

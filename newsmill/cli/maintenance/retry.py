@@ -23,9 +23,9 @@ def retry(
         str | None, typer.Option("--outcome", autocompletion=complete_from(Outcome), help="All URLs with this outcome, such as timeout.")
     ] = None,
     source: Annotated[str | None, typer.Option("--source", autocompletion=complete_sources, help="Only URLs of this source.")] = None,
-    refetch: Annotated[bool, typer.Option("--refetch", help="Fetch also pages that are in the archive.")] = False,
+    refetch: Annotated[bool, typer.Option("--refetch", help="Also fetch pages that are in the archive.")] = False,
 ) -> None:
-    """Requeue finished URLs. Archived pages are extracted again without network; the others are fetched."""
+    """Requeue finished URLs. Archived pages are extracted again without network; other pages are fetched."""
     if bool(urls) == bool(outcome):
         raise typer.BadParameter("give either URLs or --outcome")
     with context.open_context(configuration.load()) as store:

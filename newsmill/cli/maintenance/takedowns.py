@@ -19,7 +19,7 @@ from newsmill.storage.ledger.takedowns import Erasure
 from newsmill.text.urls import make_key
 
 app = typer.Typer(
-    no_args_is_help=True, help="Remove articles at somebody's demand from database, search index and archive, and list what was removed."
+    no_args_is_help=True, help="Remove articles at somebody's demand from database, search index and archive, and list the barred URLs."
 )
 MAX_REASON_CHARACTERS = 1_000
 
@@ -34,9 +34,9 @@ def add_takedown(
     """Remove articles and all their revisions from database, search index and archive, and their images. This cannot be undone.
 
     Their URLs are not fetched or stored again, whatever feed, program or file brings them. Readers of changes (`export --since-last`, the
-    stream) learn that the documents were removed. Copies that were exported or backed up before are not reached.
+    stream) learn that the documents were removed. Earlier exports and backups are not changed.
 
-    Safe while Newsmill runs, and to run again. Exits with 1 if a file of the archive could not be searched.
+    Safe while Newsmill runs; safe to run again. Exits with 1 if a file of the archive could not be searched.
     """
     if not reason.strip() or len(reason) > MAX_REASON_CHARACTERS:
         raise ConfigError(f"--reason: expected 1 to {MAX_REASON_CHARACTERS:,} characters")
@@ -127,7 +127,7 @@ def list_takedowns(as_json: Json = False) -> None:
 
 @app.command("erase")
 def erase_pages(as_json: Json = False) -> None:
-    """Search the archive for pages of takedowns that may still be in it, and erase them; also their words in the search index and images.
+    """Search the archive for remaining pages of takedowns, and erase them with their words in the search index and their images.
 
     Exits with 1 if a file of the archive could not be searched.
     """
@@ -147,7 +147,7 @@ def erase_pages(as_json: Json = False) -> None:
 def remove_takedown(
     urls: Annotated[list[str], typer.Argument(metavar="URL…", help="URLs as `newsmill takedowns list` shows them.")],
 ) -> None:
-    """Permit URLs again. They are fetched anew if the ledger knows them; what was removed does not come back."""
+    """Permit URLs again. They are fetched anew if the ledger knows them; removed documents do not come back."""
     with context.open_context(configuration.load()) as store:
         removed = store.takedowns.remove({make_key(add_scheme(url)) for url in urls}, now=store.now())
     note(f"{format_count(removed, 'URL')} permitted again" if removed else "none of the URLs is barred; run `newsmill takedowns list`")

@@ -78,7 +78,9 @@ def describe_name(token: Token) -> str:
 
 
 @token.command("revoke")
-def revoke_token(name: Annotated[str, typer.Argument(metavar="NAME|ID", help="A name (revokes all of them) or an id.")]) -> None:
+def revoke_token(
+    name: Annotated[str, typer.Argument(metavar="NAME|ID", help="An id, or a name to revoke all tokens with this name.")],
+) -> None:
     """Revoke tokens, browser sessions or links, and the sessions they opened, immediately.
 
     `newsmill token list` shows names and ids. Sessions opened by a printed link have the name "link".

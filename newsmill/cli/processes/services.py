@@ -68,7 +68,8 @@ def crawler(
 
 
 def worker(
-    processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="How many.")] = 1, supervised: Supervised = False
+    processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="Number of worker processes.")] = 1,
+    supervised: Supervised = False,
 ) -> None:
     """Run workers: they extract archived pages and store documents."""
     settings = prepare(supervised)
@@ -83,9 +84,9 @@ def worker(
 
 
 def scheduler(supervised: Supervised = False) -> None:
-    """Run the scheduler: it makes sources come due and enqueues pending segments again. A second one is harmless.
+    """Run the scheduler: it makes sources due and queues pending segments again. A second scheduler is harmless.
 
-    Follows the sources of config/sources.toml and those added with `newsmill add`.
+    Follows the sources of config/sources.toml, and sources that `newsmill add` added.
     """
     settings = prepare(supervised)
     # with RQ, 0.2 s of CPU that the other commands of this module need not spend

@@ -31,7 +31,7 @@ UP_LOCK = "up.lock"  # in the folder of the logs: holds the id of the process
 def up(processes: Processes = None) -> None:
     """Run everything in this terminal: crawler, workers, scheduler and web. A process that ends is restarted; Ctrl-C stops all.
 
-    Follows the sources of config/sources.toml and those added with `newsmill add`, until it is stopped.
+    Follows the sources of config/sources.toml, and sources that `newsmill add` added, until you stop it.
     """
     settings = configuration.load()
     check_scrapy_settings(settings)

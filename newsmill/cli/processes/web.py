@@ -29,7 +29,7 @@ def web(
     """Serve the web pages and the HTTP API.
 
     On 127.0.0.1, the default, your browser has full access until the first token exists, and other users of this machine may read.
-    Where the server cannot see whose browser it is, the printed link opens a session with full access.
+    If the server cannot see whose browser it is, the printed link opens a session with full access.
     On another IP address every request needs a token, and the server starts only if one exists (`newsmill token add`).
     """
     # FastAPI costs 0.9 s of CPU, which the other commands of this module need not spend

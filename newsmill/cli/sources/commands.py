@@ -61,7 +61,7 @@ def export_sources(
 ) -> None:
     """Print all sources as OPML, CSV or TOML; `newsmill add --file` reads each of them.
 
-    OPML holds feeds only, those that Newsmill found itself included.
+    OPML holds only feeds, including feeds that Newsmill found itself.
     """
     with context.open_context(configuration.load()) as store:
         sources = store.ledger.sources.list_all()
@@ -106,7 +106,7 @@ def remove(
 ) -> None:
     """Remove a source with its URLs and its documents. Archived pages stay in the archive.
 
-    Asks before documents are removed. May be run while Newsmill runs, and again for documents that were left.
+    Asks before it removes documents. Safe while Newsmill runs; run it again if documents are left.
     """
     settings = configuration.load()
     with context.open_context(settings) as store:

@@ -22,7 +22,7 @@ UNREAD_STATES = (State.DUE, State.FETCHING)  # of a listing, which has no other 
 
 
 def poll_source(name: Name) -> None:
-    """Read the listings of a source now, and show what each gave. The running crawler reads them.
+    """Read the listings of a source now, and show the result of each. The running crawler reads them.
 
     Exits with 1 if no crawler runs, or a listing fails. Listings that are not read within a minute are read later.
     """

@@ -36,7 +36,7 @@ def test_source(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Number of pages, links and articles.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per result, then one for the run.")] = False,
 ) -> None:
-    """Run the spider of a source, or read its listings, and show what would come in. Stores nothing.
+    """Run the spider of a source, or read its listings, and show the resulting pages, links and articles. Stores nothing.
 
     The log is printed on standard error; LOG_LEVEL=DEBUG shows every request. Exits with 1 if the run fails or finds nothing.
     """
