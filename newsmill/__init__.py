@@ -125,7 +125,7 @@ def __dir__() -> list[str]:
 
 
 def extract(html: str | bytes, *, url: str = "", content_type: str | None = None, language: str | None = None) -> Document:
-    """The document of one page: its text without boilerplate, its fields, and where each came from. Fetches and stores nothing.
+    """Extract the document of one page: its text without boilerplate, its fields, and the origin of each. Fetches and stores nothing.
 
     Args:
         html: The page. Bytes are decoded as a browser does it: byte order mark, `content_type`, declaration in the page, guess.
@@ -133,8 +133,8 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
         content_type: The Content-Type header that came with the bytes, such as "text/html; charset=windows-1251".
         language: BCP 47 tag of the site, for texts whose language cannot be detected.
 
-    Raises ExtractionError where the page holds no document; its `outcome` is one of those in docs/reference/outcomes.md.
-    The page is read in this process, without limits of time and memory; `newsmill extract` reads each page in a child process under limits.
+    Raises ExtractionError if the page holds no document; docs/reference/outcomes.md explains its `outcome`.
+    The page is read in this process, without limits on time and memory; `newsmill extract` reads each page in a child process under limits.
     """
     from datetime import UTC, datetime
 
@@ -155,14 +155,14 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
 
 
 def discover(html: str | bytes, url: str, *, content_type: str | None = None) -> Listing:
-    """The feeds, sitemaps and sections that a homepage names (`listings`), and the articles that it links to (`pages`). Fetches nothing.
+    """Find the feeds, sitemaps and sections that a homepage names (`listings`), and the articles it links to (`pages`). Fetches nothing.
 
     Args:
         html: The homepage, as for `extract`.
         url: Its URL, after redirects. Links that lead to other sites are left out.
         content_type: As for `extract`.
 
-    Raises UrlError where `url` is not an http(s) URL, and ListingError where the page is not HTML.
+    Raises UrlError if `url` is not an http(s) URL, and ListingError if the page is not HTML.
     """
     from newsmill.discovery.homepages import read_homepage
     from newsmill.text.urls import normalize
@@ -196,9 +196,9 @@ def submit(
         urls: http(s) URLs. Any other string is recorded with the outcome `bad_url`.
         source: The name of the source that the pages belong to.
         again: Also fetch URLs that are known.
-        where: A data folder (made if it does not exist) or a database URL. Without it: the store of the `newsmill` command in this folder.
+        where: A data folder (created if it does not exist) or a database URL. Default: the store of the `newsmill` command in this folder.
 
-    Returns how many URLs were new, known and bad. Raises ConfigError where `source` is unknown, `urls` is one string, or `where` cannot be
+    Returns how many URLs were new, known and bad. Raises ConfigError if `source` is unknown, `urls` is one string, or `where` cannot be
     written to.
     """
     from newsmill.intake import url_submission
@@ -216,18 +216,18 @@ def submit_warc(
 ) -> WarcCounts:
     """Submit the pages of WARC or WACZ files: a running Newsmill extracts and stores them. Fetches nothing.
 
-    A page counts as fetched at the time of its capture. Of several captures of a URL, the newest is stored, also over several calls; an
-    interrupted call may be repeated. While workers run, the call waits when they are far behind.
+    A page counts as fetched at the time of its capture. If a URL has several captures, the newest is stored, even across several calls. You
+    may repeat an interrupted call. If workers run and are far behind, the call waits for them.
 
     Args:
-        files: Their names; gzip, zstd, or not compressed.
+        files: Names of files, compressed with gzip or zstd or not at all.
         source: The name of the source that the pages belong to.
         again: Also submit captures that are not newer than the stored page of their URL.
-        is_wanted: Called with the URL and time of each capture; those for which it returns False are left out.
+        is_wanted: Called with the URL and time of each capture; if it returns False, the capture is left out.
         where: As for `submit`.
 
-    Returns what became of the records. A damaged record is counted and logged, and does not end the call.
-    Raises ConfigError where `source` is unknown or a file or `where` cannot be used, and ServiceError where the store cannot be written to.
+    Returns the number of records by result. A damaged record is counted and logged, and does not end the call.
+    Raises ConfigError if `source` is unknown or a file or `where` cannot be used, and ServiceError if the store cannot be written to.
     """
     from newsmill.intake import warc_submission
 
@@ -238,9 +238,9 @@ def open(where: str | os.PathLike[str] | None = None, *, token: str | None = Non
     """Opens a corpus for reading.
 
     `where` is a data folder, a database URL (sqlite:///path, postgresql://user:password@host/name) or the URL of a Newsmill server, with
-    its `token`. Without `where` it is the store that the `newsmill` command shows in the current folder.
+    its `token`. Default: the store that the `newsmill` command uses in the current folder.
 
-    Changes nothing there but the stars, tags and notes that `mark` changes, and the sources that `add_source` adds.
+    Only `mark` (stars, tags and notes) and `add_source` change the store.
     Raises NewsmillError, with one sentence, if there is nothing to read.
     """
     import os

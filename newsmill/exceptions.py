@@ -22,7 +22,7 @@ class MovedFileError(NewsmillError):
 
 
 class AuthenticationError(ServiceError):
-    """Raised when a Newsmill server needs a token, or refuses the one it was given. `newsmill.open` takes it as `token=`."""
+    """Raised when a Newsmill server needs a token, or refuses the given token. `newsmill.open` takes it as `token=`."""
 
 
 class SlowCommitError(ServiceError):

@@ -225,7 +225,7 @@ class Settings(BaseModel):
     scrapy_settings: str | None = Field(
         default=None,
         alias="NEWSMILL_SCRAPY_SETTINGS",
-        title="Python module with Scrapy settings of yours, in the folder of `sources.toml` or the working directory.",
+        title="Python module with your Scrapy settings, in the folder of `sources.toml` or the working directory.",
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$",
         description="an import path such as my_settings or my_project.settings",
     )
@@ -309,7 +309,7 @@ class Settings(BaseModel):
     health_alerts: Annotated[tuple[str, ...], BeforeValidator(_split_list)] = Field(
         default=(),
         alias="NEWSMILL_HEALTH_ALERTS",
-        title="Where messages about alarms of sources go; see NEWSMILL_SMTP_URL and NEWSMILL_APPRISE. Default: nowhere.",
+        title="Receivers of messages about sources' alarms; see NEWSMILL_SMTP_URL and NEWSMILL_APPRISE. Default: none.",
         description="e-mail addresses, URLs of web hooks and URLs of Apprise services, separated by commas or spaces",
     )
     health_command: Annotated[tuple[str, ...], BeforeValidator(_split_command)] = Field(
@@ -321,7 +321,7 @@ class Settings(BaseModel):
     health_secret: str | None = Field(
         default=None,
         alias="NEWSMILL_HEALTH_SECRET",
-        title="Secret that signs messages about alarms to web hooks (Standard Webhooks). Default: they are not signed.",
+        title="Secret that signs messages about alarms to web hooks (Standard Webhooks). Default: messages are not signed.",
         pattern="^whsec_[A-Za-z0-9+/]{32,96}={0,2}$",
         description="whsec_ and 24 to 64 bytes in Base64",
     )

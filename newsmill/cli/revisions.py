@@ -52,7 +52,7 @@ def find_revision(store: AppContext, document: Document, number: int) -> Revisio
     """One revision of a document. Raises NewsmillError if it is not kept."""
     found = Revisions(store.engine).get(document.id, number)
     if found is None:
-        raise NewsmillError(f"Revision {number} of {document.url} is not kept; run `newsmill revisions URL` to list those that are")
+        raise NewsmillError(f"Revision {number} of {document.url} is not kept; run `newsmill revisions URL` to list the kept revisions")
     return found
 
 

@@ -88,7 +88,7 @@ class SourceSummary:
 
 @dataclass(frozen=True, slots=True)
 class UrlOutcome:
-    """What happened to a URL. `outcome` is one of those in docs/reference/outcomes.md; None while the URL is pending."""
+    """What happened to a URL. docs/reference/outcomes.md explains each `outcome`; it is None while the URL is pending."""
 
     url: str  # as Newsmill fetches it
     state: State
@@ -105,7 +105,7 @@ class UrlOutcome:
 
 @dataclass(frozen=True, slots=True)
 class QueryCheck:
-    """What is wrong with a query, in sentences, and where it finds nothing a spelling that the index has."""
+    """The mistakes in a query, in sentences. If the query finds nothing, `suggestion` is a spelling that the index has."""
 
     notes: tuple[str, ...]
     suggestion: str | None
@@ -184,7 +184,7 @@ class Corpus(ABC):
 
     @abstractmethod
     def check_query(self, query: str) -> QueryCheck:
-        """Says what is wrong with a query: every input is one, and a mistake, such as a date that does not exist, finds nothing."""
+        """Explains the mistakes in a query. Every input is a valid query; a mistake, such as a date that does not exist, finds nothing."""
 
     @abstractmethod
     def facets(self, query: str = "", *, limit: int = 10, fold: bool = False) -> FacetCounts:
@@ -203,7 +203,7 @@ class Corpus(ABC):
         step: TimelineStep | None = None,
         fold: bool = False,
     ) -> list[TimelineBar]:
-        """Counts the matches per day, week (from Monday) or month, oldest first, with bars that are zero.
+        """Counts the matches per day, week (from Monday) or month, oldest first, including bars of zero.
 
         The period is given by aware times, else by the query's after: and before:, else the last 30 days; at most ten years.
         In a period of more than 400 days, days become weeks. With `fold`, the earliest match of each group of copies is counted.
@@ -212,16 +212,16 @@ class Corpus(ABC):
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
         """Yields documents as they are stored or changed, about two seconds later.
 
-        With `since` (an aware time or a cursor) it begins with documents stored after that; without it, with those that come from now on.
-        It never ends, or, with `wait`, ends when nothing has come for that many seconds; 0 reads what is stored already.
+        With `since` (an aware time or a cursor), it begins with documents stored later; by default, with documents stored from now on.
+        It never ends unless `wait` is given: it then ends when no document has come for `wait` seconds; 0 reads only stored documents.
         """
         return (change for change in self.changes(since, wait=wait) if isinstance(change, Change))
 
     @abstractmethod
     def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
-        """Yields what `stream` yields and, in the same order, the documents that are removed: what a copy needs.
+        """Yields the changes of `stream` and, in the same order, removed documents, so a program can keep a copy of the corpus.
 
-        Raises CursorError for a cursor that is ahead of the store, because an older backup was restored: begin again without it.
+        Raises CursorError for a cursor that is ahead of the store, because an older backup was restored: start again without a cursor.
         """
 
     @abstractmethod
@@ -232,24 +232,25 @@ class Corpus(ABC):
     def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
         """Returns the documents with nearly the same text as one, most similar first; at most 100.
 
-        `least` is the lowest similarity, 0 to 1: the number of five-word runs in both texts, divided by the number in either. Of pairs
-        at 0.7, 92 % are found; of less similar pairs, fewer. A text of fewer than 34 words and an unknown document have none.
+        `least` is the lowest similarity, 0 to 1: the number of five-word runs that both texts have, divided by the number that at least one
+        has. Newsmill finds 92 % of the pairs at 0.7, and fewer of less similar pairs. A text of fewer than 34 words has no near duplicates,
+        nor has an unknown document.
         """
 
     @abstractmethod
     def copies(self, id_or_url: str) -> CopyGroup | None:
         """Returns the group of copies that a document is in, or None for an unknown document.
 
-        Exact and near copies of one text are a group, whatever their source. Its documents come in the order of time, at most 100, each
-        with the number of words that it adds to the first one and leaves out. A document without copies is alone in its group.
+        Exact and near copies of one text are a group, whatever their source. The group has at most 100 documents in chronological order,
+        each with the number of words that it adds to the first one and leaves out. A document without copies is alone in its group.
         """
 
     @abstractmethod
     def revisions(self, id_or_url: str) -> list[RevisionSummary]:
-        """Returns the contents that a document has had, the current one first; an unknown document has none.
+        """Returns a document's revisions, the current one first; an unknown document has none.
 
-        Each is compared with the kept revision before it: the changed fields, the words added and removed, and its cause. A document keeps
-        its first content and the newest ones. Revisions that were replaced by an older program are not kept.
+        Each revision has its cause and is compared with the kept revision before it: changed fields, words added and removed. A document
+        keeps its first revision and the newest ones, but no revisions that an older program replaced.
         """
 
     @abstractmethod
@@ -258,9 +259,9 @@ class Corpus(ABC):
 
     @abstractmethod
     def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
-        """Returns the stars, tags and notes of documents by id, at most 200. Documents without one are left out.
+        """Returns the stars, tags and notes of documents by id, at most 200. Documents without marks are left out.
 
-        Over an API they are those of the token's name, in a store those that are made without a token.
+        Over an API, the marks belong to the token's name; in a store, to the user without a token.
         """
 
     @abstractmethod
@@ -285,7 +286,7 @@ class Corpus(ABC):
 
     @abstractmethod
     def outcome(self, url: str) -> UrlOutcome | None:
-        """Returns what happened to a URL, in any spelling; None for one that Newsmill has not seen."""
+        """Returns what happened to a URL, in any spelling; None if Newsmill has not seen the URL."""
 
     @abstractmethod
     def sources(self) -> list[SourceSummary]:
@@ -296,8 +297,8 @@ class Corpus(ABC):
         """Inspects the site of a homepage, section, feed or sitemap, and adds nothing. Takes 5 to 60 s.
 
         Returns its listings, robots.txt, three articles, and the `plan` to follow it. A site that cannot be followed has an `obstacle`
-        and `can_follow` is false. Over an API the server fetches the pages, and the token needs the scope write; otherwise this machine
-        does, in a process of its own. Raises UrlError or ConfigError for a URL that cannot be fetched.
+        and `can_follow` is false. Over an API, the server fetches the pages, and the token needs the scope write; otherwise this machine
+        fetches them in a separate process. Raises UrlError or ConfigError for a URL that cannot be fetched.
         """
 
     @abstractmethod

@@ -51,7 +51,7 @@ REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class FoundListing:
-    """A feed, a sitemap or a section of the site. One that was not fetched has no number of pages."""
+    """A feed, a sitemap or a section of the site. If it was not fetched, it has no number of pages."""
 
     url: str
     kind: Kind

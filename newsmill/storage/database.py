@@ -76,7 +76,7 @@ def connect(url: str, *, busy_seconds: float = BUSY_SECONDS, read_only: bool = F
 
 def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
     if not url.database or url.database == ":memory:":
-        raise ConfigError("DATABASE_URL names a database in memory, which no second process could see; expected sqlite:///path")
+        raise ConfigError("DATABASE_URL names a database in memory, which other processes cannot see; expected sqlite:///path")
     if read_only:
         return _sqlite_to_read(url, Path(url.database), busy_seconds)
     try:
