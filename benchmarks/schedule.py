@@ -4,7 +4,7 @@
 
 A site publishes by a Poisson process with the daily rhythm of a newspaper. It has a feed, a homepage, a news sitemap and six sections that
 show the same articles. Each minute of the simulated clock, the listings whose time has come are polled, and the policy of
-`newsmill.discovery.schedule` plans them again. The first day is for learning and is not counted. Beside it stand polls at fixed intervals,
+`newsmill.polling` plans them again. The first day is for learning and is not counted. Beside it stand polls at fixed intervals,
 and two schedulers that no program can be: one knows the true rate of each hour, one knows the time of each article and polls as rarely as
 the delay of the adaptive one (its 95th percentile) allows. `--pushed` is the share of all articles that hubs of other sites send at once,
 without a poll.

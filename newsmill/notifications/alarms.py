@@ -73,14 +73,14 @@ class AlarmSender(OutboxSender):
 
 
 def list_targets(settings: Settings) -> list[str]:
-    """The targets of messages. One that is not allowed is logged and left out."""
+    """The targets of messages, each once. One that is not allowed is logged and left out."""
     targets = [COMMAND] if settings.health_command else []
     for number, target in enumerate(settings.health_alerts, 1):
         try:
             targets.append(check_target(choose_channel(target), target, settings))
         except ConfigError as error:
             log.warning("NEWSMILL_HEALTH_ALERTS, entry %d: %s", number, error)
-    return targets
+    return list(dict.fromkeys(targets))
 
 
 def choose_channel(target: str) -> Channel:

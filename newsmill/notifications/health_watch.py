@@ -49,6 +49,7 @@ class HealthWatch(Sender[Ping]):
     def prepare(self, now: datetime) -> None:
         if time.monotonic() >= self._next_watch:
             self._next_watch = time.monotonic() + WATCH_SECONDS
+            self._is_silent = True  # no ping before the database answers
             self._is_silent = self.watch_output(now)
 
     def watch_output(self, now: datetime) -> bool:

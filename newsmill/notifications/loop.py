@@ -1,14 +1,15 @@
 """The loop of the web process that sends messages of every kind, round after round.
 
-Each round of a sender records the messages that became due, and starts those whose next try is due. A slow target uses one of a few threads
-of its sender for a limited time and holds no other message up. When the database is not available, or after a bug, one line is logged, and
-a later round does the work.
+Each round of a sender records the messages that became due, and starts those whose next try is due. One thread makes the rounds of all
+senders, one after the other. A slow target uses one of a few threads of its sender for a limited time and holds no other message up. When
+the database is not available, or after a bug, one line is logged, and a later round does the work.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -83,6 +84,7 @@ class _Lane:
     def __init__(self, sender: Sender[Any]) -> None:
         self.sender = sender
         self.running: dict[str, Future[None]] = {}
+        self.has_ended = False  # a message, since the last round
         self.outage = OutageLog(log, f"{sender.name}: works again")
 
 
@@ -111,10 +113,16 @@ class SenderLoop:
             return len(self._start_round(pool))
 
     def _run(self) -> None:
+        next_round = time.monotonic()
         with self._make_pool() as pool:
             while not self._is_stopping:
-                self._start_round(pool)
-                self._wake.wait(ROUND_SECONDS)
+                if time.monotonic() >= next_round:
+                    next_round = time.monotonic() + ROUND_SECONDS
+                    self._start_round(pool)
+                for lane in self._lanes:
+                    if lane.has_ended:
+                        self._start_messages(lane, pool)
+                self._wake.wait(max(0.0, next_round - time.monotonic()))
                 self._wake.clear()
 
     def _make_pool(self) -> ThreadPoolExecutor:
@@ -125,6 +133,7 @@ class SenderLoop:
 
     def _start_messages(self, lane: _Lane, pool: ThreadPoolExecutor) -> list[Future[None]]:
         """Start the messages of one sender that are due. Neither an outage nor a bug of one sender stops the others."""
+        lane.has_ended = False
         lane.running = {job_id: future for job_id, future in lane.running.items() if not future.done()}
         try:
             jobs = self._claim(lane)
@@ -140,26 +149,40 @@ class SenderLoop:
         started = {job.id: pool.submit(self._deliver, lane.sender, job) for job in jobs}
         lane.running |= started
         for future in started.values():
-            future.add_done_callback(lambda _: self._wake.set())
+            future.add_done_callback(lambda _: self._note_end(lane))
         return list(started.values())
 
+    def _note_end(self, lane: _Lane) -> None:
+        lane.has_ended = True
+        self._wake.set()
+
     def _claim(self, lane: _Lane) -> list[Job]:
-        now = self._now()
-        lane.sender.prepare(now)
+        lane.sender.prepare(self._now())
         free = lane.sender.max_concurrent - len(lane.running)
-        claimed = lane.sender.claim(now, free) if free > 0 else []
+        claimed = lane.sender.claim(self._now(), free) if free > 0 else []
         return [job for job in claimed if job.id not in lane.running]  # a process that was frozen still sends one whose lease has ended
 
     def _deliver(self, sender: Sender[Any], job: Job) -> None:
         """Send one message and store the result. Without a stored result, it is tried again when the lease ends."""
         try:
-            try:
-                status = sender.send(job)
-            except DeliveryError as error:
-                sender.mark_failed(job, error, self._now())
-            else:
+            status, failure = self._send(sender, job)
+            if failure is None:
                 sender.mark_sent(job, status, self._now())
+            else:
+                sender.mark_failed(job, failure, self._now())
         except ServiceError as error:
             log.warning("%s, message %s: %s", sender.name, job.id, error)
         except Exception:  # the border of a thread: nobody waits for the result
             log.exception("%s, message %s: failed", sender.name, job.id)
+
+    def _send(self, sender: Sender[Any], job: Job) -> tuple[int | None, DeliveryError | None]:
+        """The status of the answer, or why the message was not delivered. Raises ServiceError."""
+        try:
+            return sender.send(job), None
+        except DeliveryError as error:
+            return None, error
+        except ServiceError:
+            raise
+        except Exception:  # a bug counts as a failed try, or its message would be sent for ever and hold up those behind it
+            log.exception("%s, message %s: failed", sender.name, job.id)
+            return None, DeliveryError("an internal error; the log of the web process has the reason")

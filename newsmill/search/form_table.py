@@ -6,17 +6,14 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import BindParameter, Connection, Engine, and_, bindparam, func, or_, select, text, union
 
 from newsmill.search.variants import COMPOUNDING, MAX_SPELLINGS, find_compounds, find_spellings, register_endings
-from newsmill.storage.schema import removed_documents, search_forms
-
-if TYPE_CHECKING:
-    pass
 from newsmill.search.word_forms import CACHED_WORDS, FormRow, find_form, load_strategy
+from newsmill.storage.schema import removed_documents, search_forms
 
 _REGISTER_SQLITE = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:rows)

@@ -210,7 +210,7 @@ def translate_errors(engine: Engine) -> Iterator[None]:
         yield
     except (exc.OperationalError, exc.InternalError, exc.TimeoutError) as error:
         raise ServiceError(_describe(engine.url, error)) from error
-    except sqlite3.OperationalError as error:  # from the connect event, before SQLAlchemy wraps it
+    except sqlite3.DatabaseError as error:  # from the connect event or a plain cursor, which SQLAlchemy does not wrap
         raise ServiceError(_describe(engine.url, error)) from error
     except exc.DatabaseError as error:
         # Its subclasses are errors in statements, with two exceptions.

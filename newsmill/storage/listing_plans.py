@@ -1,6 +1,6 @@
 """The plans of listings' polls: made from the publication pattern of their source, in each pass of the scheduler.
 
-The policy is `newsmill.discovery.schedule`; this module feeds it with what the ledger knows. The pattern of a source is its publication
+The policy is `newsmill.polling`; this module feeds it with what the ledger knows. The pattern of a source is its publication
 rates, and which listings show which articles.
 """
 

@@ -134,10 +134,10 @@ class Webhooks(Outbox):
         with reading(self._engine) as conn:
             return [to_message(row) for row in conn.execute(wanted.order_by(outbox.c.number.desc()).limit(limit)).mappings()]
 
-    def ping(self, webhook_id: str, payload: Any, *, now: datetime) -> str:
-        """Enqueue a test delivery, which waits for no other one. Returns its id."""
+    def ping(self, webhook_id: str, payload: Any, *, now: datetime) -> str | None:
+        """Enqueue a test delivery, which waits for no other one. Returns its id; None: the webhook does not exist."""
         with writing(self._engine) as conn:
-            return add_message(conn, MessageKind.WEBHOOK, webhook_id, payload, now)
+            return add_message(conn, MessageKind.WEBHOOK, webhook_id, payload, now) if _lock(conn, webhook_id) else None
 
     def list_idle(self) -> list[Webhook]:
         """Enabled webhooks for documents whose queue is empty."""
@@ -175,7 +175,8 @@ class Webhooks(Outbox):
             wanted = and_(submissions.c.id == submission, submissions.c.notified_at.is_(None))
             if conn.execute(update(submissions).where(wanted).values(notified_at=now)).rowcount != 1:
                 return False
-            add_message(conn, MessageKind.WEBHOOK, hook, payload, now, queue=hook)
+            if _lock(conn, hook):
+                add_message(conn, MessageKind.WEBHOOK, hook, payload, now, queue=hook)
         return True
 
     def _give_up(self, conn: Connection, message: Message, is_final: bool) -> None:
@@ -222,6 +223,11 @@ def remove_from_deliveries(conn: Connection, ids: Sequence[str]) -> None:
         payload = {**row.payload, "data": {**data, "documents": kept}}
         delivery_id = row.id if row.state == MessageState.DELIVERED else make_message_id()
         conn.execute(update(outbox).where(this).values(id=delivery_id, payload=payload))
+
+
+def _lock(conn: Connection, webhook_id: str) -> bool:
+    """Keep a webhook from being removed before the commit; whether it is there."""
+    return conn.execute(select(webhooks.c.id).where(webhooks.c.id == webhook_id).with_for_update()).first() is not None
 
 
 def _webhook(row: Any) -> Webhook:

@@ -52,7 +52,8 @@ class HubRequest:
 
     @property
     def id(self) -> str:
-        return self.subscription.callback_id
+        """It stands in logs, so it is not the ID of the callback, which nobody may guess."""
+        return hashlib.sha256(self.subscription.callback_id.encode()).hexdigest()[:12]
 
 
 class WebSubRequests:

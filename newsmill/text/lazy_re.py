@@ -1,6 +1,7 @@
 """`re` for modules that processes load without using all of their patterns: a pattern is compiled when it is first used.
 
-A command compiled 460 patterns when it started, 0.2 s of CPU, and used 30. Put `from newsmill import lazy_re as re` where `import re` was.
+A command compiled 460 patterns when it started, 0.2 s of CPU, and used 30.
+Put `from newsmill.text import lazy_re as re` where `import re` was.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ class Fakes:
         self.segments: list[list[str]] = []
         self.saved: list[list[int]] = []
         self.enqueued: list[str] = []
+        self.url_leases = self  # of the ledger
 
     def write(self, pages: Sequence[Page], *, now: datetime) -> Segment:
         if self.failures > 0:

@@ -15,7 +15,7 @@ from receiver import receiver
 from site_of_tests import RunningApp, stock
 
 from newsmill import settings
-from newsmill.exceptions import ConfigError
+from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.notifications.alarms import AlarmSender
 from newsmill.notifications.channels.command import run_command
@@ -137,11 +137,20 @@ def test_the_end_is_not_reported_before_the_beginning(make_web: Callable[..., Ru
     assert types == [*["source.alarm.begun"] * 4, "source.alarm.ended"]
 
 
-def test_the_output_is_watched_and_the_watcher_is_called_while_all_is_well(make_web: Callable[..., RunningApp]) -> None:
+def fail() -> None:
+    raise ServiceError("no database")
+
+
+def test_the_output_is_watched_and_the_watcher_is_called_while_all_is_well(
+    make_web: Callable[..., RunningApp], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with receiver() as hook, receiver() as watcher:
         web = make_web(WebConfig(sends_webhooks=False))
         mill = Installation(
-            web, NEWSMILL_HEALTH_ALERTS=hook.url, NEWSMILL_HEALTH_SILENCE="6h", NEWSMILL_HEALTH_PING=watcher.url.replace("hook", "ping")
+            web,
+            NEWSMILL_HEALTH_ALERTS=f"{hook.url} {hook.url}",  # named twice
+            NEWSMILL_HEALTH_SILENCE="6h",
+            NEWSMILL_HEALTH_PING=watcher.url.replace("hook", "ping"),
         )
         mill.send()
         assert (len(watcher.got), hook.got) == (1, []), "an empty store is no alarm"
@@ -155,6 +164,13 @@ def test_the_output_is_watched_and_the_watcher_is_called_while_all_is_well(make_
         mill.send()
         assert json.loads(hook.got[1][1])["type"] == "source.alarm.ended"
         assert len(watcher.got) == 2
+        with monkeypatch.context() as broken:
+            broken.setattr(mill.watch.alarms, "list_open", fail)
+            for _ in range(2):
+                mill.send()
+        assert len(watcher.got) == 2, "the watcher is not called while the database is down"
+        mill.send()
+        assert len(watcher.got) == 3
 
 
 def test_an_output_that_is_no_longer_watched_has_no_alarm(make_web: Callable[..., RunningApp]) -> None:

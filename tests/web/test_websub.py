@@ -96,8 +96,9 @@ def test_the_callback_answers_only_what_is_awaited(door: RunningApp, caplog: pyt
     caplog.set_level(logging.DEBUG)
     listing = announce(door, "https://hub.example/")
     requests, now = WebSubRequests(door.context.engine), door.context.now()
-    requests.claim_due(PUBLIC, limit=1, now=now)
+    (request,) = requests.claim_due(PUBLIC, limit=1, now=now)
     one = find(door, listing)
+    assert request.id not in one.callback_id and one.callback_id not in request.id, "the ID of a request stands in the log"
     path = f"/websub/{one.callback_id}"
     right = {"hub.mode": "subscribe", "hub.topic": FEED, "hub.challenge": "<script>", "hub.lease_seconds": "86400"}
     wrong = [{"hub.topic": "https://x.example/"}, {"hub.mode": "unsubscribe"}, {"hub.mode": "x"}, {"hub.challenge": "x" * 2000}]

@@ -96,6 +96,8 @@ def send_mail(server: MailServer, message: EmailMessage, recipient: str) -> None
         raise DeliveryError(f"the mail server answered {describe_reply(error.smtp_code, error.smtp_error)}") from None
     except ssl.SSLCertVerificationError as error:
         raise DeliveryError(f"the certificate of the mail server is not valid: {error.verify_message}") from None
+    except UnicodeError:  # smtplib encodes user name and password as ASCII
+        raise DeliveryError("the mail server takes only ASCII in addresses, user name and password") from None
     except (OSError, smtplib.SMTPException) as error:
         raise DeliveryError(f"the connection to the mail server failed ({type(error).__name__})") from None
 

@@ -1,6 +1,6 @@
 """The plans of polls: which listings have none, and which planned polls are due.
 
-The scheduler makes plans by the policy of `newsmill.discovery.schedule`. A listing without a planned time waits for a tick of its source.
+The scheduler makes plans by the policy of `newsmill.polling`. A listing without a planned time waits for a tick of its source.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Alembic's entry: runs the revisions inside the transaction `database.upgrade` opened, so that half a migration cannot stay behind.
 
-A released revision is never edited. A new one is additive, so that the program before it still runs.
+A released revision is never edited. Stop the processes of the older program before an upgrade: a revision may remove tables.
 """
 
 from alembic import context

@@ -35,12 +35,12 @@ listing_schedules = Table(
     Column("is_empty", Boolean),  # whether it had no entries when it was read last; a 304 keeps it; NULL: not known
     Column("planned_at", UtcDateTime),
     Column("next_poll_at", UtcDateTime),  # NULL: only with its source's ticks
-    Column("reason", String(16)),  # discovery.schedule.Reason
+    Column("reason", String(16)),  # polling.listings.Reason
     Index("ix_listing_schedules_planned", "planned_at"),  # NULL: to be planned; in the future: by a wrong clock
     Index("ix_listing_schedules_next", "next_poll_at"),
 )
 
-# The patterns of the sources: discovery.schedule.SourcePattern.
+# The patterns of the sources: polling.listings.SourcePattern.
 source_patterns = Table(
     "source_patterns",
     metadata,

@@ -130,10 +130,11 @@ def disable_webhook(context: Context, id: Id) -> WebhookResponse:
 @router.post("/{id}/ping", status_code=202, responses=error_responses(404))
 def ping_webhook(context: Context, id: Id) -> QueuedDelivery:
     """Send a test message of type `ping`."""
-    if Webhooks(context.engine).get(id) is None:
-        raise webhook_not_found(id)
     payload = build_message(WebhookEvent.PING, {}, context.now())
-    return QueuedDelivery(delivery=Webhooks(context.engine).ping(id, payload, now=context.now()))
+    delivery = Webhooks(context.engine).ping(id, payload, now=context.now())
+    if delivery is None:
+        raise webhook_not_found(id)
+    return QueuedDelivery(delivery=delivery)
 
 
 @router.get("/{id}/deliveries", responses=error_responses(404))
