@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from newsmill.exceptions import ServiceError
@@ -148,11 +149,13 @@ class SenderLoop:
         lane.outage.report_success()
         started = {job.id: pool.submit(self._deliver, lane.sender, job) for job in jobs}
         lane.running |= started
-        for future in started.values():
-            future.add_done_callback(lambda _: self._note_end(lane))
+        for job_id, future in started.items():
+            future.add_done_callback(partial(self._note_end, lane, job_id))
         return list(started.values())
 
-    def _note_end(self, lane: _Lane) -> None:
+    def _note_end(self, lane: _Lane, job_id: str, future: Future[None]) -> None:
+        if (error := future.exception()) is not None:  # a bug, of which nobody else hears
+            log.error("%s, message %s: failed", lane.sender.name, job_id, exc_info=error)
         lane.has_ended = True
         self._wake.set()
 
@@ -172,8 +175,6 @@ class SenderLoop:
                 sender.mark_failed(job, failure, self._now())
         except ServiceError as error:
             log.warning("%s, message %s: %s", sender.name, job.id, error)
-        except Exception:  # the border of a thread: nobody waits for the result
-            log.exception("%s, message %s: failed", sender.name, job.id)
 
     def _send(self, sender: Sender[Any], job: Job) -> tuple[int | None, DeliveryError | None]:
         """The status of the answer, or why the message was not delivered. Raises ServiceError."""
