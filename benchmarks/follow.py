@@ -22,9 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +34,7 @@ from urllib.parse import urlsplit
 import simulated
 import world as worlds
 from follow_figures import Observation
-from follow_report import Machine, describe, measure
+from follow_report import HealthChange, Machine, describe, measure
 from measure import TICK, cpu_by_kind
 from simulated import VARIABLE, SimulatedClock
 from sqlalchemy import select
@@ -210,16 +210,6 @@ class StoreReader:
 
     def close(self) -> None:
         self._engine.dispose()
-
-
-@dataclass(frozen=True, slots=True)
-class HealthChange:
-    """What the health of a source was from this simulated time on."""
-
-    at: datetime
-    site: str
-    state: str
-    record: Mapping[str, Any]
 
 
 class Follower:

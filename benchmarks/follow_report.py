@@ -9,16 +9,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import follow_figures as figures
 from follow_figures import Window, World, count_clairvoyant_polls, count_rate_polls, estimate_cells, moment
 from simulated import SimulatedClock
 
 from newsmill.sources.table_values import parse_duration
-
-if TYPE_CHECKING:
-    from follow import Follower, HealthChange
 
 # What a state must contain to name a fault rightly, in lower case.
 NAMES = {
@@ -31,6 +28,26 @@ NAMES = {
 CALM = ("ok", "quiet", "unread", "paused")  # states that raise no alarm
 MAX_ALARM_HOURS = 6
 GOAL_MEDIAN, GOAL_P95 = 3.0, 15.0  # simulated minutes from publication to searchable
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChange:
+    """What the health of a source was from this simulated time on."""
+
+    at: datetime
+    site: str
+    state: str
+    record: Mapping[str, Any]
+
+
+class Followed(Protocol):
+    """What is measured of a follower."""
+
+    name: str
+    agent: str
+    health: list[HealthChange]
+    cpu_seconds: dict[str, float]
+    reader: Any
 
 
 @dataclass
@@ -48,7 +65,7 @@ class Machine:
 
 
 def measure(
-    follower: Follower,
+    follower: Followed,
     rows: list[dict[str, Any]],
     future: list[dict[str, Any]],
     log: list[dict[str, Any]],
