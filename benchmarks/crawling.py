@@ -32,7 +32,7 @@ import world as worlds
 from sqlalchemy import func, insert, select
 
 from newsmill.model import Kind, Link, Politeness, Source
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import ledger as rows
 from newsmill.text import urls
@@ -114,7 +114,7 @@ def known(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     template = folder / "known.sqlite"
     for count in map(int, options.rows.split(",")):
         engine = database.connect(f"sqlite:///{template}")
-        database.upgrade(engine)
+        schema_version.upgrade(engine)
         fill(Ledger(engine), filled, count, options.hosts, options.port)
         engine.dispose()  # the last connection writes the log into the file when it closes
         filled = count
@@ -238,7 +238,7 @@ def open_crawler_store(folder: Path, filled: Path | None = None) -> Iterator[tup
         if filled is not None:
             shutil.copy(filled, f"{data}/newsmill.sqlite")
         engine = database.connect(f"sqlite:///{data}/newsmill.sqlite")
-        database.upgrade(engine)
+        schema_version.upgrade(engine)
         try:
             yield env, Ledger(engine)
         finally:

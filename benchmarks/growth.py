@@ -39,7 +39,7 @@ from newsmill.search.index_rows import build_vector  # the measured data are tho
 from newsmill.search.indexer import index_changed, write_codes
 from newsmill.search.search import Search
 from newsmill.similarity import near_duplicates
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage import fingerprints as fingerprint_rows
 from newsmill.storage.columns import Json, dump_json
 from newsmill.storage.database import reading, writing
@@ -259,7 +259,7 @@ def main() -> int:
     until = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as folder:
         engine = database.connect(options.database or f"sqlite:///{folder}/growth.sqlite")
-        database.upgrade(engine)
+        schema_version.upgrade(engine)
         figures = json.loads(options.json.read_text()) if options.json and options.json.exists() else []
         for size in sizes_wanted:
             if any(figure["documents"] == size for figure in figures):

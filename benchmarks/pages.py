@@ -31,7 +31,7 @@ from starlette.testclient import TestClient
 from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, Document, Page, Source
 from newsmill.search.indexer import index_changed
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.documents import to_row
 from newsmill.storage.schema import counts, documents, ledger, segments
 from newsmill.storage.statistics import Statistics
@@ -64,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="newsmill-pages-") as folder:
         engine = database.connect(options.database or f"sqlite:///{Path(folder) / 'newsmill.sqlite'}")
-        database.upgrade(engine)
+        schema_version.upgrade(engine)
         context = build_context(engine, str(Path(folder) / "archive"), now=lambda: NOW)
         fill(context, options.documents, options.sources, options.days)
         measure(context)

@@ -36,7 +36,7 @@ from newsmill.search.common_bigrams import COMMON_WORD_CHARACTERS
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
 from newsmill.search.tokens import tokenize
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.database import writing
 from newsmill.storage.documents import to_row
 from newsmill.storage.schema import documents, ledger
@@ -177,7 +177,7 @@ def report(name: str, rank: Ranking, words: Mapping[str, Sequence[str]], stories
 def measure(engine: Engine, texts: Sequence[StoryText]) -> None:
     """Print the table."""
     words, stories = choose_words(texts), _group(texts)
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     now = datetime.now(UTC).replace(microsecond=0)
     print(f"{len(texts)} texts, {len(stories)} stories, {sum(map(len, words.values())) / len(words):.1f} words a query")
     print(f"{'':<46}{'nDCG@10':>9}{'P@10':>9}")

@@ -56,7 +56,8 @@ def read_clock(text: str) -> SimulatedClock:
 def install(clock: SimulatedClock) -> None:
     """Give this process the simulated clock wherever it does not come from an AppContext, and keep real times real."""
     from newsmill.cli import terminal
-    from newsmill.storage import database, processes
+    from newsmill.storage import clock as storage_clock
+    from newsmill.storage import processes
     from newsmill.storage.ledger import clock_repair
     from newsmill.storage.ledger.claims import Claims
     from newsmill.storage.ledger.deferred import DeferredPages
@@ -65,8 +66,8 @@ def install(clock: SimulatedClock) -> None:
     from newsmill.storage.ledger.url_leases import UrlLeases
 
     terminal.now = clock
-    database.read_clock = lambda _: clock()
-    database.Clock.__call__ = lambda _: clock()
+    storage_clock.read_clock = lambda _: clock()
+    storage_clock.Clock.__call__ = lambda _: clock()
     for cls in (Hosts, UrlLeases, Claims, Results, DeferredPages):
         for name, method in inspect.getmembers(cls, inspect.isfunction):
             if "seconds" in inspect.signature(method).parameters:

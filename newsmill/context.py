@@ -17,8 +17,10 @@ from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
 from newsmill.queue.redis_socket import find_socket
 from newsmill.settings import Settings
 from newsmill.sources.table import format_suggestion
-from newsmill.storage import database
-from newsmill.storage.database import Clock, Engine
+from newsmill.storage import database, schema_version
+from newsmill.storage.clock import Clock
+from newsmill.storage.database import Engine
+from newsmill.storage.database_errors import describe_location
 from newsmill.storage.private_files import DATABASE, make_private_folder
 from newsmill.storage.processes import list_live_processes
 from newsmill.text.redaction import redact
@@ -228,12 +230,12 @@ def upgrade_database(engine: Engine, settings: Settings) -> None:
         archive = archive_url(settings)
         if not Archive(archive).is_empty():
             raise ConfigError(
-                f"the database {database.describe_location(engine)} is empty, but the archive {redact(archive)} has pages of another"
+                f"the database {describe_location(engine)} is empty, but the archive {redact(archive)} has pages of another"
                 " database; restore that database from a backup, copy an embedded one with `newsmill db copy`, or move the archive"
                 " away to start with nothing"
             )
 
-    database.upgrade(engine, refuse_filled_archive)
+    schema_version.upgrade(engine, refuse_filled_archive)
 
 
 @contextmanager
@@ -255,7 +257,7 @@ def open_context(settings: Settings, *, create: bool = False, upgrade: bool = Tr
     try:
         if upgrade and settings.database_url is None and not is_read_only:
             upgrade_database(engine, settings)
-        database.check_schema(engine)
+        schema_version.check_schema(engine)
         yield build_context(engine, archive_url(settings), settings=settings, queue_depth=lambda: queue_state(settings)[0])
     finally:
         engine.dispose()

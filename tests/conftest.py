@@ -19,7 +19,7 @@ from psycopg import sql
 from rows import NewDatabase
 from sqlalchemy import Engine, Table
 
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.moved_file import HANDLERS
@@ -157,7 +157,7 @@ def postgres_url() -> Iterator[str]:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "template.db"
     engine = database.connect(f"sqlite:///{path}")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     engine.dispose()  # the last connection closed folds the WAL into the file
     return path
 
@@ -173,7 +173,7 @@ def postgres_database(postgres_url: str) -> str:
     """One database for all tests, emptied before each: making one takes ten times as long."""
     url = services.make_database(postgres_url, "newsmill_test")
     engine = database.connect(url)
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     engine.dispose()
     return url
 

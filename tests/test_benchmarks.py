@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from newsmill.model import Kind, Link
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.ledger import Ledger
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -57,7 +57,7 @@ def test_systems_are_compared_turn_by_turn(benchmark_module: Any) -> None:
 def test_filled_urls_are_known_in_a_sitemap(benchmark_module: Any, tmp_path: Path) -> None:
     crawling = benchmark_module("crawling")
     engine = database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     ledger = Ledger(engine)
     crawling.fill(ledger, 0, 20, 5, 8093)
     crawling.fill(ledger, 20, 30, 5, 8093)

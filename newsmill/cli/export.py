@@ -32,7 +32,7 @@ from newsmill.exports.target import ExportTarget
 from newsmill.exports.writer import Export, ExportScan, begin_export
 from newsmill.model import Document
 from newsmill.search.search import Search
-from newsmill.storage import database
+from newsmill.storage import clock
 from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.marks import Marks
@@ -205,7 +205,7 @@ def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool,
                 target,
                 layout,
                 initial,
-                now=lambda: database.read_clock(store.engine),
+                now=lambda: clock.read_clock(store.engine),
                 version=__version__,
                 read_weeks=lambda names: read_weeks(store, names),
                 read_removed=Changes(store.engine).iterate_removed,

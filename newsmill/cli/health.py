@@ -12,7 +12,7 @@ from newsmill import settings as configuration
 from newsmill.cli.completion import complete_from
 from newsmill.cli.terminal import note, now
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.processes import list_live_processes
 
 ROLES = ("crawler", "worker", "scheduler", "web")
@@ -31,7 +31,7 @@ def health(
     context.require_store(settings)
     engine = database.connect(context.database_url(settings))
     try:
-        database.check_schema(engine)
+        schema_version.check_schema(engine)
         live = [one for one in list_live_processes(engine, now=now()) if one.role == role and one.machine == socket.gethostname()]
     finally:
         engine.dispose()

@@ -31,8 +31,9 @@ from newsmill.search.facets import count_facets, list_counts
 from newsmill.search.results import Hit
 from newsmill.search.search import Search
 from newsmill.search.timelines import choose_period, count_timeline
-from newsmill.storage import database
+from newsmill.storage import clock, database, schema_version
 from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument
+from newsmill.storage.database_errors import describe_location
 from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
@@ -69,7 +70,7 @@ class LocalCorpus(Corpus):
         self._url = url
         self._engine = database.connect(url, read_only=True)
         try:
-            database.check_schema(self._engine)
+            schema_version.check_schema(self._engine)
         except NewsmillError:
             self._engine.dispose()
             raise
@@ -79,7 +80,7 @@ class LocalCorpus(Corpus):
         self._search = Search(self._engine)
 
     def __repr__(self) -> str:
-        return f"<corpus {database.describe_location(self._engine)}>"
+        return f"<corpus {describe_location(self._engine)}>"
 
     def __reduce__(self) -> tuple[type[LocalCorpus], tuple[str]]:
         """A process that gets a copy, such as one of multiprocessing, opens the database itself."""
@@ -128,7 +129,7 @@ class LocalCorpus(Corpus):
         check_choice("step", step, get_args(TimelineStep))
         check_time("since", since)
         check_time("until", until)
-        period = choose_period(query, database.read_clock(self._engine), since=since, until=until, step=step)
+        period = choose_period(query, clock.read_clock(self._engine), since=since, until=until, step=step)
         bars = count_timeline(self._engine, query, period, without_copies=fold).bars
         whole = count_timeline(self._engine, "", period, without_copies=fold).bars
         return [TimelineBar(bar.start, bar.end, bar.n, all_.n, bar.share_of(all_)) for bar, all_ in zip(bars, whole, strict=True)]
@@ -203,7 +204,7 @@ class LocalCorpus(Corpus):
         change = MarkChange(starred, read, tuple(added), tuple(removed), note)
         engine = database.connect(self._url)  # the corpus itself refuses every change
         try:
-            return Marks(engine).change(wanted, change, now=database.read_clock(engine))
+            return Marks(engine).change(wanted, change, now=clock.read_clock(engine))
         finally:
             engine.dispose()
 
@@ -242,7 +243,7 @@ class LocalCorpus(Corpus):
         try:
             ledger = Ledger(engine)
             source = make_source(ledger.sources.list_all(), table, name)
-            ledger.sources.put(source, now=database.read_clock(engine))
+            ledger.sources.put(source, now=clock.read_clock(engine))
         finally:
             engine.dispose()
         return SourceSummary(source.name, dict(self._search.count_by_source()).get(source.name, 0), source.homepage, source.enabled)

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Engine, text
 from newsmill.search.backend import Backend
 from newsmill.search.postgres_backend import PostgresBackend
 from newsmill.search.sqlite_backend import SqliteBackend
-from newsmill.storage.database import reading, translate_errors
+from newsmill.storage.database import reading
+from newsmill.storage.database_errors import translate_errors
 
 # The planner does not count what it costs to fetch a vector from beside its row, and would rather read all of them than use the index
 # (seen at 8,000 documents). Such short statements gain nothing from compilation.

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from newsmill.archive.object_store import TEMPORARY_SUFFIX, walk_files
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.storage.database import connect, translate_errors
+from newsmill.storage.database import connect
+from newsmill.storage.database_errors import translate_errors
 from newsmill.storage.private_files import DATABASE, make_private_file, make_private_folder
 
 PAGES_PER_STEP = 2000  # of the database (8 MB); writers work in between

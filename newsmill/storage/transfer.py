@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, func, select, text
 
 from newsmill.exceptions import ConfigError
 from newsmill.search.index_copy import ENTRY_COLUMNS, iterate_entries
-from newsmill.storage.database import describe_location, reading, writing
+from newsmill.storage.database import reading, writing
+from newsmill.storage.database_errors import describe_location
 from newsmill.storage.schema import metadata, search_entries
 
 BATCH_ROWS = 500  # between two calls of `on_rows`

@@ -22,7 +22,7 @@ from chaos.servers import Postgres, Redis
 from chaos.site import World
 from newsmill.archive.archive import Archive
 from newsmill.model import Politeness, Source
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 
@@ -162,7 +162,7 @@ class Installation(Roles):
         self.plan = plan
         self.longest_pause = plan.longest_pause
         self.engine = database.connect(self.database_url)
-        database.upgrade(self.engine)
+        schema_version.upgrade(self.engine)
         self.ledger, self.documents = Ledger(self.engine), Documents(self.engine)
         self.archive = Archive(str(folder / "archive"))
         several = [

@@ -29,7 +29,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.exports import spreadsheet
 from newsmill.model import Document, Link
 from newsmill.search.query import restrict_to_source
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.ledger import Ledger
 from newsmill.text import urls
 
@@ -38,7 +38,7 @@ def store(folder: Path, *documents: Document, minute: int = 0) -> None:
     """Documents into the data folder."""
     folder.mkdir(exist_ok=True)
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     mill = Mill(Ledger(engine), now=after(minutes=minute))
     mill.ledger.sources.put(SOURCE, now=mill.now)
     claims = {claim.url: claim for claim in mill.fetch(*(Link(one.url, source=one.source) for one in documents))}

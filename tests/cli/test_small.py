@@ -30,7 +30,7 @@ from newsmill.context import open_context
 from newsmill.model import Kind, Rendering, Segment, State
 from newsmill.search import indexer
 from newsmill.settings import load
-from newsmill.storage import database, fingerprints
+from newsmill.storage import database, database_errors, fingerprints, schema_version
 from newsmill.storage.processes import Heartbeat
 
 PAGE = (
@@ -255,7 +255,7 @@ def test_a_configured_database_needs_an_upgrade_first(newsmill: Newsmill, tmp_pa
 def test_an_upgrade_indexes_documents_and_makes_their_fingerprints(newsmill: Newsmill, tmp_path: Path) -> None:
     (tmp_path / "newsmill-data").mkdir()
     engine = database.connect(f"sqlite:///{tmp_path}/newsmill-data/newsmill.sqlite")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     insert_documents(engine, FULL)
     assert newsmill("db", "upgrade").code == 0
     assert (indexer.count_pending(engine), fingerprints.pending(engine)) == (0, 0)
@@ -433,7 +433,7 @@ def test_a_limit_of_the_system_is_named_and_nothing_half_written_stays(newsmill:
     ],
 )
 def test_the_cause_of_a_database_error(message: str, sentence: str) -> None:
-    described = database._describe(make_url("sqlite:///x/newsmill.sqlite"), sqlite3.OperationalError(message))
+    described = database_errors._describe(make_url("sqlite:///x/newsmill.sqlite"), sqlite3.OperationalError(message))
     assert described.startswith(f"database x/newsmill.sqlite: {message}: ") and sentence in described
 
 
@@ -441,15 +441,15 @@ def test_the_cause_of_a_database_error(message: str, sentence: str) -> None:
 def test_a_file_system_that_is_mounted_read_only_is_named(message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "newsmill.sqlite").touch()
     url, error = make_url(f"sqlite:///{tmp_path}/newsmill.sqlite"), sqlite3.OperationalError(message)
-    assert "read-only; mount" not in database._describe(url, error)
+    assert "read-only; mount" not in database_errors._describe(url, error)
     fields = [*os.statvfs(tmp_path)]
     fields[8] |= os.ST_RDONLY  # f_flag
-    monkeypatch.setattr(database.os, "statvfs", lambda _: os.statvfs_result(fields))
-    assert f"{message}: its file system is read-only; mount it for writing, or set NEWSMILL_DATA" in database._describe(url, error)
+    monkeypatch.setattr(database_errors.os, "statvfs", lambda _: os.statvfs_result(fields))
+    assert f"{message}: its file system is read-only; mount it for writing, or set NEWSMILL_DATA" in database_errors._describe(url, error)
 
 
 def test_a_disk_without_room_is_told_from_a_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url, error = make_url(f"sqlite:///{tmp_path}/newsmill.sqlite"), sqlite3.OperationalError("disk I/O error")
-    assert "a damaged disk, or a limit" in database._describe(url, error)
-    monkeypatch.setattr(database.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    assert "the disk is full; free some space" in database._describe(url, error)
+    assert "a damaged disk, or a limit" in database_errors._describe(url, error)
+    monkeypatch.setattr(database_errors.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    assert "the disk is full; free some space" in database_errors._describe(url, error)

@@ -16,7 +16,7 @@ from newsmill.context import open_context
 from newsmill.model import Link, Source
 from newsmill.search import index_copy
 from newsmill.search.indexer import index_pending
-from newsmill.storage import database
+from newsmill.storage import clock, database, schema_version
 from newsmill.storage import transfer as transfer_of_rows
 from newsmill.storage.database import reading, writing
 from newsmill.storage.marks import MarkChange, Marks
@@ -99,7 +99,7 @@ def test_every_row_is_in_postgres_and_is_found(data: Path, postgres_url: str, ne
     monkeypatch.setenv("DATABASE_URL", url)
     source, target = database.connect(f"sqlite:///{data}/newsmill.sqlite"), database.connect(url)
     heartbeat = Heartbeat(source, role="crawler")
-    heartbeat.beat(database.read_clock(source))
+    heartbeat.beat(clock.read_clock(source))
     running = newsmill("db", "copy")
     assert (running.code, "(crawler); stop them first" in running.err) == (2, True)
     heartbeat.stop()
@@ -132,7 +132,7 @@ def test_every_row_is_in_postgres_and_is_found(data: Path, postgres_url: str, ne
 
 def test_an_interrupted_transfer_leaves_nothing(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target = database.connect(services.make_database(postgres_url, "newsmill_interrupted"))
-    database.upgrade(target)
+    schema_version.upgrade(target)
     source = database.connect(f"sqlite:///{shutil.copy(data / 'newsmill.sqlite', data / 'copy.sqlite')}")
     monkeypatch.setattr(transfer_of_rows, "BATCH_ROWS", 50)
     rows: list[int] = []

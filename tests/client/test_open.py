@@ -26,7 +26,7 @@ from newsmill.client import local as module
 from newsmill.client.corpus import Corpus, FacetCount, QueryCheck
 from newsmill.exceptions import ConfigError, CursorError, NewsmillError, SchemaError, UrlError
 from newsmill.model import Document, Link, Outcome, State
-from newsmill.storage import copy_groups, database
+from newsmill.storage import copy_groups, database, schema_version
 from newsmill.storage.ledger import Ledger
 from newsmill.web.config import WebConfig
 
@@ -40,7 +40,7 @@ DOCUMENTS = [
 def fill(url: str, *documents: Document, now: datetime = NOON) -> None:
     """Documents into a database, through the ledger."""
     engine = database.connect(url)
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     mill = Mill(Ledger(engine), now=now)
     mill.ledger.sources.put(SOURCE, now=mill.now)
     claims = {claim.url: claim for claim in mill.fetch(*(Link(one.url, source=one.source) for one in documents))}
@@ -276,7 +276,7 @@ def test_opening_writes_nothing(where: Any, tmp_path: Path) -> None:
 def test_another_schema_is_not_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "newsmill.sqlite"
     engine = database.connect(f"sqlite:///{path}")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     with engine.begin() as conn:
         conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()

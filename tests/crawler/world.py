@@ -24,9 +24,10 @@ from newsmill.context import open_context
 from newsmill.extraction.pipeline import read
 from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
 from newsmill.settings import load
-from newsmill.storage.database import connect, upgrade
+from newsmill.storage.database import connect
 from newsmill.storage.ledger import Ledger, Result, Trace
 from newsmill.storage.processes import list_live_processes
+from newsmill.storage.schema_version import upgrade
 
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
 SETTINGS = {

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text, update
 from newsmill.search.indexer import index_pending
 from newsmill.search.pending_list import MAX_LISTED_DOCUMENTS, PendingList
 from newsmill.search.search import Search
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import documents
@@ -25,7 +25,7 @@ LISTED = text("SELECT gin_clean_pending_list('ix_search_entries_vector')")  # ho
 def engine(postgres_url: str) -> Iterator[Engine]:
     """A database of its own, without autovacuum, which empties the list too."""
     engine = database.connect(services.make_database(postgres_url, "newsmill_pending_list"))
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     with writing(engine) as conn:
         conn.execute(text("ALTER TABLE search_entries SET (autovacuum_enabled = false)"))
     yield engine

@@ -26,7 +26,7 @@ from newsmill.search.search import Search
 from newsmill.search.sqlite_backend import SqliteBackend
 from newsmill.search.time_buckets import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, covering_terms
 from newsmill.search.timelines import Period, count_timeline
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.database import reading
 
 TIMES = st.integers(0, 2**42)
@@ -207,7 +207,7 @@ def test_a_page_whose_matches_are_counted_beside_it_tells_only_what_it_has_found
 def test_counts_of_a_period_store_no_matches(postgres_url: str) -> None:
     """Nor do they read the documents of the period in the order of time. A plan of Postgres."""
     engine = database.connect(services.make_database(postgres_url, "newsmill_counts"))
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     store(engine, *(article(number, "ferry", published_at=after(hours=-number)) for number in range(40)))
     plans: list[str] = []
     with read_connection(engine) as conn:

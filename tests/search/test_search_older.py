@@ -12,7 +12,7 @@ from sqlalchemy import Engine, delete, text, update
 
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import documents
 
@@ -21,7 +21,7 @@ from newsmill.storage.schema import documents
 def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 40, 1))
     engine = database.connect(f"sqlite:///{tmp_path / 'older.db'}")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     yield engine
     engine.dispose()
 

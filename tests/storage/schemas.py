@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import documents, ledger
 
@@ -23,9 +23,9 @@ def upgrade_to(last: str, engine: Engine, folder: Path, monkeypatch: pytest.Monk
         if path.name[:4] > last:
             path.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(database, "MIGRATIONS", str(migrations))
-        patch.setattr(database, "REVISIONS", tuple(name for name in database.REVISIONS if name <= last))
-        database.upgrade(engine)
+        patch.setattr(schema_version, "MIGRATIONS", str(migrations))
+        patch.setattr(schema_version, "REVISIONS", tuple(name for name in schema_version.REVISIONS if name <= last))
+        schema_version.upgrade(engine)
 
 
 @contextmanager

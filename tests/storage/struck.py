@@ -10,7 +10,7 @@ from rows import after
 from strikes import arm
 
 from newsmill.context import build_context
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.copies import back_up as back_up_store
 
 
@@ -38,5 +38,5 @@ def upgrade(options: dict[str, Any]) -> int:
     """`newsmill db upgrade`."""
     engine = database.connect(options["url"])
     arm(options["step"])
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     return 0

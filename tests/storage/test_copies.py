@@ -15,7 +15,7 @@ from newsmill.archive.archive import Archive
 from newsmill.context import build_context
 from newsmill.exceptions import ServiceError
 from newsmill.model import Outcome
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.copies import back_up
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.documents import Documents
@@ -28,7 +28,7 @@ class Home:
 
     def __init__(self, url: str, archive: Path) -> None:
         self.engine = database.connect(url)
-        database.upgrade(self.engine)
+        schema_version.upgrade(self.engine)
         self.ledger, self.documents = Ledger(self.engine), Documents(self.engine)
         self.archive = Archive(str(archive))
 

@@ -26,7 +26,7 @@ from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.model import Hint, Link
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.search.search import Search
-from newsmill.storage import database
+from newsmill.storage import clock, database, database_errors, schema_version
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ledger
@@ -37,9 +37,9 @@ from newsmill.text import urls
 
 def test_upgrade_builds_what_the_tables_say(new_database: NewDatabase) -> None:
     engine = database.connect(new_database(empty=True))
-    assert database.upgrade(engine) == (None, database.REVISIONS[-1])
-    assert database.upgrade(engine) == (database.REVISIONS[-1], database.REVISIONS[-1])
-    database.check_schema(engine)
+    assert schema_version.upgrade(engine) == (None, schema_version.REVISIONS[-1])
+    assert schema_version.upgrade(engine) == (schema_version.REVISIONS[-1], schema_version.REVISIONS[-1])
+    schema_version.check_schema(engine)
     with engine.connect() as conn:
         options = {"compare_type": True, "compare_server_default": True, "include_object": is_ours}
         context = MigrationContext.configure(conn, opts=options)
@@ -52,8 +52,8 @@ def test_sqlite_does_not_merge_for_the_sake_of_deleted_words(tmp_path: Path) -> 
     wanted = [0] if sqlite3.sqlite_version_info >= (3, 43) else []  # older versions have no such merges
     engine = database.connect(f"sqlite:///{tmp_path}/a.sqlite")
     option = text("SELECT v FROM search_words_config WHERE k = 'deletemerge'")
-    for before in (None, database.REVISIONS[-1]):
-        assert database.upgrade(engine) == (before, database.REVISIONS[-1])
+    for before in (None, schema_version.REVISIONS[-1]):
+        assert schema_version.upgrade(engine) == (before, schema_version.REVISIONS[-1])
         with writing(engine) as conn:
             assert conn.execute(option).scalars().all() == wanted
             conn.execute(text("DELETE FROM search_words_config WHERE k = 'deletemerge'"))
@@ -62,7 +62,7 @@ def test_sqlite_does_not_merge_for_the_sake_of_deleted_words(tmp_path: Path) -> 
 
 def test_a_damaged_search_index_is_built_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     engine = database.connect(f"sqlite:///{tmp_path}/a.sqlite")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     insert_documents(engine, document_of(f"{SITE}/a", text="The ferry runs all winter."))
     index_pending(engine)
     with writing(engine) as conn:
@@ -71,7 +71,7 @@ def test_a_damaged_search_index_is_built_again(tmp_path: Path, caplog: pytest.Lo
             text("UPDATE search_words_data SET block = X'FFFFFFFFFFFFFFFFFFFF' WHERE id = 10")
         )  # FTS5's list of the parts of the index
     engine.dispose()
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     assert "built again" in caplog.text and count_pending(engine) == 1
     index_pending(engine)
     with reading(engine) as conn:
@@ -87,32 +87,34 @@ def is_ours(_item: object, name: str | None, _kind: str, _reflected: bool, _othe
 
 def test_the_list_of_revisions_is_the_folder_of_migrations() -> None:
     scripts = ScriptDirectory(str(Path(database.__file__).parent / "migrations"))
-    assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == database.REVISIONS
+    assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == schema_version.REVISIONS
 
 
 def test_two_processes_may_upgrade_at_once(new_database: NewDatabase) -> None:
     url = new_database(empty=True)
-    program = "import sys; from newsmill.storage import database; print(database.upgrade(database.connect(sys.argv[1])))"
+    program = (
+        "import sys; from newsmill.storage import database, schema_version; print(schema_version.upgrade(database.connect(sys.argv[1])))"
+    )
     runs = [subprocess.Popen([sys.executable, "-W", "error", "-c", program, url], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     output = sorted(run.communicate()[0].strip() for run in runs)
-    last = database.REVISIONS[-1]
+    last = schema_version.REVISIONS[-1]
     assert output == [f"('{last}', '{last}')", f"('{last}', '{last}')", f"(None, '{last}')"]
 
 
 def test_an_upgrade_that_fails_half_way_leaves_nothing(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = database.connect(new_database(empty=True))
-    real = database._run_migrations
+    real = schema_version._run_migrations
 
     def fail(conn: object) -> None:
         real(conn)  # type: ignore[arg-type]
         raise RuntimeError("power off")
 
-    monkeypatch.setattr(database, "_run_migrations", fail)
+    monkeypatch.setattr(schema_version, "_run_migrations", fail)
     with pytest.raises(RuntimeError):
-        database.upgrade(engine)
+        schema_version.upgrade(engine)
     with reading(engine) as conn:
         assert not conn.dialect.has_table(conn, "ledger")
-        assert database.revision(conn) is None
+        assert schema_version.revision(conn) is None
     engine.dispose()
 
 
@@ -120,18 +122,18 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
     new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = database.connect(new_database(empty=True))
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     Ledger(engine).links.add(links(2), now=NOON)
     folder = tmp_path / "migrations"
     shutil.copytree(Path(database.__file__).parent / "migrations", folder)
-    last = database.REVISIONS[-1]
+    last = schema_version.REVISIONS[-1]
     (folder / "versions" / "9000_note.py").write_text(LATER_MIGRATION.format(last=last))
-    monkeypatch.setattr(database, "MIGRATIONS", str(folder))
-    monkeypatch.setattr(database, "REVISIONS", (*database.REVISIONS, "9000"))
+    monkeypatch.setattr(schema_version, "MIGRATIONS", str(folder))
+    monkeypatch.setattr(schema_version, "REVISIONS", (*schema_version.REVISIONS, "9000"))
     with pytest.raises(SchemaError, match=f"is at revision {last} and this program needs revision 9000; run `newsmill db upgrade`"):
-        database.check_schema(engine)
-    assert database.upgrade(engine) == (last, "9000")
-    database.check_schema(engine)
+        schema_version.check_schema(engine)
+    assert schema_version.upgrade(engine) == (last, "9000")
+    schema_version.check_schema(engine)
     with reading(engine) as conn:
         assert conn.execute(text("SELECT count(*) FROM ledger WHERE note = 'new'")).scalar() == 2
     assert Ledger(engine).progress.count().pages == 2
@@ -155,7 +157,7 @@ def test_a_document_of_an_older_program_gets_revisions_from_its_next_change_on(
         mill.ledger.links.add(links(1), now=mill.now, again=True)
         (claim,) = mill.claim(mill.save(mill.lease()))
         mill.store(good(claim, document_of(claim.url, text="the second text", archive_ref=None)))
-    assert database.upgrade(engine) == ("0002", database.REVISIONS[-1])
+    assert schema_version.upgrade(engine) == ("0002", schema_version.REVISIONS[-1])
     document_id = document_of(claim.url).id
     page = Revisions(engine).page(document_id, limit=10)
     assert page is not None and [(one.revision, one.previous, one.cause) for one in page[0]] == [(2, None, None)]
@@ -186,7 +188,7 @@ def test_documents_with_letters_that_are_folded_anew_are_indexed_again(
             conn.execute(text("DELETE FROM search_pending"))
             pending = {urls.make_key(f"{SITE}/{number}") for number in (2, 3, 4, 5)}
             conn.execute(text("INSERT INTO search_pending (document_id) VALUES (:id)"), {"id": min(pending)})
-    assert database.upgrade(engine) == ("0001", database.REVISIONS[-1])
+    assert schema_version.upgrade(engine) == ("0001", schema_version.REVISIONS[-1])
     with reading(engine) as conn:
         assert set(conn.execute(text("SELECT document_id FROM search_pending")).scalars()) >= pending
     while index_pending(engine):
@@ -213,11 +215,11 @@ def upgrade():
 def test_an_empty_and_an_unknown_schema_are_refused_with_a_sentence(new_database: NewDatabase) -> None:
     engine = database.connect(new_database(empty=True))
     with pytest.raises(SchemaError, match=r"the database is empty .* run `newsmill db upgrade`"):
-        database.check_schema(engine)
-    database.upgrade(engine)
+        schema_version.check_schema(engine)
+    schema_version.upgrade(engine)
     with writing(engine) as conn:
         conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    for refuses in (database.check_schema, database.upgrade):
+    for refuses in (schema_version.check_schema, schema_version.upgrade):
         with pytest.raises(
             SchemaError, match=r"at revision 9999, which this program .* does not know; install the version of Newsmill that upgraded it"
         ):
@@ -229,7 +231,7 @@ def test_the_check_of_the_schema_opens_no_virtual_table(tmp_path: Path) -> None:
     """SQLite cannot open one while another process changes it; here its module is missing."""
     path = tmp_path / "newsmill.sqlite"
     engine = database.connect(f"sqlite:///{path}")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     engine.dispose()
     with closing(sqlite3.connect(path)) as conn:
         conn.execute("PRAGMA writable_schema = ON")
@@ -237,20 +239,20 @@ def test_the_check_of_the_schema_opens_no_virtual_table(tmp_path: Path) -> None:
         conn.execute("INSERT INTO sqlite_master VALUES ('table', 'broken', 'broken', 0, ?)", (broken,))
         conn.commit()
     engine = database.connect(f"sqlite:///{path}")
-    database.check_schema(engine)
+    schema_version.check_schema(engine)
     engine.dispose()
 
 
 def test_a_store_of_a_development_version_of_the_same_revision_is_refused(new_database: NewDatabase) -> None:
     engine = database.connect(new_database(empty=True))
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     with writing(engine) as conn:
         conn.execute(text("DROP TABLE backfills"))
         conn.execute(text("ALTER TABLE documents DROP COLUMN gone_at"))
     with pytest.raises(
-        SchemaError, match=rf"lacks backfills\.source and 9 other columns of revision {database.REVISIONS[-1]}: .* new data folder"
+        SchemaError, match=rf"lacks backfills\.source and 9 other columns of revision {schema_version.REVISIONS[-1]}: .* new data folder"
     ):
-        database.check_schema(engine)
+        schema_version.check_schema(engine)
     engine.dispose()
 
 
@@ -283,7 +285,7 @@ def test_a_transaction_that_raises_writes_nothing(engine: Engine) -> None:
 
 
 def test_the_clock_is_aware(engine: Engine) -> None:
-    assert database.read_clock(engine).utcoffset() is not None
+    assert clock.read_clock(engine).utcoffset() is not None
 
 
 def test_a_naive_time_is_a_bug(ledger: Ledger) -> None:
@@ -305,7 +307,7 @@ def test_text_from_outside_cannot_break_the_store(ledger: Ledger) -> None:
 
 def test_a_locked_sqlite_is_a_sentence_after_the_busy_timeout(tmp_path: Path) -> None:
     engine = database.connect(f"sqlite:///{tmp_path}/x.db", busy_seconds=0.2)
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     holder = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     ledger = Ledger(engine)
@@ -320,7 +322,7 @@ def test_a_locked_sqlite_is_a_sentence_after_the_busy_timeout(tmp_path: Path) ->
 
 def test_sqlite_writers_wait_for_each_other(tmp_path: Path) -> None:
     engine = database.connect(f"sqlite:///{tmp_path}/x.db", busy_seconds=30)
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     ledger = Ledger(engine)
     with ThreadPoolExecutor(4) as pool:
         added = pool.map(lambda number: ledger.links.add(links(20, f"https://s{number}.example"), now=NOON).new, range(40))
@@ -332,7 +334,7 @@ def test_a_full_disk_is_a_sentence_and_harms_nothing(tmp_path: Path) -> None:
     """A limit on file size stands in for the full disk; Linux tells both apart only by errno, SQLite not at all."""
     url = f"sqlite:///{tmp_path}/x.db"
     engine = database.connect(url)
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     Ledger(engine).links.add(links(10), now=NOON)
     engine.dispose()
     size = max(path.stat().st_size for path in tmp_path.iterdir())
@@ -471,7 +473,7 @@ def test_an_option_that_postgres_lacks_is_refused(option: str) -> None:
 )
 def test_the_message_about_a_server_names_the_remedy(message: str, hint: str) -> None:
     engine = database.connect("postgresql://news:secret@127.0.0.1:1/none")
-    with pytest.raises(ServiceError, match=rf"none: .*{hint}") as caught, database.translate_errors(engine):
+    with pytest.raises(ServiceError, match=rf"none: .*{hint}") as caught, database_errors.translate_errors(engine):
         raise exc.OperationalError("SELECT 1", {}, Exception(message))
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
@@ -487,9 +489,9 @@ def test_an_account_without_rights_is_a_sentence(postgres_url: str) -> None:
     with pytest.raises(
         ServiceError, match="permission denied for schema public: the account in DATABASE_URL lacks a right; make it the owner"
     ):
-        database.upgrade(without_rights)
-    database.upgrade(engine)
-    for refused in (database.check_schema, lambda engine: Ledger(engine).sources.list_all()):
+        schema_version.upgrade(without_rights)
+    schema_version.upgrade(engine)
+    for refused in (schema_version.check_schema, lambda engine: Ledger(engine).sources.list_all()):
         with pytest.raises(
             ServiceError, match=r"permission denied for table .*: the account in DATABASE_URL lacks a right; make it the owner"
         ):
@@ -502,7 +504,7 @@ def test_an_account_without_rights_is_a_sentence(postgres_url: str) -> None:
 
 def expect_refusal(url: str, message: str) -> None:
     engine = database.connect(url)
-    for refuses in (database.check_schema, database.upgrade):
+    for refuses in (schema_version.check_schema, schema_version.upgrade):
         with pytest.raises(ServiceError, match=message):
             refuses(engine)
     engine.dispose()
@@ -520,7 +522,7 @@ def test_a_postgres_database_without_utf8_is_refused(postgres_url: str, encoding
 
 
 def test_an_old_postgres_is_refused(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "MIN_POSTGRES_VERSION", 1000)
+    monkeypatch.setattr(schema_version, "MIN_POSTGRES_VERSION", 1000)
     expect_refusal(postgres_url, r"Postgres \d+ is too old; install version 1000 or newer")
 
 
@@ -535,7 +537,7 @@ def test_the_locale_of_the_client_does_not_matter(postgres_url: str, monkeypatch
 def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("not a database at all, but long enough to be read as a header of one\n" * 20)
     with pytest.raises(ServiceError, match="not an SQLite database"):
-        database.upgrade(database.connect(f"sqlite:///{tmp_path}/x.db"))
+        schema_version.upgrade(database.connect(f"sqlite:///{tmp_path}/x.db"))
 
 
 def test_a_database_without_schema_is_a_sentence(new_database: NewDatabase) -> None:
@@ -546,19 +548,19 @@ def test_a_database_without_schema_is_a_sentence(new_database: NewDatabase) -> N
 
 
 def test_the_clock_of_a_process_is_that_of_the_database_and_goes_on_without_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, passed = database.Clock(engine), [0.0]
-    monkeypatch.setattr(database.time, "monotonic", lambda: passed[0])
-    before, at, after = database.read_clock(engine), clock(), database.read_clock(engine)
+    process_clock, passed = clock.Clock(engine), [0.0]
+    monkeypatch.setattr(clock.time, "monotonic", lambda: passed[0])
+    before, at, after = clock.read_clock(engine), process_clock(), clock.read_clock(engine)
     assert before <= at <= after
     if engine.dialect.name == "sqlite":
         return  # this machine's clock is all there is
     passed[0] = 1.0
-    assert clock() - at == timedelta(seconds=1), "Postgres is not queried each time"
+    assert process_clock() - at == timedelta(seconds=1), "Postgres is not queried each time"
 
     def away(_: Engine) -> datetime:
         raise ServiceError("away")
 
     passed[0] = 3600.0
-    monkeypatch.setattr(database, "read_clock", away)
-    assert clock() - at == timedelta(hours=1)
-    assert abs(database.Clock(engine)() - datetime.now(UTC)) < timedelta(minutes=1), "without a query it takes this machine's time"
+    monkeypatch.setattr(clock, "read_clock", away)
+    assert process_clock() - at == timedelta(hours=1)
+    assert abs(clock.Clock(engine)() - datetime.now(UTC)) < timedelta(minutes=1), "without a query it takes this machine's time"

@@ -11,7 +11,7 @@ from rows import NOON, NewDatabase, after
 from schemas import upgrade_to
 from sqlalchemy import Connection, Engine, column, select, table
 
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.alerts import Alerts
 from newsmill.storage.columns import UtcDateTime
 from newsmill.storage.database import reading, writing
@@ -130,7 +130,7 @@ def test_messages_of_an_older_program_are_carried_over(new_database: NewDatabase
         insert(conn, "deliveries", delivery, id="msg_9")
         insert(conn, "deliveries", delivery, id="msg_8", created_at=after(minutes=1))
         insert(conn, "alerts", alert, id="dead", state="dead", delivery="msg_6", **failing)
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     assert {one.id: (one.owner, one.state.value, one.attempts) for one in read_all(engine)} == {
         "msg_1": ("7", "due", 1),
         "msg_2": ("7", "due", 0),

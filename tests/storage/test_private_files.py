@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.copies import back_up
 from newsmill.storage.private_files import make_private_file, make_private_folder
 
@@ -48,7 +48,7 @@ def test_the_database_and_its_log_are_private(tmp_path: Path) -> None:
     path = tmp_path / "newsmill.sqlite"
     path.touch(mode=0o644)
     engine = database.connect(f"sqlite:///{path}")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     with engine.connect():
         assert {found.name: mode(found) for found in tmp_path.glob("newsmill.sqlite*")} == dict.fromkeys(
             ("newsmill.sqlite", "newsmill.sqlite-wal", "newsmill.sqlite-shm"), 0o600
@@ -58,7 +58,7 @@ def test_the_database_and_its_log_are_private(tmp_path: Path) -> None:
 
 def test_a_backup_into_an_existing_folder_is_private(tmp_path: Path) -> None:
     engine = database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     engine.dispose()
     backup = tmp_path / "backup"
     backup.mkdir(mode=0o755)

@@ -18,7 +18,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from newsmill.context import build_context
 from newsmill.model import Outcome
-from newsmill.storage import copies, database, doctor
+from newsmill.storage import copies, database, doctor, schema_version
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ledger
@@ -39,7 +39,7 @@ def make_home(folder: Path) -> Store:
     """A store with six articles in two files of the archive, of which the removed one has a page in each."""
     folder.mkdir()
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     store = make_store(engine, folder)
     store.store(*links(5))
     store.store(links(2)[1], text=f"{SECRET} again")
@@ -174,8 +174,8 @@ def test_a_migration(old_database: Engine, new_database: NewDatabase, tmp_path: 
     for _ in kill_at_each_step(upgrade, {"url": url}, tmp_path / "log", every=every):
         assert (read_rows(old_database), describe_schema(old_database)) == (before, old_schema)
     fresh = database.connect(new_database(empty=True))
-    database.upgrade(fresh)
-    database.check_schema(old_database)
+    schema_version.upgrade(fresh)
+    schema_version.check_schema(old_database)
     assert describe_schema(old_database) == describe_schema(fresh)
     fresh.dispose()
     old_database.dispose()  # a connection of Postgres has prepared SELECT * for the old columns

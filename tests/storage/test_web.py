@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from newsmill.context import build_context
 from newsmill.exceptions import CursorError
 from newsmill.model import State
-from newsmill.storage import database
+from newsmill.storage import clock
 from newsmill.storage.alerts import Alerts
 from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.documents import Documents
@@ -206,6 +206,6 @@ def test_counts_added_up(mill: Mill) -> None:
 def test_the_web_process_has_the_clock_of_its_database(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     here = datetime.now(UTC)
     there = here + timedelta(days=2)
-    monkeypatch.setattr(database, "read_clock", lambda _: there)
+    monkeypatch.setattr(clock, "read_clock", lambda _: there)
     now = build_context(engine, str(tmp_path)).now()
     assert abs(now - (here if engine.dialect.name == "sqlite" else there)) < timedelta(hours=1)

@@ -13,7 +13,7 @@ from newsmill.sandbox.pages import Sandbox
 from newsmill.search import scanning
 from newsmill.search import search as search_module
 from newsmill.settings import Settings
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.web.config import WebConfig
 from newsmill.web.pages import search
 
@@ -30,7 +30,7 @@ def unhurried_searches(monkeypatch: pytest.MonkeyPatch) -> None:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "template.sqlite"
     engine = database.connect(f"sqlite:///{path}")
-    database.upgrade(engine)
+    schema_version.upgrade(engine)
     engine.dispose()
     return path
 

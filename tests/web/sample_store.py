@@ -23,7 +23,7 @@ from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
 from newsmill.notifications.alerts import AlertSender
 from newsmill.sandbox.pages import Sandbox
-from newsmill.storage import database
+from newsmill.storage import database, schema_version
 from newsmill.storage.alert_schedule import make_schedule
 from newsmill.storage.alerts import Alerts, Channel
 from newsmill.storage.changes import Changes
@@ -86,7 +86,7 @@ def open_sample_store(folder: Path) -> Iterator[SampleStore]:
     world.context = replace(world.context, now=lambda: world.now)
     try:
         if is_new:
-            database.upgrade(engine)
+            schema_version.upgrade(engine)
             fill(world)
         world.now = NOON
         yield world

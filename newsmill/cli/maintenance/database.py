@@ -10,8 +10,9 @@ from newsmill.cli.documents import finish_index
 from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import note, now
 from newsmill.exceptions import ConfigError
-from newsmill.storage import copy_groups, database, fingerprints
+from newsmill.storage import copy_groups, database, fingerprints, schema_version
 from newsmill.storage.database import Engine
+from newsmill.storage.database_errors import describe_location
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.transfer import count_rows, transfer
 
@@ -27,7 +28,7 @@ def upgrade() -> None:
     engine = database.connect(context.database_url(settings))
     try:
         context.upgrade_database(engine, settings)
-        database.check_schema(engine)
+        schema_version.check_schema(engine)
         finish_index(engine)
         finish_copies(engine)
     finally:
@@ -63,12 +64,12 @@ def copy_database() -> None:
     source = database.connect(context.database_url(embedded), read_only=True)
     target = database.connect(settings.database_url)
     try:
-        database.check_schema(source)
+        schema_version.check_schema(source)
         if running := list_live_processes(source, now=now()):
             names = ", ".join(sorted({process.role for process in running}))
             raise ConfigError(f"processes run on {context.data_folder(settings)} ({names}); stop them first")
-        database.upgrade(target)
-        database.check_schema(target)
+        schema_version.upgrade(target)
+        schema_version.check_schema(target)
         with count_progress("rows", total=count_rows(source)) as advance:
             transfer(source, target, advance)
         finish_index(target)
@@ -76,7 +77,7 @@ def copy_database() -> None:
     finally:
         source.dispose()
         target.dispose()
-    note(f"copied the database of {context.data_folder(settings)} to {database.describe_location(target)}")
+    note(f"copied the database of {context.data_folder(settings)} to {describe_location(target)}")
 
 
 @db.command()
@@ -86,7 +87,7 @@ def check() -> None:
     context.require_store(settings)
     engine = database.connect(context.database_url(settings), read_only=True)
     try:
-        database.check_schema(engine)
+        schema_version.check_schema(engine)
     finally:
         engine.dispose()
     note("the database responds and has the right schema")

@@ -16,7 +16,7 @@ from newsmill.cli.terminal import now
 from newsmill.context import AppContext
 from newsmill.settings import Settings
 from newsmill.sources.config_file import read_sources
-from newsmill.storage.database import describe_location
+from newsmill.storage.database_errors import describe_location
 from newsmill.text.redaction import redact
 from newsmill.version import __version__
 
