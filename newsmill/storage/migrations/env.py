@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions inside the transaction `database.upgrade` opened, so that half a migration cannot stay behind.
+"""Alembic's entry: runs the revisions inside the transaction `schema_version.upgrade` opened, so that half a migration cannot stay behind.
 
 A released revision is never edited. Stop the processes of the older program before an upgrade: a revision may remove tables.
 """
