@@ -44,10 +44,6 @@ class Backend(ABC):
         """The n-th newest document of a span; None if it has fewer."""
 
     @abstractmethod
-    def estimate_documents(self, conn: Connection) -> int:
-        """About how many documents the index has; -1 where the database does not know."""
-
-    @abstractmethod
     def newest(self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
         """The newest matches, newest first."""
 

@@ -12,6 +12,7 @@ from newsmill.search.postgres_backend import PostgresBackend
 from newsmill.search.sqlite_backend import SqliteBackend
 from newsmill.storage.database import reading
 from newsmill.storage.database_errors import translate_errors
+from newsmill.storage.dialects import is_sqlite
 
 # The planner does not count what it costs to fetch a vector from beside its row, and would rather read all of them than use the index
 # (seen at 8,000 documents). Such short statements gain nothing from compilation.
@@ -19,13 +20,13 @@ _PLANNER_SETTINGS = text("SELECT set_config('enable_seqscan', 'off', true), set_
 
 
 def backend_of(engine: Engine) -> Backend:
-    return SqliteBackend() if engine.dialect.name == "sqlite" else PostgresBackend()
+    return SqliteBackend() if is_sqlite(engine) else PostgresBackend()
 
 
 @contextmanager
 def read_connection(engine: Engine) -> Iterator[Connection]:
     """A connection for statements that read the index. Raises ServiceError."""
-    if engine.dialect.name == "sqlite":
+    if is_sqlite(engine):
         with reading(engine) as conn:
             yield conn
         return

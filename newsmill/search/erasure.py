@@ -12,26 +12,25 @@ from sqlalchemy import Connection, Engine, bindparam, delete, text
 from newsmill.search.variants import COMPOUNDING
 from newsmill.search.word_forms import find_forms
 from newsmill.storage.database import writing
+from newsmill.storage.dialects import choose, is_sqlite
 from newsmill.storage.schema import search_endings
 
 MERGED_PAGES = 200  # of 4 kB in one transaction, which holds the write lock of SQLite for some 0.06 s
 
 _DELETE_FORM = text("DELETE FROM search_forms WHERE form = :word")
 _DELETE_ENDING = delete(search_endings).where(search_endings.c.lemmatizer.in_(COMPOUNDING), search_endings.c.ending == bindparam("ending"))
-_IS_USED = {
-    "sqlite": text("SELECT 1 FROM search_words WHERE search_words MATCH :match LIMIT 1"),
-    "postgresql": text("SELECT 1 FROM search_entries WHERE vector @@ CAST(:match AS tsquery) LIMIT 1"),
-}
-_QUOTED = {"sqlite": '"{}"', "postgresql": "'{}'"}  # no word has a quotation mark
+# The statements that find a word, and its form in them; no word has a quotation mark.
+_IN_SQLITE = text("SELECT 1 FROM search_words WHERE search_words MATCH :match LIMIT 1"), '"{}"'
+_IN_POSTGRES = text("SELECT 1 FROM search_entries WHERE vector @@ CAST(:match AS tsquery) LIMIT 1"), "'{}'"
 _MERGE = text("INSERT INTO search_words (search_words, rank) VALUES ('merge', :pages)")
 _CHANGES = text("SELECT total_changes()")
 
 
 def forget_words(conn: Connection, texts: Iterable[str]) -> None:
     """Delete the forms of those words of removed texts that no document has any more. Call it after the documents are deleted."""
-    name = conn.dialect.name
+    find, quoted = choose(conn, sqlite=_IN_SQLITE, postgres=_IN_POSTGRES)
     for word in sorted({form.word for one in texts for form in find_forms(one, "")}):
-        if conn.execute(_IS_USED[name], {"match": _QUOTED[name].format(word)}).first() is None:
+        if conn.execute(find, {"match": quoted.format(word)}).first() is None:
             conn.execute(_DELETE_FORM, {"word": word})
             conn.execute(_DELETE_ENDING, {"ending": word[::-1]})
 
@@ -41,7 +40,7 @@ def merge_deleted_words(engine: Engine, on_step: Callable[[], None] = lambda: No
 
     May be stopped and repeated; several processes may do so at once. `VACUUM` then removes the words from the file. Raises ServiceError.
     """
-    if engine.dialect.name != "sqlite":
+    if not is_sqlite(engine):
         return
     pages = -MERGED_PAGES  # the first step joins all parts of the index, the others go on
     while _merge(engine, pages):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,17 +12,10 @@ from sqlalchemy import BindParameter, Connection, Engine, and_, bindparam, func,
 
 from newsmill.search.variants import COMPOUNDING, MAX_SPELLINGS, find_compounds, find_spellings, register_endings
 from newsmill.search.word_forms import CACHED_WORDS, FormRow, find_form, load_strategy
+from newsmill.storage.dialects import InsertMissing
 from newsmill.storage.schema import removed_documents, search_forms
 
-_REGISTER_SQLITE = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:rows)
-WHERE true ON CONFLICT DO NOTHING RETURNING form, lemmatizer, lemma""")
-# Sorted, so that two transactions wait for each other in one direction only.
-_REGISTER_POSTGRES = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
-SELECT n.form, n.lemmatizer, n.lemma FROM unnest(CAST(:forms AS text[]), CAST(:lemmatizers AS text[]), CAST(:lemmas AS text[]))
-AS n (form, lemmatizer, lemma) WHERE NOT EXISTS (SELECT 1 FROM search_forms AS f
-WHERE f.form = n.form AND f.lemmatizer = n.lemmatizer AND f.lemma = n.lemma) ORDER BY 1, 2, 3
-ON CONFLICT DO NOTHING RETURNING form, lemmatizer, lemma""")
+_REGISTER = InsertMissing(search_forms, ("form", "lemmatizer", "lemma"))
 
 _WORDS: BindParameter[Any] = bindparam("b_words", expanding=True)
 _ROW = (search_forms.c.form, search_forms.c.lemmatizer, search_forms.c.lemma)
@@ -73,12 +65,7 @@ def register_forms(conn: Connection, rows: Iterable[FormRow]) -> None:
     ordered = sorted({*rows} - known)
     if not ordered:
         return
-    if conn.dialect.name == "sqlite":
-        found = conn.execute(_REGISTER_SQLITE, {"rows": json.dumps(ordered, ensure_ascii=False)})
-    else:
-        forms, lemmatizers, lemmas = (list(column) for column in zip(*ordered, strict=True))
-        found = conn.execute(_REGISTER_POSTGRES, {"forms": forms, "lemmatizers": lemmatizers, "lemmas": lemmas})
-    added = {tuple(row) for row in found}
+    added = _REGISTER.run(conn, ordered)
     register_endings(conn, {(form, lemmatizer) for form, lemmatizer, _ in added})
     known.update(row for row in ordered if row not in added)  # what this transaction added may still be rolled back
 

@@ -30,6 +30,8 @@ from newsmill.search.scanning import (
     count_matches,
     scan_matches,
 )
+from newsmill.storage.dialects import estimate_rows
+from newsmill.storage.schema import search_entries
 
 
 def prepare_query(conn: Connection, backend: Backend, node: Node | None) -> IndexQuery:
@@ -112,7 +114,7 @@ class IndexQuery:
         if self.backend.is_ordered:
             index = replace(self._index(), first_chunk_documents=FAR_DOCUMENTS)
             return count_matches(index, self.count, rest, max_count, until=self.deadline(seconds))
-        is_common = scanned.seen and self.backend.estimate_documents(self.conn) * len(scanned.positions) > 3 * max_count * scanned.seen
+        is_common = scanned.seen and estimate_rows(self.conn, search_entries) * len(scanned.positions) > 3 * max_count * scanned.seen
         if is_common:
             return max_count + 1
         try:

@@ -17,6 +17,7 @@ from newsmill.search.index_rows import build_column_texts, build_row, build_vect
 from newsmill.search.pending_list import PendingList
 from newsmill.search.relevance import encode_words
 from newsmill.storage.database import reading, run_in_batches
+from newsmill.storage.dialects import is_sqlite
 from newsmill.storage.schema import documents, marks, search_codes, search_entries, search_pending
 
 BATCH_DOCUMENTS = 200  # per transaction of `index_pending`: it takes about 0.3 s and holds SQLite's write lock
@@ -97,7 +98,7 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
     ids = {"b_ids": [row["id"] for row in rows]}
     marked = read_marks(conn, ids["b_ids"])
     entries = sorted((build_entry(row, marked[row["id"]]) for row in rows), key=lambda entry: (entry.moment, entry.document_id))
-    if conn.dialect.name == "sqlite":
+    if is_sqlite(conn):
         was_indexed = _delete_entries(conn, ids)
         _insert_entries(conn, entries)
         if was_indexed:

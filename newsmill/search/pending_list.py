@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine, text
 
 from newsmill.storage.database import reading
+from newsmill.storage.dialects import is_sqlite
 
 # With documents of 400 words the list has 4 MB. At a million documents, sorting takes 2.2 ms per document with lists of 48, 1.5 ms with 240
 # and 1.4 ms with 480; a mean search takes 20 ms with an empty list, 24 ms with 240 documents in it, 28 ms with 480 (benchmarks/growth.py).
@@ -34,7 +35,7 @@ class PendingList:
 
         Raises ServiceError; the documents are stored and found all the same.
         """
-        if self._engine.dialect.name != "postgresql":
+        if is_sqlite(self._engine):
             return
         self._added += documents
         if self._added >= self._max_documents:

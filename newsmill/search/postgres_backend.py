@@ -33,7 +33,6 @@ FROM unnest(CAST(:entry_times AS bigint[]), CAST(:ids AS text[])) AS p (moment, 
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_PG_MATCH}"""
 _PG_CODES = "SELECT document_id, lemmatizer, codes FROM search_codes WHERE document_id = ANY(CAST(:ids AS text[]))"
 _END_LIMIT = "ROLLBACK TO SAVEPOINT limited; RELEASE SAVEPOINT limited"  # the statement inside only reads; its limit is undone
-_ESTIMATE = "SELECT reltuples FROM pg_class WHERE oid = CAST('search_entries' AS regclass)"  # as of the last VACUUM or ANALYZE
 
 
 class PostgresBackend(Backend):
@@ -73,10 +72,6 @@ class PostgresBackend(Backend):
     def nth_position(self, conn: Connection, span: Span, n: int) -> IndexPosition | None:
         row = conn.execute(text(_PG_NTH), {**_pg_parameters(None, span), "skipped": n - 1}).first()
         return None if row is None else (row.moment, row.document_id)
-
-    def estimate_documents(self, conn: Connection) -> int:
-        estimate: float = conn.execute(text(_ESTIMATE)).scalar_one()
-        return int(estimate)
 
     def newest(self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
         statement = _PG_NEWEST_DOCUMENTS if match is None else _PG_NEWEST_MATCHES

@@ -94,9 +94,6 @@ class SqliteBackend(Backend):
         row = conn.execute(text(_SQLITE_NTH), {**_sqlite_bounds(span), "skipped": n - 1}).first()
         return None if row is None else (row.moment, row.document_id)
 
-    def estimate_documents(self, conn: Connection) -> int:
-        return -1
-
     def newest(self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
         parameters = _sqlite_parameters(match, span, limit)
         statement = _SQLITE_NEWEST_DOCUMENTS if match is None else _SQLITE_NEWEST_MATCHES

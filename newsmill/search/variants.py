@@ -6,12 +6,12 @@ They count as little as inflected forms do, so documents with the word itself co
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, select, text
+from sqlalchemy import BindParameter, Connection, bindparam, func, select
 
+from newsmill.storage.dialects import InsertMissing
 from newsmill.storage.schema import search_endings, search_forms
 
 COMPOUNDING = frozenset(("da", "de", "lb", "nb", "nl", "nn", "sv"))  # lemmatizers of languages that write compounds as one word
@@ -56,13 +56,7 @@ _NAMES = (
     .order_by(search_forms.c.form, search_forms.c.lemmatizer)
     .limit(MAX_TESTED_SPELLINGS)
 )
-_REGISTER_SQLITE = text("""INSERT INTO search_endings (lemmatizer, ending)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING""")
-# Sorted, as those of `search_forms`.
-_REGISTER_POSTGRES = text("""INSERT INTO search_endings (lemmatizer, ending)
-SELECT n.lemmatizer, n.ending FROM unnest(CAST(:lemmatizers AS text[]), CAST(:endings AS text[])) AS n (lemmatizer, ending)
-WHERE NOT EXISTS (SELECT 1 FROM search_endings AS e WHERE e.lemmatizer = n.lemmatizer AND e.ending = n.ending)
-ORDER BY 1, 2 ON CONFLICT DO NOTHING""")
+_REGISTER = InsertMissing(search_endings, ("lemmatizer", "ending"))
 _LAST = "\U0010fffe"  # above every character of a word
 
 
@@ -77,12 +71,7 @@ def is_compound(word: str, lemmatizer: str) -> bool:
 
 def register_endings(conn: Connection, words: Iterable[tuple[str, str]]) -> None:
     """Add the compounds among some words, each with its lemmatizer, from their end to their beginning."""
-    found = sorted({(lemmatizer, word[::-1]) for word, lemmatizer in words if is_compound(word, lemmatizer)})
-    if found and conn.dialect.name == "sqlite":
-        conn.execute(_REGISTER_SQLITE, {"rows": json.dumps(found)})
-    elif found:
-        lemmatizers, endings = (list(column) for column in zip(*found, strict=True))
-        conn.execute(_REGISTER_POSTGRES, {"lemmatizers": lemmatizers, "endings": endings})
+    _REGISTER.run(conn, sorted({(lemmatizer, word[::-1]) for word, lemmatizer in words if is_compound(word, lemmatizer)}))
 
 
 def find_compounds(conn: Connection, heads: Collection[str], lemmatizer: str) -> list[str]:

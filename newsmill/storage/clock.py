@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from newsmill.exceptions import ServiceError
 from newsmill.polling.retries import MAX_RETRY_DELAY
 from newsmill.storage.database import reading
+from newsmill.storage.dialects import is_sqlite
 
 CLOCK_SLACK = timedelta(minutes=1)  # the clocks of two machines may differ by that much without either having jumped
 MAX_ROW_WAIT = MAX_RETRY_DELAY + CLOCK_SLACK  # a Retry-After counts for an hour at most
@@ -18,7 +19,7 @@ CLOCK_INTERVAL_SECONDS = 5.0  # between two readings of Postgres's clock: one ta
 
 def read_clock(engine: Engine) -> datetime:
     """The time that all processes on this database share: the clock of Postgres, or of this machine for SQLite."""
-    if engine.dialect.name == "sqlite":
+    if is_sqlite(engine):
         return datetime.now(UTC)
     with reading(engine) as conn:
         now: datetime = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
@@ -37,7 +38,7 @@ class Clock:
         self._known: tuple[datetime, float] | None = None  # the time of Postgres, and the time.monotonic() of that reading
 
     def __call__(self) -> datetime:
-        if self._engine.dialect.name == "sqlite":
+        if is_sqlite(self._engine):
             return datetime.now(UTC)
         started = time.monotonic()
         if self._known is None or started - self._known[1] > CLOCK_INTERVAL_SECONDS:

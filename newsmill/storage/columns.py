@@ -16,7 +16,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ColumnElement,
     DateTime,
     Dialect,
     Float,
@@ -24,8 +23,6 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
-    func,
-    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
@@ -135,10 +132,3 @@ def list_document_columns(use: Use = Use.NONE) -> Iterator[Column[Any]]:
     for field in DOCUMENT_FIELDS:
         if use in field.uses and not field.derived and field.name != "id":
             yield Column(field.name, COLUMN_TYPES.get(field.type, Json), nullable=field.is_nullable)
-
-
-def format_hour(column: ColumnElement[datetime], dialect: str) -> ColumnElement[str]:
-    """The hour (UTC) of a time as text: `2026-11-25 17`."""
-    if dialect == "sqlite":  # text of fixed width, see UtcDateTime
-        return func.substr(type_coerce(column, String), 1, 13)
-    return func.to_char(func.timezone("UTC", column), "YYYY-MM-DD HH24")

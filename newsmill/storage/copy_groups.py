@@ -21,6 +21,7 @@ from newsmill.search.positions import document_time
 from newsmill.similarity.copies import ComparedText, OrderKey, may_be_copies, order_key
 from newsmill.similarity.near_duplicates import Fingerprint
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import choose, try_lock
 from newsmill.storage.fingerprints import BANDS
 from newsmill.storage.schema import copies_due, copy_groups, documents, fingerprints, fingerprints_due, search_entries
 
@@ -29,7 +30,6 @@ MAX_IN_BAND = 100  # documents read per band; all copies of a text lead to the s
 MAX_CACHED_TEXTS = 200  # compared in one transaction: 10 MB
 
 _LOCK = 0x636F70696573  # "copies"
-_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 _PAGE: BindParameter[Any] = bindparam("b_page")
 _IS_DUE: ColumnElement[bool] = literal_column("copy_groups.is_due")  # the condition of ix_copy_groups_due
@@ -75,12 +75,10 @@ _CHANGED = (
     .where(copy_groups.c.ledger_id.in_(_IDS), search_entries.c.copy_group.is_distinct_from(copy_groups.c.group_id))
 )
 _AT = "moment = :moment AND document_id = :document_id"
-_SET_INDEX = {
-    "sqlite": text(f"UPDATE search_entries SET copy_group = :group WHERE {_AT}"),  # noqa: S608
-    # A transaction that writes the entry is not waited for, because it may wait for a row that this one has locked.
-    "postgresql": text(f"""UPDATE search_entries SET copy_group = :group WHERE (moment, document_id) IN
-    (SELECT moment, document_id FROM search_entries WHERE {_AT} FOR UPDATE SKIP LOCKED)"""),  # noqa: S608
-}
+_SET_IN_SQLITE = text(f"UPDATE search_entries SET copy_group = :group WHERE {_AT}")  # noqa: S608
+# A transaction that writes the entry is not waited for, because it may wait for a row that this one has locked.
+_SET_IN_POSTGRES = text(f"""UPDATE search_entries SET copy_group = :group WHERE (moment, document_id) IN
+(SELECT moment, document_id FROM search_entries WHERE {_AT} FOR UPDATE SKIP LOCKED)""")  # noqa: S608
 
 # A page that is another document now.
 _FORGET = text("UPDATE search_entries SET copy_group = NULL WHERE document_id = :document_id AND copy_group IS NOT NULL")
@@ -98,7 +96,7 @@ def catch_up(engine: Engine, limit: int = BATCH_SIZE) -> int:
     done, before = 0, set[int]()
     while done < limit:
         with writing(engine) as conn:
-            if engine.dialect.name == "postgresql" and not conn.execute(_TRY_LOCK, {"lock": _LOCK}).scalar_one():
+            if not try_lock(conn, _LOCK):
                 return done
             noted = conn.execute(_LOCK_NOTED).scalars().all()
             released = set(conn.execute(_RELEASED).scalars())
@@ -211,7 +209,7 @@ class _Decisions:
         self._moved.add(page.id)
 
     def _write_index(self, pages: Iterable[int]) -> None:
-        statement = _SET_INDEX[self._conn.dialect.name]
+        statement = choose(self._conn, sqlite=_SET_IN_SQLITE, postgres=_SET_IN_POSTGRES)
         for row in self._conn.execute(_CHANGED, {"b_ids": sorted(pages)}).all():
             values = {"group": row.group_id, "moment": row.moment, "document_id": row.document_id}
             if not self._conn.execute(statement, values).rowcount:

@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, delete, text
 
 from newsmill.storage.counter_updates import FOUND
-from newsmill.storage.dialects import Upsert
+from newsmill.storage.dialects import Upsert, choose, is_sqlite
 from newsmill.storage.schema import count_totals, counts
 
 # The day (UTC) of a time, as each database stores times (columns.UtcDateTime).
-_DAY = {"sqlite": "substr({0}, 1, 10)", "postgresql": "CAST(({0} AT TIME ZONE 'UTC') AS date)"}
+_SQLITE_DAY, _POSTGRES_DAY = "substr({0}, 1, 10)", "CAST(({0} AT TIME ZONE 'UTC') AS date)"
 _ENDED = """SELECT {day} AS day, coalesce(source, '') AS source, outcome, count(*) AS n FROM ledger
 WHERE kind = 'page' AND outcome IS NOT NULL AND ended_at IS NOT NULL GROUP BY 1, 2, 3"""
 _FOUND = "SELECT {day} AS day, coalesce(source, '') AS source, count(*) AS n FROM ledger WHERE kind = 'page' GROUP BY 1, 2"
@@ -45,7 +45,7 @@ class WrongCounter:
 
 def find_wrong_counters(conn: Connection) -> list[WrongCounter]:
     """The wrong counters. Needs a writing transaction, so that nothing changes between the two counts."""
-    if conn.dialect.name == "postgresql":
+    if not is_sqlite(conn):
         # Transactions write rows first and counters last: this waits for those that wrote a counter, and the others wait for this one.
         conn.execute(text("LOCK TABLE counts IN SHARE ROW EXCLUSIVE MODE"))
     actual, counted = _count_rows(conn), {_key(row): int(row.n) for row in conn.execute(text(_COUNTED))}
@@ -83,13 +83,13 @@ def repair_totals(conn: Connection) -> list[str]:
 
 
 def _find_wrong_totals(conn: Connection) -> list[Any]:
-    if conn.dialect.name == "postgresql":
+    if not is_sqlite(conn):
         conn.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))  # else the totals include this transaction's changes only at its end
     return list(conn.execute(text(_WRONG_TOTALS)))
 
 
 def _count_rows(conn: Connection) -> dict[CounterKey, int]:
-    day = _DAY[conn.dialect.name]
+    day = choose(conn, sqlite=_SQLITE_DAY, postgres=_POSTGRES_DAY)
     ended = {_key(row): int(row.n) for row in conn.execute(text(_ENDED.format(day=day.format("ended_at"))))}
     found = {
         (_date(row.day), str(row.source), FOUND): int(row.n) for row in conn.execute(text(_FOUND.format(day=day.format("first_seen_at"))))

@@ -5,12 +5,11 @@ Every check may run while other processes work: rows that are only in transit ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, TextClause, bindparam, text
 
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged
@@ -18,6 +17,7 @@ from newsmill.model import OUTCOMES, Outcome, State
 from newsmill.storage.columns import UtcDateTime
 from newsmill.storage.counter_repair import describe_wrong_totals, find_wrong_counters, repair_counters, repair_totals
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import is_sqlite
 from newsmill.storage.ledger import Ledger
 
 MAX_EXAMPLES = 5  # per finding
@@ -166,7 +166,7 @@ class Doctor:
 
     def _integrity(self) -> Iterator[Finding]:
         """SQLite's check of its file. Postgres has checksums and amcheck."""
-        if self._engine.dialect.name != "sqlite":
+        if not is_sqlite(self._engine):
             return
         with reading(self._engine) as conn:
             problems = [str(row[0]) for row in conn.execute(text("PRAGMA integrity_check(100)"))]
@@ -201,7 +201,7 @@ class Doctor:
         if repair:
             for segment_id in {row.segment for row in found}:
                 with writing(self._engine) as conn:
-                    conn.execute(text(_FETCH_AGAIN + "segment = :id"), _times(self._engine, now=now) | {"id": segment_id})
+                    conn.execute(_with_times(_FETCH_AGAIN + "segment = :id", {"now": now}), {"id": segment_id})
         if found:
             says = "pages wait for a worker in segments that are missing"
             yield replace(_finding("page_missing", [row.url for row in found], says, "has them fetched again"), repaired=repair)
@@ -226,18 +226,18 @@ class Doctor:
             yield replace(finding, repaired=repair)
 
     def _rows(self, now: datetime, repair: bool) -> Iterator[Finding]:
-        times = _times(self._engine, now=now, stale=now - DEAD_LEASE_AGE, far=now + FAR_FUTURE, never=now + MAX_HOST_PAUSE)
+        times = {"now": now, "stale": now - DEAD_LEASE_AGE, "far": now + FAR_FUTURE, "never": now + MAX_HOST_PAUSE}
         for check in CHECKS:
             with reading(self._engine) as conn:
-                found = [str(row[0]) for row in conn.execute(text(check.query), _used(check.query, times))]
+                found = [str(row[0]) for row in conn.execute(_with_times(check.query, times))]
             if found:
                 finding = _finding(check.check, found, check.says, check.remedy)
                 yield replace(finding, repaired=repair and self._repair(check, found, now, times))
 
-    def _repair(self, check: Check, found: Sequence[str], now: datetime, times: dict[str, Any]) -> bool:
+    def _repair(self, check: Check, found: Sequence[str], now: datetime, times: Mapping[str, datetime]) -> bool:
         if check.repair is not None:
             with writing(self._engine) as conn:
-                conn.execute(text(check.repair), _used(check.repair, times))
+                conn.execute(_with_times(check.repair, times))
             return True
         if check.check == "no_document":
             return self._ledger.retries.retry(now=now, urls=found) == len(found)
@@ -273,13 +273,6 @@ def _is_consistent(state: str, outcome: str | None) -> bool:
     return outcome in set(Outcome) and OUTCOMES[Outcome(outcome)].state.value == state
 
 
-def _times(engine: Engine, **times: datetime) -> dict[str, Any]:
-    """Times as this database stores them, for raw statements, which do not know the types of their columns."""
-    if engine.dialect.name != "sqlite":
-        return dict(times)
-    stored: Callable[[datetime], datetime | None] = lambda at: UtcDateTime().process_bind_param(at, engine.dialect)  # noqa: E731
-    return {name: f"{stored(at):%Y-%m-%d %H:%M:%S.%f}" for name, at in times.items()}
-
-
-def _used(statement: str, times: dict[str, Any]) -> dict[str, Any]:
-    return {name: at for name, at in times.items() if f":{name}" in statement}
+def _with_times(statement: str, times: Mapping[str, datetime]) -> TextClause:
+    """A raw statement, which does not know the types of its columns, with those of some times that it names."""
+    return text(statement).bindparams(*(bindparam(name, at, UtcDateTime) for name, at in times.items() if f":{name}" in statement))

@@ -16,7 +16,6 @@ from sqlalchemy import (
     bindparam,
     func,
     select,
-    text,
     tuple_,
 )
 
@@ -26,6 +25,7 @@ from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, Outcome
 from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage.columns import Json, make_storable
 from newsmill.storage.database import reading
+from newsmill.storage.dialects import estimate_rows
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.url_parameters import drop_useless_from
 from newsmill.text import urls
@@ -56,7 +56,6 @@ _OF_PAGE = (
     .where(ledger.c.id == bindparam("b_id"), documents.c.ledger_id == ledger.c.id)
 )
 _ROW_OF_KEY = select(ledger.c.document_id, ledger.c.outcome, ledger.c.final_url).where(ledger.c.url_key == bindparam("b_key"))
-_ESTIMATE = text("SELECT reltuples FROM pg_class WHERE oid = CAST('documents' AS regclass)")
 _PAGES = select(documents.c.url, ledger.c.segment, ledger.c.offset, ledger.c.source).join(ledger, ledger.c.id == documents.c.ledger_id)
 
 
@@ -148,7 +147,7 @@ class Documents:
         ANALYZE. SQLite counts a million in 5 ms.
         """
         with reading(self._engine) as conn:
-            if conn.dialect.name == "postgresql" and (estimate := int(conn.execute(_ESTIMATE).scalar_one())) > MAX_EXACT_COUNT:
+            if (estimate := estimate_rows(conn, documents)) > MAX_EXACT_COUNT:
                 return estimate, False
             return conn.execute(select(func.count()).select_from(documents)).scalar_one(), True
 

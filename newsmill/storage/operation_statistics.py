@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, func, select
 
 from newsmill.model import OUTCOMES, Kind, Outcome, State
 from newsmill.storage.counter_updates import FOUND
 from newsmill.storage.database import reading
+from newsmill.storage.dialects import read_size
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.traces import to_trace
 from newsmill.storage.schema import counts, hosts, ledger, segments, sources
@@ -129,18 +130,10 @@ class OperationStatistics:
         """The size of the archive's segments, as recorded, and of the database."""
         with reading(self._engine) as conn:
             archive, files = conn.execute(select(func.coalesce(func.sum(segments.c.length), 0), func.count())).one()
-            return UsedSpace(int(archive), files, _database_size(conn))
+            return UsedSpace(int(archive), files, read_size(conn))
 
 
 def _error_group(conn: Connection, outcome: Outcome, by_source: Mapping[str, int]) -> ErrorGroup:
     row: Any = conn.execute(select(ledger).where(ledger.c.outcome == outcome.value).order_by(ledger.c.id.desc()).limit(1)).one_or_none()
     sources = dict(sorted(by_source.items(), key=lambda item: (-item[1], item[0])))
     return ErrorGroup(outcome, sum(sources.values()), sources, None if row is None else to_trace(row))
-
-
-def _database_size(conn: Connection) -> int:
-    if conn.dialect.name == "sqlite":
-        size = conn.exec_driver_sql("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()").scalar_one()
-    else:
-        size = conn.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
-    return int(size)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, exc, text
 from newsmill.exceptions import SchemaError, ServiceError
 from newsmill.storage.database import reading, writing
 from newsmill.storage.database_errors import describe_location
+from newsmill.storage.dialects import choose, is_sqlite, lock_numbers
 from newsmill.storage.schema import metadata
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def revision(conn: Connection) -> str | None:
 
 def _check_server(conn: Connection) -> None:
     """Raises ServiceError for a Postgres that is too old, or a database that cannot store every character."""
-    if conn.dialect.name != "postgresql":
+    if is_sqlite(conn):
         return
     where, (version, *_) = describe_location(conn.engine), conn.dialect.server_version_info or (0,)
     if int(version) < MIN_POSTGRES_VERSION:
@@ -67,13 +68,14 @@ def check_schema(engine: Engine) -> None:
 def _list_missing_columns(conn: Connection) -> list[str]:
     """The columns of `schema` that the database lacks, as "table.column". SQLite cannot open a virtual table while another process
     changes it, and `schema` has none."""
-    sqlite, postgres = (
-        "SELECT tables.name, columns.name FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns"
+    query = choose(
+        conn,
+        sqlite="SELECT tables.name, columns.name FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns"
         " WHERE tables.type = 'table' AND tables.sql NOT LIKE 'CREATE VIRTUAL TABLE%'",
-        "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+        postgres="SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
         " WHERE pg_table_is_visible(attrelid) AND attnum > 0 AND NOT attisdropped",
     )
-    found = {f"{table}.{column}" for table, column in conn.execute(text(sqlite if conn.dialect.name == "sqlite" else postgres))}
+    found = {f"{table}.{column}" for table, column in conn.execute(text(query))}
     return [str(column) for _, table in sorted(metadata.tables.items()) for column in table.columns if str(column) not in found]
 
 
@@ -83,17 +85,16 @@ def upgrade(engine: Engine, before_creation: Callable[[], None] = lambda: None) 
     Of two processes that upgrade at once, the second waits and finds nothing to do. `before_creation` is called for an empty database,
     which stays empty when it raises. Raises SchemaError for an unknown revision, and ServiceError for an unsuitable Postgres.
     """
-    with writing(engine) as conn:  # SQLite: BEGIN IMMEDIATE is the lock
+    with writing(engine) as conn:
         _check_server(conn)
-        if engine.dialect.name == "postgresql":
-            conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+        lock_numbers(conn, [UPGRADE_LOCK])
         before = revision(conn)
         _refuse_unknown(before)
         if before is None:
             before_creation()
         if before != REVISIONS[-1]:
             _run_migrations(conn)
-        if engine.dialect.name == "sqlite":
+        if is_sqlite(engine):
             _stop_merges_of_deleted_words(conn)
     return before, REVISIONS[-1]
 

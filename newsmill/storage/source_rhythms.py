@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from newsmill.health.rhythm import HISTORY, build_rhythm
 from newsmill.storage.check_histories import CheckHistory
-from newsmill.storage.columns import format_hour
+from newsmill.storage.dialects import format_hour
 from newsmill.storage.schema import documents, sources
 from newsmill.storage.source_rows import SOURCE_NAMES, read_rows
 
@@ -71,7 +71,7 @@ def _find_start(created: datetime | None, times: Sequence[datetime], last: datet
 
 def count_active_hours(conn: Connection, names: Sequence[str], now: datetime) -> dict[str, int]:
     """The hours of the last day with a document."""
-    hour = format_hour(documents.c.first_seen_at, conn.dialect.name)
+    hour = format_hour(conn, documents.c.first_seen_at)
     counted = (
         select(documents.c.source, func.count(hour.distinct()))
         .where(documents.c.source.in_(SOURCE_NAMES), documents.c.first_seen_at > _AFTER)

@@ -14,9 +14,9 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from newsmill.model import Outcome, Source
-from newsmill.storage.columns import format_hour
 from newsmill.storage.counter_updates import FOUND
 from newsmill.storage.database import reading
+from newsmill.storage.dialects import format_hour
 from newsmill.storage.document_heads import HEAD_COLUMNS, NEWEST, DocumentHead, load_heads
 from newsmill.storage.model_columns import load_source
 from newsmill.storage.schema import counts, documents, sources
@@ -100,7 +100,7 @@ class Statistics:
 
 
 def _hours(conn: Connection, of_source: ColumnElement[bool], since: datetime) -> list[SourceHourCount]:
-    hour = format_hour(documents.c.first_seen_at, conn.dialect.name)
+    hour = format_hour(conn, documents.c.first_seen_at)
     statement = (
         select(hour, documents.c.source, func.count())
         .where(of_source, documents.c.first_seen_at >= since)

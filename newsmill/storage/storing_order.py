@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, func, select, text, union_all
 
 from newsmill.exceptions import CursorError
+from newsmill.storage.dialects import is_sqlite
 from newsmill.storage.schema import documents, removed_documents
 
 STAMP_RESOLUTION = timedelta(microseconds=1)  # of both databases
@@ -39,7 +40,7 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 def make_stamp(conn: Connection, now: datetime) -> datetime:
     """The stamp (aware, UTC) for what this transaction stores and removes: `now`, or more if a committed stamp is not smaller."""
-    if conn.dialect.name == "postgresql":
+    if not is_sqlite(conn):
         conn.execute(_ANNOUNCE, {"class": _LOCK_CLASS})
     last: datetime | None = conn.execute(LAST_STAMP).scalar()
     return now if last is None or now > last else last + STAMP_RESOLUTION
@@ -51,7 +52,7 @@ def find_horizon(conn: Connection) -> datetime:
     The connection must be in autocommit. Read documents up to the horizon after it, never before.
     """
     last: datetime = conn.execute(LAST_STAMP).scalar() or EPOCH
-    if conn.dialect.name == "postgresql":
+    if not is_sqlite(conn):
         announced = conn.execute(_ANNOUNCED, {"class": _LOCK_CLASS}).scalar()
         if announced is not None:
             return min(last, EPOCH + timedelta(microseconds=announced))

@@ -12,17 +12,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, bindparam, func, select, text, true, update
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, bindparam, func, select, true, update
 
 from newsmill.storage.clock import CLOCK_SLACK
 from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import lock_numbers
 from newsmill.storage.schema import hosts, ledger, listing_schedules, outbox, processes, websub_subscriptions
 from newsmill.storage.statements import IN_FLIGHT, state_is
 
 MAX_LEASE = timedelta(minutes=5)  # five times what crawlers and workers ask for
 
-_CLOCK_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
-_CLOCK_LOCK_KEY = int.from_bytes(b"nm clock")
+_LOCK = int.from_bytes(b"nm clock")
 _AHEAD = (
     select(func.max(processes.c.beat_at)).where(processes.c.role != "web"),
     select(func.max(hosts.c.leased_at)),
@@ -62,8 +62,7 @@ def is_clock_adjustment_needed(conn: Connection, now: datetime) -> bool:
 
 def adjust_to_clock(conn: Connection, now: datetime) -> timedelta:
     """Move times that lie in the future because the clock was set back. Returns by how much it was set back."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(_CLOCK_LOCK, {"key": _CLOCK_LOCK_KEY})  # the second of two schedulers finds nothing to do
+    lock_numbers(conn, [_LOCK])  # the second of two schedulers finds nothing to do
     old_time = _time_before(conn, now)
     if old_time > now:
         for wait in _WAITS:

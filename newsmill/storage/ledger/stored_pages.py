@@ -6,19 +6,18 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import Connection, bindparam, func, select
 
 from newsmill.discovery.url_variants import find_edition, is_same_edition
 from newsmill.extraction.document_identity import OtherContent
 from newsmill.model import Document
 from newsmill.storage import fingerprints
+from newsmill.storage.dialects import lock_numbers
 from newsmill.storage.ledger.article_identity import MAX_COMPARED_CHARACTERS, StoredPage, list_identities, make_key
 from newsmill.storage.ledger.claims import Result
 from newsmill.storage.schema import documents
 from newsmill.storage.statements import AnyRow
 
-# A new document has no row to lock, so Postgres locks a number made of its id. SQLite has one writer at a time.
-_LOCK_IDS = text("SELECT pg_advisory_xact_lock(id) FROM (SELECT unnest(CAST(:ids AS bigint[])) AS id ORDER BY 1) AS wanted")
 _COLUMNS = select(
     documents.c.id,
     documents.c.ledger_id,
@@ -50,9 +49,11 @@ def list_documents(results: Sequence[Result]) -> list[Document]:
 
 
 def lock_ids(conn: Connection, ids: Iterable[str]) -> None:
-    """Wait for transactions that store or take down documents of these ids, and let others wait for this one."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(_LOCK_IDS, {"ids": sorted(map(_lock_number, ids))})
+    """Wait for transactions that store or take down documents of these ids, and let others wait for this one.
+
+    A new document has no row to lock, so a number made of its id is locked.
+    """
+    lock_numbers(conn, map(_lock_number, ids))
 
 
 def lock_documents(conn: Connection, results: Sequence[Result], owned: Mapping[int, str]) -> dict[str, StoredPage]:
