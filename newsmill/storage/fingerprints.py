@@ -16,6 +16,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, exi
 from newsmill.model import NearDuplicate
 from newsmill.similarity import near_duplicates
 from newsmill.storage.database import reading, run_in_batches
+from newsmill.storage.dialects import choose
 from newsmill.storage.schema import documents, fingerprints, fingerprints_due
 
 BATCH_SIZE = 200  # documents per transaction in `catch_up`: about 0.05 s
@@ -77,24 +78,25 @@ MIN_SIMILARITY = 0.7  # of near duplicates, 0 to 1; fingerprints find 92 % of su
 MAX_NEAR_DUPLICATES = 100  # compared with one document: each costs reading its text, about 0.2 ms
 MAX_IN_BAND = 200  # documents read per band; copies of a text are among the first in every band
 
-# Documents that share most bands come first. Each part has its own limit, so that a band of a million costs as much as one of 200.
-_PART = "SELECT ledger_id FROM (SELECT ledger_id FROM fingerprints WHERE {band} = {value} LIMIT :in_band) AS {band}s"
+
+def _query_candidates(number: str) -> str:
+    """SQL for the pages that share the most bands with one fingerprint, at most :most. `number`: SQL for the fingerprint's number {}.
+
+    Each band has its own limit, so that one with a million pages costs as much as one with 200.
+    """
+    in_band = "SELECT ledger_id FROM (SELECT ledger_id FROM fingerprints WHERE {} = {} LIMIT :in_band) AS {}s"
+    pages = " UNION ALL ".join(in_band.format(band, number.format(index), band) for index, band in enumerate(BANDS))
+    return f"SELECT ledger_id FROM ({pages}) AS pages GROUP BY ledger_id ORDER BY count(*) DESC, ledger_id LIMIT :most"  # noqa: S608
 
 
-def _most(value: str) -> str:
-    """A query for the candidates of one fingerprint. `value`: SQL for the number in its band {}."""
-    parts = " UNION ALL ".join(_PART.format(band=band, value=value.format(number)) for number, band in enumerate(BANDS))
-    return f"SELECT ledger_id FROM ({parts}) AS in_bands GROUP BY ledger_id ORDER BY count(*) DESC, ledger_id LIMIT :most"  # noqa: S608
-
-
-_ROW = f"ledger_id, {', '.join(BANDS)}"
-_CANDIDATES = {
-    "sqlite": text(f"""SELECT given.key, {_ROW} FROM json_each(:given) AS given CROSS JOIN fingerprints
-WHERE ledger_id IN ({_most("json_extract(given.value, '$[{}]')")})"""),  # noqa: S608  # names of columns
-    "postgresql": text(f"""SELECT given.key - 1, {_ROW}
+# The index of each given fingerprint, which is a list of numbers, with the bands of each of its candidates.
+_PAGE = f"ledger_id, {', '.join(BANDS)}"
+_CANDIDATES_IN_SQLITE = text(f"""SELECT given.key, {_PAGE} FROM json_each(:given) AS given CROSS JOIN fingerprints
+WHERE ledger_id IN ({_query_candidates("json_extract(given.value, '$[{}]')")})""")  # noqa: S608  # names of columns
+_CANDIDATES_IN_POSTGRES = text(f"""SELECT given.key - 1, {_PAGE}
 FROM jsonb_array_elements(CAST(:given AS jsonb)) WITH ORDINALITY AS given (value, key)
-CROSS JOIN LATERAL ({_most("CAST(given.value ->> {} AS integer)")}) AS most JOIN fingerprints USING (ledger_id)"""),  # noqa: S608
-}
+CROSS JOIN LATERAL ({_query_candidates("CAST(given.value ->> {} AS integer)")}) AS candidates
+JOIN fingerprints USING (ledger_id)""")  # noqa: S608
 _HEAD = ("id", "url", "title", "source", "site_name", "language", "published_at", "published_precision", "first_seen_at")
 _TEXT = select(documents.c.text).where(documents.c.id == bindparam("b_id"))
 # The fingerprint of a document, if the stored one is certainly of its text.
@@ -126,9 +128,10 @@ def _find_candidates(conn: Connection, given: Sequence[Fingerprint | None], leas
         return pages
     enough = near_duplicates.min_agreeing_points(least)
     values = {"given": json.dumps([bands or () for bands in given]), "in_band": MAX_IN_BAND, "most": MAX_NEAR_DUPLICATES + 1}
-    for number, page, *theirs in conn.execute(_CANDIDATES[conn.dialect.name], values):
-        if near_duplicates.count_agreeing_points(given[number] or (), tuple(theirs)) >= enough:
-            pages[number].append(page)
+    find = choose(conn, sqlite=_CANDIDATES_IN_SQLITE, postgres=_CANDIDATES_IN_POSTGRES)
+    for index, page, *bands in conn.execute(find, values):
+        if near_duplicates.count_agreeing_points(given[index] or (), tuple(bands)) >= enough:
+            pages[index].append(page)
     return pages
 
 
