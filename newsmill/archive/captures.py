@@ -10,23 +10,10 @@ from fastwarc.warc import WarcRecordType
 from pydantic import AwareDatetime, BaseModel
 
 from newsmill.archive.warc import FIRST_RECORDS, build_page
-from newsmill.archive.warc_records import MAX_BLOCK_BYTES, IsWanted, Record, Skipped, read_records
+from newsmill.archive.warc_records import MAX_BLOCK_BYTES, IsWanted, Record, read_records
 from newsmill.archive.warc_responses import parse_response
 from newsmill.archive.warc_writer import SOFTWARE
-from newsmill.model import Page
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """A page of a WARC file, or why a record gives none. `offset`: byte of the file at which the record, or its gzip member, begins."""
-
-    offset: int
-    page: Page | None = None
-    skipped: Skipped | None = None
-    detail: str | None = None
-
-
-"""Whether the capture of a URL at a time is read."""
+from newsmill.model import Capture, Page, Skipped
 
 
 def read_captures(file: BinaryIO, is_wanted: IsWanted = lambda url, at: True) -> Iterator[Capture]:

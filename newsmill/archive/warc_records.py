@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import BinaryIO
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 from newsmill.archive.warc_responses import GZIP_MAGIC, CappedReader, is_http_response, read_target, read_warc_date
 from newsmill.archive.warc_writer import SOFTWARE
+from newsmill.model import Skipped
 
 MAX_BLOCK_BYTES = 11 << 20  # of a record that is read: the largest body and its headers
 MAX_RECORD_BYTES = MAX_BLOCK_BYTES + (1 << 16)  # with its own headers
@@ -26,17 +26,7 @@ MAX_MEMBER_HEAD_BYTES = 1024  # of a gzip member that are unpacked to see whethe
 RECORD_START = b"WARC/"
 
 
-class Skipped(StrEnum):
-    """Why a record gives no page."""
-
-    OTHER = "other"  # not a response to an HTTP request: requests, metadata, DNS, screenshots
-    REVISIT = "revisit"  # the server sent the same page as before; its record is elsewhere
-    TOO_LARGE = "too_large"
-    FILTERED = "filtered"  # the caller does not want it
-    DAMAGED = "damaged"  # it cannot be read, or ends early
-
-
-IsWanted = Callable[[str, datetime], bool]
+IsWanted = Callable[[str, datetime], bool]  # of the URL and the time of a capture
 
 
 @dataclass(frozen=True, slots=True)

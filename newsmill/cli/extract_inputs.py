@@ -21,7 +21,7 @@ from newsmill.cli.extract_lines import GZIP, MAX_FILE_BYTES
 from newsmill.cli.page_fetch import fetch_page
 from newsmill.cli.terminal import note, printable, to_json
 from newsmill.exceptions import ConfigError
-from newsmill.model import OutcomeRecord
+from newsmill.model import OutcomeRecord, Skipped
 from newsmill.text.redaction import redact
 
 STANDARD_INPUT = "-"
@@ -87,7 +87,6 @@ def _read_warc(name: str, inputs: Inputs) -> Iterator[dict[str, Any]]:
     """A line for each page of a WARC file, made when it is read. Damaged records are named on standard error. Raises ConfigError."""
     # the readers of WARC files and what they load cost 0.2 s of CPU, which other inputs need not spend
     from newsmill.archive.captures import read_captures
-    from newsmill.archive.warc_records import Skipped
     from newsmill.intake.page_requests import encode_item, encode_page
     from newsmill.intake.warc_files import open_warc
     from newsmill.intake.warc_submission import find_refusal

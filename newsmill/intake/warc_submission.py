@@ -13,8 +13,8 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
-from newsmill.archive.captures import Capture, read_captures
-from newsmill.archive.warc_records import IsWanted, Skipped
+from newsmill.archive.captures import read_captures
+from newsmill.archive.warc_records import IsWanted
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, DecodeError, UrlError
 from newsmill.extraction.decode import decode_body
@@ -23,7 +23,7 @@ from newsmill.intake.page_requests import MAX_TEXT_CHARACTERS, encode_item, limi
 from newsmill.intake.page_submission import make_enqueue, store_pages
 from newsmill.intake.url_submission import open_target
 from newsmill.intake.warc_files import WarcInput, open_warc
-from newsmill.model import Page, PageStatus, WarcCounts
+from newsmill.model import Capture, Page, PageStatus, Skipped, WarcCounts
 from newsmill.storage.ledger import ArchivedRow
 from newsmill.text.redaction import redact
 from newsmill.text.urls import make_key

@@ -4,6 +4,7 @@ All classes are frozen, and lists are tuples, so that an object can be shared be
 """
 
 from newsmill.model.blocks import Block, BlockType, ListItem, Markup, TableCell, TextLink
+from newsmill.model.captures import Capture, Skipped
 from newsmill.model.copies import CopyGroup, DocumentCopy, NearDuplicate
 from newsmill.model.documents import (
     DOUBTFUL_CONFIDENCE,
@@ -50,6 +51,7 @@ __all__ = [
     "AuthorType",
     "Block",
     "BlockType",
+    "Capture",
     "ClaimedPage",
     "CopyGroup",
     "Document",
@@ -85,6 +87,7 @@ __all__ = [
     "RevisionSummary",
     "Rules",
     "Segment",
+    "Skipped",
     "Source",
     "SpiderLimits",
     "State",

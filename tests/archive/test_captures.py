@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from warc_records import make_record, record
 
 from newsmill.archive import warc, warc_responses, warc_writer
-from newsmill.archive.captures import Capture, read_captures
-from newsmill.archive.warc_records import MAX_BLOCK_BYTES, Skipped
-from newsmill.model import Hint, Page
+from newsmill.archive.captures import read_captures
+from newsmill.archive.warc_records import MAX_BLOCK_BYTES
+from newsmill.model import Capture, Hint, Page, Skipped
 
 SITE = "https://paper.example"
 BODIES = [f"<html><p>{number}".encode() + random.Random(number).randbytes(2000) for number in range(6)]

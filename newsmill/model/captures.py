@@ -1,0 +1,28 @@
+"""The captures of pages in WARC files of any program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from newsmill.model.pages import Page
+
+
+class Skipped(StrEnum):
+    """Why a record gives no page."""
+
+    OTHER = "other"  # not a response to an HTTP request: requests, metadata, DNS, screenshots
+    REVISIT = "revisit"  # the server sent the same page as before; its record is elsewhere
+    TOO_LARGE = "too_large"
+    FILTERED = "filtered"  # the caller does not want it
+    DAMAGED = "damaged"  # it cannot be read, or ends early
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A page of a WARC file, or why a record gives none. `offset`: byte of the file at which the record, or its gzip member, begins."""
+
+    offset: int
+    page: Page | None = None
+    skipped: Skipped | None = None
+    detail: str | None = None
