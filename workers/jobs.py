@@ -16,6 +16,7 @@ from itertools import chain
 from newsmill.archive.archive import SegmentReader
 from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, SlowCommitError
+from newsmill.extraction.document_size import count_characters
 from newsmill.health.failure_log import format_failure, format_name, is_failed
 from newsmill.intake import url_submission
 from newsmill.model import ClaimedPage, ExtractionResult, Page, Source
@@ -24,7 +25,7 @@ from newsmill.storage.ledger import Result
 from newsmill.text.urls import MAX_URL_CHARACTERS, get_host
 from workers import site_learning
 from workers.cpu_budgets import CpuBudgets, get_owner
-from workers.page_reading import charge, count_characters, estimate_size, extract_page, first_attempt_seconds
+from workers.page_reading import charge, estimate_size, extract_page, first_attempt_seconds
 from workers.process import SegmentState, WorkerContext, find_source
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,9 @@ from datetime import datetime
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.extraction.document_identity import has_same_content, shows_same_article
+from newsmill.extraction.document_size import limit_size
 from newsmill.health.failure_log import format_name
-from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Render, Source
+from newsmill.model import ClaimedPage, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Render, Source
 from newsmill.polling.retries import compute_retry_delay
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import Documents
@@ -22,7 +23,6 @@ from workers.process import SegmentState, WorkerContext, find_profile, find_sour
 log = logging.getLogger(__name__)
 
 SCRIPT_OUTCOMES = frozenset({Outcome.NEEDS_SCRIPT, Outcome.NO_TEXT})  # of a page whose text a script may load
-MAX_DOCUMENT_CHARACTERS = 2_000_000  # of its text and its blocks, which repeat the text; a thick novel has as many
 # CPU of the first attempt at a page. Of 900 pages of other collections, one takes longer, by half; on average a page takes a tenth of it.
 FIRST_ATTEMPT_SECONDS = 0.1
 FIRST_ATTEMPT_SECONDS_PER_MB = 2.0  # of HTML
@@ -94,7 +94,7 @@ def extract_page(
         else:
             yield Result(claim, replace(result, document=None), now, wants_parts=True)
         return
-    result = _describe_rendering_failure(_limit_size(_set_profile_version(result, profile)), page)
+    result = _describe_rendering_failure(limit_size(_set_profile_version(result, profile)), page)
     if claim.is_revisit and result.document is not None:
         crashes: list[SandboxCrash] = []
 
@@ -192,24 +192,6 @@ def _set_profile_version(result: ExtractionResult, profile: Profile | None) -> E
     if result.document is None or profile is None:
         return result
     return replace(result, document=replace(result.document, profile_version=profile.version))
-
-
-def _limit_size(result: ExtractionResult) -> ExtractionResult:
-    """The result; `too_large` without a document where the document is longer than MAX_DOCUMENT_CHARACTERS."""
-    characters = 0 if result.document is None else count_characters(result.document)
-    if characters <= MAX_DOCUMENT_CHARACTERS:
-        return result
-    detail = f"a document of {characters:,} characters; the cap is {MAX_DOCUMENT_CHARACTERS:,}"
-    return replace(result, ending=OutcomeRecord(Outcome.TOO_LARGE, detail), document=None)
-
-
-def count_characters(document: Document) -> int:
-    """Characters in the fields of a document that may be long."""
-    texts = [document.title, document.description, document.text, *(block.text for block in document.blocks)]
-    texts += [link.url for block in document.blocks if block.markup is not None for link in block.markup.links]
-    texts += [update.text for update in document.live_updates]
-    texts += [text for image in document.images for text in (image.url, image.caption, image.credit)]
-    return sum(len(text) for text in texts if text is not None)
 
 
 def is_only_judged_differently(

@@ -87,9 +87,9 @@ def _read_warc(name: str, inputs: Inputs) -> Iterator[dict[str, Any]]:
     """A line for each page of a WARC file, made when it is read. Damaged records are named on standard error. Raises ConfigError."""
     # the readers of WARC files and what they load cost 0.2 s of CPU, which other inputs need not spend
     from newsmill.archive.captures import read_captures
+    from newsmill.intake.capture_filters import find_refusal
     from newsmill.intake.page_requests import encode_item, encode_page
     from newsmill.intake.warc_files import open_warc
-    from newsmill.intake.warc_submission import find_refusal
 
     with open_warc(name) as files:
         for warc, capture in ((file, capture) for file in files for capture in read_captures(file.file)):

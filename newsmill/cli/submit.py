@@ -19,9 +19,9 @@ from newsmill.cli.completion import complete_sources
 from newsmill.cli.submit_warc import submit_warc
 from newsmill.cli.terminal import format_count, note, note_next_step, now, print_json, printable
 from newsmill.exceptions import ConfigError
+from newsmill.intake.capture_filters import make_filter
 from newsmill.intake.url_submission import add_urls, is_url
 from newsmill.intake.warc_files import WARC_SUFFIXES
-from newsmill.intake.warc_submission import make_filter
 from newsmill.model import SubmissionCounts
 from newsmill.site_inspection.processes import add_scheme
 from newsmill.text.redaction import redact

@@ -32,13 +32,18 @@ def dump_item(item: ArticleItem) -> bytes:
         return json.dumps(_ITEM.dump_python(item, mode="json", exclude_defaults=True), ensure_ascii=False).encode("utf-8", "replace")
 
 
+def load_item(page: Page) -> ArticleItem:
+    """Return the item of its page. Raises ValueError."""
+    return _ITEM.validate_json(page.body)
+
+
 def read_item(page: Page, *, language: str | None = None, first_seen_at: datetime | None = None) -> ExtractionResult:
     """Return the document of an item, or the outcome `no_text` for one without text. Never raises.
 
     `language` is the fallback language of the source. `first_seen_at` is the time when the URL was first found (default: `fetched_at`).
     """
     try:
-        item = _ITEM.validate_json(page.body)
+        item = load_item(page)
     except ValidationError as error:
         return ExtractionResult(OutcomeRecord(Outcome.ARCHIVE_DAMAGED, f"the item cannot be read: {error.errors()[0]['msg']}"))
     text = normalise(item.text)

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from newsmill.archive.archive import MAX_SEGMENT_PAGES
+from newsmill.extraction.article_item import load_item
 from newsmill.extraction.decode import MAX_BODY_BYTES
-from newsmill.intake.page_submission import MAX_HEADER_LINES, make_item_page
+from newsmill.intake.page_checks import MAX_HEADER_LINES
+from newsmill.intake.page_submission import make_item_page
 from newsmill.model import ArticleItem, Hint, Page
-from newsmill.model.lazy_adapter import make_adapter
 
 MAX_REQUEST_PAGES = MAX_SEGMENT_PAGES
 MAX_TEXT_CHARACTERS = 2_000_000  # of an item, as of a document
@@ -21,7 +22,6 @@ MIN_YEAR = 1990
 HTML_TYPE = "text/html; charset=utf-8"
 
 
-_ITEM = make_adapter(ArticleItem)
 HeaderText = Annotated[str, Field(max_length=8_000)]
 UrlText = Annotated[str, Field(max_length=8_000, examples=["https://example.org/a"])]
 
@@ -105,7 +105,7 @@ def encode_page(page: Page) -> SubmittedPage:
 
 def encode_item(page: Page) -> ArticleItem:
     """The item of a page as it is sent."""
-    return _ITEM.validate_json(page.body)
+    return load_item(page)
 
 
 def _decode_page(page: SubmittedPage, source: str | None, now: datetime) -> Page:

@@ -9,23 +9,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, Archive
 from newsmill.context import AppContext, data_folder, open_queue
-from newsmill.discovery.article_pages import MAX_ARTICLE_PAGES, is_page_of
 from newsmill.exceptions import ArchiveDamaged, ServiceError, UrlError
 from newsmill.extraction.article_item import dump_item
-from newsmill.extraction.decode import MAX_BODY_BYTES
+from newsmill.intake.page_checks import check_page, reject
 from newsmill.model import ArticleItem, Kind, Link, Page, PageReceipt, PageStatus, State
 from newsmill.settings import Settings
 from newsmill.storage.ledger import ArchivedRow, SubmittedFetch
-from newsmill.text.urls import find_site, make_key, normalize
+from newsmill.text.urls import make_key
 
 log = logging.getLogger(__name__)
-MAX_HEADER_LINES = 500  # as the crawler's
-MAX_HEADER_CHARACTERS = 64_000  # of all lines together; the crawler's cap
 REFETCHED = frozenset({State.DUE, State.FETCHING})  # rows whose next page was requested, even if it is the same as the last one
 _ITEM_HEADERS = (("Content-Type", "application/json"),)
 
@@ -37,7 +33,7 @@ def store_pages(context: AppContext, enqueue: Callable[[str], bool], pages: Sequ
     several pages of one URL the last is stored. A page that equals the archived one of its URL changes nothing. Raises ServiceError; the
     pages of earlier segments are then stored, and all may be submitted again.
     """
-    checked = [_check(page) for page in pages]
+    checked = [check_page(page) for page in pages]
     by_key = {make_key(page.requested_url): page for page in checked if isinstance(page, Page)}
     receipts: dict[str, PageReceipt] = {}
     pending: dict[str, Page] = {}
@@ -88,45 +84,6 @@ def make_enqueue(settings: Settings) -> Callable[[str], bool]:
     return enqueue
 
 
-def _check(page: Page) -> Page | PageReceipt:
-    """The page with normalised URLs, or the receipt that rejects it."""
-    try:
-        normal = _stay_on_site(replace(page, url=normalize(page.url), requested_url=normalize(page.requested_url)))
-    except UrlError as error:
-        return PageReceipt(page.requested_url, PageStatus.REJECTED, f"bad_url: {error}")
-    normal = replace(normal, parts=_select_parts(normal))
-    if len(page.body) > MAX_BODY_BYTES:
-        return _reject(normal, f"the body has {len(page.body):,} bytes; the limit is {MAX_BODY_BYTES:,}")
-    if len(page.headers) > MAX_HEADER_LINES or sum(len(name) + len(value) for name, value in page.headers) > MAX_HEADER_CHARACTERS:
-        return _reject(normal, f"the headers have over {MAX_HEADER_LINES} lines or {MAX_HEADER_CHARACTERS:,} characters")
-    return normal
-
-
-def _select_parts(page: Page) -> tuple[Page, ...]:
-    """The further pages of the article in another program's file: no others, and none that make it larger than a page may be."""
-    parts = [part for part in page.parts[: MAX_ARTICLE_PAGES - 1] if not part.is_item and _is_part(part.url, page.url)]
-    return tuple(parts) if sum(len(part.body) for part in (page, *parts)) <= MAX_BODY_BYTES else ()
-
-
-def _is_part(url: str, first: str) -> bool:
-    try:
-        return is_page_of(normalize(url), first)
-    except UrlError:
-        return False
-
-
-def _stay_on_site(page: Page) -> Page:
-    """The page; after a redirect from another site, the ledger knows it by its final URL, so that no other site's row has its document."""
-    if find_site(page.requested_url) == find_site(page.url):
-        return page
-    before = () if page.requested_url in page.redirects else (page.requested_url,)
-    return replace(page, requested_url=page.url, redirects=(*before, *page.redirects))
-
-
-def _reject(page: Page, reason: str) -> PageReceipt:
-    return PageReceipt(page.requested_url, PageStatus.REJECTED, reason)
-
-
 def _list_chain(page: Page) -> tuple[str, ...]:
     """The keys of the URLs that led to a page, and of its further pages. A redirect through a URL that is none cannot be barred."""
     keys = dict.fromkeys((make_key(page.requested_url), make_key(page.url)))
@@ -141,9 +98,9 @@ def _compare(archive: Archive, page: Page, row: ArchivedRow | None) -> PageRecei
     if row is None:
         return None
     if row.takedown is not None:
-        return _reject(page, f"barred by a takedown: {row.takedown}; run `newsmill takedowns remove URL` to permit it")
+        return reject(page, f"barred by a takedown: {row.takedown}; run `newsmill takedowns remove URL` to permit it")
     if row.kind is not Kind.PAGE:
-        return _reject(page, f"the URL is known as a {row.kind}; Newsmill reads it itself")
+        return reject(page, f"the URL is known as a {row.kind}; Newsmill reads it itself")
     if row.state not in REFETCHED and _is_archived(archive, page, row):
         return PageReceipt(page.requested_url, PageStatus.KNOWN)
     return None
@@ -185,7 +142,7 @@ def _store_segment(context: AppContext, enqueue: Callable[[str], bool], pages: M
     enqueue(segment.id)
     became_other = "the URL became a listing's, or was barred, while it was submitted"
     return {
-        key: PageReceipt(page.requested_url, PageStatus.QUEUED) if key in saved else _reject(page, became_other)
+        key: PageReceipt(page.requested_url, PageStatus.QUEUED) if key in saved else reject(page, became_other)
         for key, page in pages.items()
     }
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
-from urllib.parse import urlsplit
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.archive.captures import read_captures
 from newsmill.archive.warc_records import IsWanted
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError, DecodeError, UrlError
-from newsmill.extraction.decode import decode_body
-from newsmill.extraction.non_html import HTML_TYPES, detect_non_html
-from newsmill.intake.page_requests import MAX_TEXT_CHARACTERS, encode_item, limit_time
+from newsmill.exceptions import ConfigError, UrlError
+from newsmill.intake.capture_filters import find_refusal, is_any
+from newsmill.intake.page_requests import limit_time
 from newsmill.intake.page_submission import make_enqueue, store_pages
 from newsmill.intake.url_submission import open_target
 from newsmill.intake.warc_files import WarcInput, open_warc
@@ -33,9 +29,6 @@ log = logging.getLogger(__name__)
 FOUND_BY = "warc"
 BACKLOG_SHARE = 8  # of the crawler's high-water mark, so that the crawler goes on and news waits some minutes at most
 BACKLOG_POLL_SECONDS = 1.0
-OK = 200
-MARKUP_TYPES = ("text/html", "application/xhtml+xml")  # bodies of other types are looked at before they are archived
-_TAG = re.compile(rb"(?:\xef\xbb\xbf)?\s*<")
 
 _SKIPPED_FIELDS = {Skipped.TOO_LARGE: "rejected"}
 _STATUS_FIELDS = {PageStatus.QUEUED: "queued", PageStatus.KNOWN: "known", PageStatus.REJECTED: "rejected"}
@@ -142,34 +135,6 @@ def _is_known(page: Page, row: ArchivedRow | None) -> bool:
     return row is not None and row.segment is not None and row.fetched_at is not None and page.fetched_at <= row.fetched_at
 
 
-def find_refusal(page: Page) -> str | None:
-    """The field of WarcCounts for a response that cannot be an article, as most responses of a browser's archive; None for a page.
-
-    The bytes decide, except for markup in scripts and data: a page with another type than HTML begins with a tag.
-    """
-    if page.is_item:
-        return None if _is_item_readable(page) else "rejected"
-    if page.status != OK:
-        return "http_error"
-    declared = page.header("Content-Type") or ""
-    media = declared.partition(";")[0].strip().lower()
-    if media in MARKUP_TYPES:
-        return None
-    try:
-        body = decode_body(page.header("Content-Encoding"), page.body)
-    except DecodeError:
-        return None if media in HTML_TYPES else "not_html"  # the worker names what is wrong with a page
-    is_page = detect_non_html(body, declared) is None and (media in HTML_TYPES or _TAG.match(body) is not None)
-    return None if is_page else "not_html"
-
-
-def _is_item_readable(page: Page) -> bool:
-    try:
-        return len(encode_item(page).text) <= MAX_TEXT_CHARACTERS
-    except ValueError:
-        return False
-
-
 def submit_warc(
     files: Iterable[str | os.PathLike[str]],
     source: str | None,
@@ -181,7 +146,7 @@ def submit_warc(
     if isinstance(files, (str, os.PathLike)):
         raise ConfigError("newsmill.submit_warc expects a list of files, not one; write [file]")
     with open_target(source, where) as app:
-        run = WarcSubmission(app, make_enqueue(app.settings), source=source, again=again, is_wanted=is_wanted or _is_any, warn=log.warning)
+        run = WarcSubmission(app, make_enqueue(app.settings), source=source, again=again, is_wanted=is_wanted or is_any, warn=log.warning)
         for name in files:
             with open_warc(os.fspath(name)) as inputs:
                 for warc in inputs:
@@ -189,27 +154,3 @@ def submit_warc(
                         pass
         run.finish()
         return run.counts
-
-
-def _is_any(url: str, at: datetime) -> bool:
-    return True
-
-
-def make_filter(hosts: Sequence[str], since: datetime | None, until: datetime | None) -> IsWanted:
-    """A filter of captures: of these hosts and the hosts below them, from `since` on, and before `until`."""
-    wanted = tuple(host.strip().lower().strip(".") for host in hosts)
-
-    def is_wanted(url: str, at: datetime) -> bool:
-        if (since is not None and at < since) or (until is not None and at >= until):
-            return False
-        return not wanted or _is_host_below(url, wanted)
-
-    return is_wanted
-
-
-def _is_host_below(url: str, hosts: tuple[str, ...]) -> bool:
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    return any(host == wanted or host.endswith(f".{wanted}") for wanted in hosts)

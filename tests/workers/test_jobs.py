@@ -17,12 +17,13 @@ from sqlalchemy import Connection
 from workers_world import WorkersWorld
 
 from newsmill.exceptions import ServiceError
+from newsmill.extraction.document_size import MAX_DOCUMENT_CHARACTERS, count_characters
 from newsmill.model import Block, BlockType, ClaimedPage, Markup, Outcome, Page, Rules, Source, State, TextLink
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.ledger import Result, results
 from workers.jobs import MAX_BATCH_CHARACTERS, extract_claimed_pages, read_archived_pages, read_deferred
-from workers.page_reading import MAX_DOCUMENT_CHARACTERS, count_characters, extract_page
+from workers.page_reading import extract_page
 from workers.process import SegmentState, WorkerContext
 
 

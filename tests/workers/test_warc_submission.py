@@ -16,9 +16,10 @@ from warc_records import record
 from workers_world import WorkersWorld
 
 from newsmill.archive.warc_writer import write_page, write_warcinfo
+from newsmill.intake.capture_filters import make_filter
 from newsmill.intake.page_submission import make_enqueue, make_item_page
 from newsmill.intake.warc_files import WarcInput, open_warc
-from newsmill.intake.warc_submission import WarcSubmission, make_filter
+from newsmill.intake.warc_submission import WarcSubmission
 from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page, Source, WarcCounts
 from newsmill.storage.ledger import Ended
 from newsmill.storage.processes import Heartbeat
