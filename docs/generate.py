@@ -132,18 +132,20 @@ def parameters(operation: dict[str, Any], schema: dict[str, Any]) -> str:
 def python() -> str:
     """Signature and docstring of every public function, and the fields of what it returns."""
     import newsmill
-    from newsmill import exceptions
+    from newsmill import batch, exceptions
     from newsmill.client import corpus
     from newsmill.client.corpus import Corpus
-    from newsmill.model import CopyGroup, DocumentCopy, DocumentMarks, NearDuplicate, Revision, RevisionSummary
+    from newsmill.model import Capture, CopyGroup, DocumentCopy, DocumentMarks, NearDuplicate, Revision, RevisionSummary
     from newsmill.site_inspection.findings import FoundListing, SampleArticle, SiteInspection
 
     functions = [item for name, item in vars(newsmill).items() if inspect.isfunction(item) and not name.startswith("_")]
     parts = [described(f"newsmill.{item.__name__}", item) for item in functions]
+    parts.append(described("newsmill.batch.extract_file", batch.extract_file))
     parts += [
         described(f"corpus.{name}", item) for name, item in vars(Corpus).items() if inspect.isfunction(item) and not name.startswith("_")
     ]
-    returned = [corpus.SearchHit, corpus.QueryCheck, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar]
+    returned = [batch.BatchOptions, batch.FileCounts, Capture]
+    returned += [corpus.SearchHit, corpus.QueryCheck, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar]
     returned += [corpus.Change, corpus.Removal, corpus.SourceSummary, corpus.UrlOutcome]
     returned += [
         NearDuplicate,

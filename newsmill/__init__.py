@@ -15,7 +15,7 @@ from newsmill.version import __version__
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from typing import Any
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UrlOutcome,
     )
     from newsmill.model import (
+        Capture,
         CopyGroup,
         Document,
         DocumentCopy,
@@ -61,6 +62,7 @@ _CORPUS_TYPES = frozenset(
 )
 _MODEL_TYPES = frozenset(
     {
+        "Capture",
         "CopyGroup",
         "Document",
         "DocumentCopy",
@@ -73,9 +75,10 @@ _MODEL_TYPES = frozenset(
         "WarcCounts",
     }
 )
-_MODULES = frozenset({"exceptions", "model"})
+_MODULES = frozenset({"batch", "exceptions", "model"})
 
 __all__ = [
+    "Capture",
     "Change",
     "CopyGroup",
     "Corpus",
@@ -98,9 +101,11 @@ __all__ = [
     "UrlOutcome",
     "WarcCounts",
     "__version__",
+    "arrow_schema",
     "discover",
     "extract",
     "open",
+    "read_warc",
     "submit",
     "submit_warc",
 ]
@@ -232,6 +237,34 @@ def submit_warc(
     from newsmill.intake import warc_submission
 
     return warc_submission.submit_warc(files, source, again, is_wanted, where)
+
+
+def read_warc(file: str | os.PathLike[str], *, is_wanted: Callable[[str, datetime], bool] | None = None) -> Iterator[Capture]:
+    """Yield a capture for each record of a WARC or WACZ file: its page, or why it gives none. Memory holds one record.
+
+    Args:
+        file: The path or URL of a file, compressed with gzip or zstd or not at all. Any URL that fsspec can open, such as s3://….
+        is_wanted: Called with the URL and time of each capture; if it returns False, the record is not read (`filtered`).
+
+    A damaged record is a capture that says so, and reading resumes at the next record.
+    Raises ConfigError if the file cannot be opened, and OSError if a URL cannot be read to its end.
+    """
+    import os
+
+    from newsmill.intake import capture_filters, warc_files
+
+    return warc_files.read_warc(os.fspath(file), is_wanted or capture_filters.is_any)
+
+
+def arrow_schema() -> Any:
+    """Return the pyarrow schema of documents: columns and types of `newsmill export --format parquet`, and of `Document.to_dict()`.
+
+    Raises ConfigError if pyarrow is not installed.
+    """
+    from newsmill.exports import parquet
+
+    parquet.require_pyarrow()
+    return parquet.arrow_schema()
 
 
 def open(where: str | os.PathLike[str] | None = None, *, token: str | None = None) -> Corpus:

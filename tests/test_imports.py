@@ -22,6 +22,7 @@ LAYERS = (
     (
         "newsmill.context",
         "newsmill.polling.listing_schedule",
+        "newsmill.batch",
         "newsmill.intake",
         "newsmill.notifications",
         "newsmill.logs",

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from newsmill.archive.warc import FIRST_RECORDS, build_page
 from newsmill.archive.warc_records import MAX_BLOCK_BYTES, IsWanted, Record, read_records
-from newsmill.archive.warc_responses import parse_response
+from newsmill.archive.warc_responses import parse_response, read_warc_date
 from newsmill.archive.warc_writer import SOFTWARE
 from newsmill.model import Capture, Page, Skipped
 
@@ -30,10 +30,10 @@ def read_captures(file: BinaryIO, is_wanted: IsWanted = lambda url, at: True) ->
             yield group.build(is_wanted)
             group = None
         if record.skipped is not None:
-            yield Capture(record.offset, skipped=record.skipped, detail=record.detail)
+            yield _skip(record, record.skipped, record.detail)
         elif record.kind == WarcRecordType.warcinfo:
             is_own = SOFTWARE in record.block
-            yield Capture(record.offset, skipped=Skipped.OTHER)
+            yield _skip(record, Skipped.OTHER)
         elif not is_own:
             yield _read_foreign(record)
         elif record.kind in FIRST_RECORDS and group is None:
@@ -90,8 +90,13 @@ class _OwnPage:
             return Capture(self.offset, skipped=Skipped.DAMAGED, detail=f"a page of Newsmill: its {error.args[0]} record is missing")
         except (ValueError, IndexError):
             return Capture(self.offset, skipped=Skipped.DAMAGED, detail="a page of Newsmill: its records do not hold what Newsmill writes")
-        return (
-            Capture(self.offset, page) if is_wanted(page.requested_url, page.fetched_at) else Capture(self.offset, skipped=Skipped.FILTERED)
+        is_page_wanted = is_wanted(page.requested_url, page.fetched_at)
+        return Capture(
+            self.offset,
+            page if is_page_wanted else None,
+            None if is_page_wanted else Skipped.FILTERED,
+            url=page.requested_url,
+            at=page.fetched_at,
         )
 
 
@@ -105,6 +110,15 @@ def _build_own(records: dict[str, bytes]) -> Page:
 def _read_foreign(record: Record) -> Capture:
     """The page of another program's response record."""
     try:
-        return Capture(record.offset, parse_response(record.url, record.date, record.block))
+        page = parse_response(record.url, record.date, record.block)
     except ValueError as error:
-        return Capture(record.offset, skipped=Skipped.DAMAGED, detail=str(error))
+        return _skip(record, Skipped.DAMAGED, str(error))
+    return Capture(record.offset, page, url=page.url, at=page.fetched_at)
+
+
+def _skip(record: Record, reason: Skipped, detail: str | None = None) -> Capture:
+    try:
+        at = read_warc_date(record.date)
+    except ValueError:
+        at = None
+    return Capture(record.offset, skipped=reason, detail=detail, url=record.url, at=at)

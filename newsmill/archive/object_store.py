@@ -7,6 +7,7 @@ import fcntl
 import io
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from newsmill.version import install_hint
 
 T = TypeVar("T")
 TEMPORARY_SUFFIX = ".tmp"
+_TEMPORARY = re.compile(rf"(\.[0-9a-f]{{8}})?{re.escape(TEMPORARY_SUFFIX)}$")
 SCHEMES = ("file", "s3")
 EXPECTED = "expected a folder, file:///path or s3://bucket/prefix"
 FULL_MESSAGES = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file would be over a limit"}
@@ -132,7 +134,7 @@ class LocalStore:
 
     def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False) -> T:
         final = self._root / path
-        unfinished = final.with_name(final.name + TEMPORARY_SUFFIX)
+        unfinished = final.with_name(f"{final.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")  # two processes may write one object
         with translate_errors(self._where):
             self._make_folder(final.parent)
             with ExitStack() as undo:
@@ -207,6 +209,15 @@ class LocalStore:
         except OSError:
             return None
         return DiskUsage(disk.total, disk.free)
+
+
+def strip_temporary(path: str) -> str:
+    """The path of the object that an unfinished file would have become.
+
+    >>> strip_temporary("part-1.csv.1f2e3d4c.tmp"), strip_temporary("part-1.csv")
+    ('part-1.csv', 'part-1.csv')
+    """
+    return _TEMPORARY.sub("", path)
 
 
 def walk_files(folder: Path) -> list[Path]:

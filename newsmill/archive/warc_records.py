@@ -56,11 +56,12 @@ def read_records(file: BinaryIO, is_wanted: IsWanted) -> Iterator[Record]:
     unnamed: Record | None = None  # damage at an unknown offset behind a record; dropped when the next record is damaged itself
     while True:
         last: int | None = None  # offset of the record that was begun last
+        url = date = ""  # of that record
         try:
             for record in ArchiveIterator(CappedReader(file, None, at), parse_http=False):
                 yield from filter(None, (held, unnamed))
                 held = unnamed = None
-                last = record.stream_pos
+                last, url, date = record.stream_pos, read_target(record), record.headers.get("WARC-Date") or ""
                 found = _read_record(record, is_wanted, is_own=is_own)
                 if found.kind == WarcRecordType.warcinfo:
                     is_own = SOFTWARE in found.block
@@ -71,7 +72,8 @@ def read_records(file: BinaryIO, is_wanted: IsWanted) -> Iterator[Record]:
         place = at if last is None else last
         if held is not None and held.skipped is None and not _has_stated_length(file, held):
             held = unnamed = None
-            yield Record(place, skipped=Skipped.DAMAGED, detail="the record is not as long as its Content-Length says")
+            detail = "the record is not as long as its Content-Length says"
+            yield Record(place, url=url, date=date, skipped=Skipped.DAMAGED, detail=detail)
         elif held is not None:
             yield held
             held = None
@@ -79,7 +81,7 @@ def read_records(file: BinaryIO, is_wanted: IsWanted) -> Iterator[Record]:
         else:
             unnamed = None
             detail = "no WARC record begins here" if last is None and at == 0 else reason
-            yield Record(place, skipped=Skipped.DAMAGED, detail=detail)
+            yield Record(place, url=url, date=date, skipped=Skipped.DAMAGED, detail=detail)
         following = _find_record(file, place + 1)
         if following is None:
             break
@@ -105,7 +107,7 @@ def _read_record(record: WarcRecord, is_wanted: IsWanted, *, is_own: bool) -> Re
         skipped = Skipped.TOO_LARGE
     if skipped is not None:
         detail = f"{url[:200]} has {record.content_length:,} bytes" if skipped is Skipped.TOO_LARGE else None
-        return Record(offset, kind, url, skipped=skipped, detail=detail)
+        return Record(offset, kind, url, date, skipped=skipped, detail=detail)
     block = record.reader.read()
     if len(block) < record.content_length:
         raise _DamagedRecord(f"the record ends after {len(block):,} of {record.content_length:,} bytes")

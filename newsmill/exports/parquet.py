@@ -6,23 +6,19 @@ microseconds of UTC. pyarrow comes with the extra `parquet`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
-from pydantic import TypeAdapter
-
 from newsmill.exceptions import ConfigError
-from newsmill.exports.records import FIELDS, to_record
+from newsmill.exports.records import FIELDS, OPTIONAL_FIELDS
 from newsmill.model import Document
-from newsmill.model.document_fields import BY_NAME, FieldType, list_fields_of
+from newsmill.model.document_fields import BY_NAME, FieldType
 from newsmill.version import install_hint
 
-MAX_GROUP_DOCUMENTS = 1000  # of a row group, which readers skip or read as a whole
+MAX_GROUP_ROWS = 1000  # of a row group, which readers skip or read as a whole
 MAX_GROUP_CHARACTERS = 8_000_000  # of texts; writing a group takes about five times as much memory
-_DOCUMENT = TypeAdapter(Document)  # ten times as fast as dataclasses.asdict
-_PAIRS, _DAYS = list_fields_of(FieldType.PAIRS), list_fields_of(FieldType.DAY)
 
 
 def require_pyarrow() -> None:
@@ -31,20 +27,74 @@ def require_pyarrow() -> None:
         raise ConfigError(f"Parquet needs pyarrow: {install_hint('parquet')}")
 
 
+class RowWriter:
+    """Writes rows to a Parquet file, zstd-compressed, a row group at a time: the same rows make the same bytes. A context manager."""
+
+    def __init__(self, out: BinaryIO, schema: Any) -> None:
+        """`schema`: of pyarrow."""
+        import pyarrow.parquet  # type: ignore[import-untyped]  # without type hints
+
+        self._schema, self._from_rows = schema, pyarrow.RecordBatch.from_pylist
+        self._writer = pyarrow.parquet.ParquetWriter(out, schema, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
+        self._characters = 0
+
+    def add(self, row: dict[str, Any], characters: int) -> None:
+        """Add a row with this many characters."""
+        self._rows.append(row)
+        self._characters += characters
+        if len(self._rows) >= MAX_GROUP_ROWS or self._characters >= MAX_GROUP_CHARACTERS:
+            self._flush()
+
+    def finish(self, notes: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Write the rest. `notes`: metadata of the file."""
+        if self._rows:
+            self._flush()
+        self._writer.add_key_value_metadata(dict(notes))
+
+    def __enter__(self) -> RowWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def _flush(self) -> None:
+        self._writer.write_batch(self._from_rows(self._rows, schema=self._schema))
+        self._rows, self._characters = [], 0
+
+
 def write_parquet(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
-    """Write one Parquet file, zstd-compressed, a row group at a time. `include`: optional fields."""
-    import pyarrow  # type: ignore[import-untyped]  # without type hints
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
-    schema = build_schema(pyarrow, include)
-    with pyarrow.parquet.ParquetWriter(out, schema, compression="zstd") as writer:
-        for group in _row_groups(documents):
-            writer.write_batch(pyarrow.RecordBatch.from_pylist([_build_row(document, include) for document in group], schema=schema))
+    """Write one Parquet file. `include`: optional fields."""
+    with RowWriter(out, arrow_schema(include)) as writer:
+        for document in documents:
+            writer.add(document.to_dict() | {name: OPTIONAL_FIELDS[name](document) for name in include}, len(document.text))
+        writer.finish()
 
 
-def build_schema(pa: Any, include: Sequence[str] = ()) -> Any:
-    """The columns, in the order of the model's fields. `pa` is the module pyarrow."""
-    words, number, at = pa.string(), pa.int32(), pa.timestamp("us", tz="UTC")
+def read_notes(file: BinaryIO) -> dict[str, str]:
+    """The metadata that `RowWriter.finish` wrote. Raises OSError and ValueError for a file that is damaged."""
+    import pyarrow.parquet
+
+    return {key.decode(): value.decode() for key, value in (pyarrow.parquet.read_metadata(file).metadata or {}).items()}
+
+
+def outcome_schema() -> Any:
+    """The columns of the records of WARC files that gave no document."""
+    import pyarrow as pa
+
+    text = pa.string()
+    return pa.schema([("file", text), ("offset", pa.int64()), ("url", text), ("at", _time(pa)), ("outcome", text), ("detail", text)])
+
+
+def _time(pa: Any) -> Any:
+    return pa.timestamp("us", tz="UTC")
+
+
+def arrow_schema(include: Sequence[str] = ()) -> Any:
+    """The columns of documents, in the order of the model's fields."""
+    import pyarrow as pa
+
+    words, number, at = pa.string(), pa.int32(), _time(pa)
     span = [("start", number), ("end", number)]
     markup = pa.struct(
         [
@@ -72,29 +122,3 @@ def build_schema(pa: Any, include: Sequence[str] = ()) -> Any:
         FieldType.UPDATES: pa.list_(pa.struct([("text", words), ("title", words), ("at", at)])),
     }
     return pa.schema([*((name, types[BY_NAME[name].type]) for name in FIELDS), *((name, words) for name in include)])
-
-
-def _build_row(document: Document, include: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = to_record(document, include) | _DOCUMENT.dump_python(document)
-    for name in _PAIRS:
-        row[name] = document.list_pairs(name)
-    for name in _DAYS:
-        row[name] = _parse_date(row[name])
-    return row
-
-
-def _parse_date(day: str | None) -> date | None:
-    return None if day is None else date.fromisoformat(day)
-
-
-def _row_groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    group: list[Document] = []
-    characters = 0
-    for document in documents:
-        group.append(document)
-        characters += len(document.text)
-        if len(group) >= MAX_GROUP_DOCUMENTS or characters >= MAX_GROUP_CHARACTERS:
-            yield group
-            group, characters = [], 0
-    if group:
-        yield group

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from newsmill.archive.captures import read_captures
+from newsmill.archive.remote_files import is_url, open_remote
+from newsmill.archive.warc_records import IsWanted
 from newsmill.exceptions import ConfigError
+from newsmill.intake.capture_filters import is_any
+from newsmill.model import Capture
+from newsmill.text.redaction import redact
 
 STANDARD_INPUT = "-"
 WARC_SUFFIXES = (".warc", ".warc.gz", ".warc.zst", ".wacz")
@@ -33,23 +38,55 @@ class WarcInput:
 
 @contextmanager
 def open_warc(name: str) -> Iterator[Sequence[WarcInput]]:
-    """The WARC files in a file, or in a WACZ file; "-" is standard input. Raises ConfigError for a file that cannot be opened."""
+    """The WARC files in a file, or in a WACZ file, by its path or URL; "-" is standard input.
+
+    Raises ConfigError for a file that cannot be opened, and OSError, also in the block, for a URL that cannot be read.
+    """
     if name == STANDARD_INPUT:
         yield [WarcInput("standard input", sys.stdin.buffer, None)]
         return
-    try:
-        file = Path(name).open("rb")  # noqa: SIM115  # closed below
-    except OSError as error:
-        raise ConfigError(f"{name}: cannot be read ({error.strerror})") from None
-    with file:
-        if name.lower().endswith((".arc", ".arc.gz")) or file.peek(len(ARC_START)).startswith(ARC_START):
+    with _open_file(name) as file:
+        shown = redact(name)
+        if name.lower().endswith((".arc", ".arc.gz")) or _peek(file).startswith(ARC_START):
             raise ConfigError(
-                f"{name} is an ARC file, the format before WARC; convert it, for example with `warcio recompress {name} pages.warc.gz`"
+                f"{shown} is an ARC file, the format before WARC; convert it, for example with `warcio recompress {shown} pages.warc.gz`"
             )
         if name.lower().endswith(".wacz"):
-            yield _open_members(name, file)
+            yield _open_members(shown, file)
         else:
-            yield [WarcInput(name, file, os.fstat(file.fileno()).st_size if file.seekable() else None)]
+            yield [WarcInput(shown, file, _measure(file) if file.seekable() else None)]
+
+
+def _open_file(name: str) -> AbstractContextManager[BinaryIO]:
+    if is_url(name):
+        return open_remote(name)
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read ({error.strerror})") from None
+
+
+def _peek(file: BinaryIO) -> bytes:
+    """The first bytes, which are read again; a pipe is not at a URL."""
+    if isinstance(file, io.BufferedReader):
+        return file.peek(len(ARC_START))
+    start = file.read(len(ARC_START))
+    file.seek(0)
+    return start
+
+
+def _measure(file: BinaryIO) -> int:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return size
+
+
+def read_warc(name: str, is_wanted: IsWanted = is_any) -> Iterator[Capture]:
+    """The captures of a WARC or WACZ file. Raises as `open_warc`."""
+    with open_warc(name) as inputs:
+        for warc in inputs:
+            for capture in read_captures(warc.file, is_wanted):
+                yield replace(capture, file=warc.name)
 
 
 def measure_warc(name: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from newsmill.model.pages import Page
@@ -20,9 +21,15 @@ class Skipped(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A page of a WARC file, or why a record gives none. `offset`: byte of the file at which the record, or its gzip member, begins."""
+    """A record of a WARC file: its page, or why it gives none.
+
+    `offset`: byte of the file at which the record, or its gzip member, begins.
+    """
 
     offset: int
     page: Page | None = None
     skipped: Skipped | None = None
     detail: str | None = None
+    url: str = ""  # as the record states it; empty: unknown
+    at: datetime | None = None  # of the capture; None: unknown
+    file: str = ""  # name of the WARC file; in a WACZ file, its name and that of the WARC file in it

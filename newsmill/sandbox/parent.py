@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ from newsmill.sandbox.process_limits import filter_environment
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
 MAX_START_ATTEMPTS = 3  # the fork server may be killed while it starts a child
 
+_MAIN_LOCK = threading.Lock()
 _Process = ForkServerProcess | subprocess.Popen[bytes]
 
 
@@ -215,7 +217,9 @@ class ChildProcess:
         """Start a process that serves one end of a socket pair. Our Redis and SQL sockets stay out of it."""
         self._connection, theirs = socket.socketpair()
         with theirs:
-            launch = _fork if self._preload or isinstance(forkserver._forkserver, _SharedForkServer) else _spawn
+            # multiprocessing permits a process of one of its pools no children
+            may_fork = not multiprocessing.current_process().daemon
+            launch = _fork if may_fork and (self._preload or isinstance(forkserver._forkserver, _SharedForkServer)) else _spawn
             self._process = launch(theirs, self._make_handler, self._arguments, self.limits, self._preload)
 
 
@@ -259,7 +263,7 @@ def _fork(connection: socket.socket, make_handler: str, arguments: Sequence[str]
     """
     context = _make_context(preload)
     process = context.Process(target=serve, args=(connection, make_handler, arguments, limits), daemon=True)
-    with _filtered_environment():
+    with _filtered_environment(), _main_hidden():
         process.start()
     return process
 
@@ -310,6 +314,21 @@ def _end_process(process: _Process, timeout: float) -> int | None:
     code = process.exitcode
     process.close()
     return code
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Inside the block a new process does not import the main module of this one: it may be an engine's, or a script that starts tasks."""
+    with _MAIN_LOCK:
+        main = vars(sys.modules["__main__"])
+        spec, file = main.get("__spec__"), main.pop("__file__", None)
+        main["__spec__"] = None
+        try:
+            yield
+        finally:
+            main["__spec__"] = spec
+            if file is not None:
+                main["__file__"] = file
 
 
 @contextmanager

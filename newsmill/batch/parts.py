@@ -1,0 +1,99 @@
+"""The output folder of the batch function: two Parquet files for each file that was read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import BinaryIO
+
+from newsmill.archive.object_store import open_object_store
+from newsmill.batch.options import BatchOptions, FileCounts
+from newsmill.exceptions import ConfigError
+from newsmill.exports.parquet import RowWriter, arrow_schema, outcome_schema, read_notes
+from newsmill.text.redaction import redact
+from newsmill.version import __version__
+
+MARKER = "_newsmill.json"  # readers of data sets ignore names that begin with "_"
+COUNTS_NOTE = "newsmill"  # metadata of a file of documents
+MAX_NAME_CHARACTERS = 100
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_SUFFIX = re.compile(r"(\.warc)?(\.gz|\.zst|\.lz4|\.wacz)?$", re.IGNORECASE)
+
+Fill = Callable[[RowWriter, RowWriter], FileCounts]
+
+
+def make_part_name(source: str) -> str:
+    """The name of a source's Parquet files, without folder; two sources of one name get two.
+
+    >>> make_part_name("s3://bucket/2026/crawl-00001.warc.gz")
+    'crawl-00001-4a7255a46f5b.parquet'
+    """
+    name = _UNSAFE.sub("_", _SUFFIX.sub("", source.rstrip("/").rpartition("/")[2], count=1)).strip(".-_")[:MAX_NAME_CHARACTERS]
+    digest = blake2b(source.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+    return f"{name or 'pages'}-{digest}.parquet"
+
+
+class PartsFolder:
+    """A folder, or s3://bucket/prefix, with the parts that one version of Newsmill made with one set of options.
+
+    A part appears whole: it is written beside and renamed. The file of outcomes comes first, so a source is finished when its file of
+    documents is there.
+    """
+
+    def __init__(self, folder: str, options: BatchOptions) -> None:
+        """Raises ConfigError for a folder that cannot be used, or that has parts of another version or of other options."""
+        self._store = open_object_store(folder, setting="output folder", what="output folder")
+        self._folder = redact(folder)
+        self._described = json.dumps({"newsmill": __version__, "options": options.describe()}, sort_keys=True)
+
+    def claim(self) -> None:
+        """Note what makes the parts of the folder. Raises ConfigError if other parts are there, and ServiceError."""
+        try:
+            with self._store.open(MARKER) as file:
+                found = file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            self._store.put(MARKER, lambda out: out.write(self._described.encode()))
+            return
+        if found != self._described:
+            raise ConfigError(f"the folder {self._folder} has files of {_describe_difference(found, self._described)}; give another folder")
+
+    def find_counts(self, source: str) -> FileCounts | None:
+        """The counts of a source that is finished; None for others, and for one that could not be read the last time."""
+        try:
+            with self._store.open(f"documents/{make_part_name(source)}") as file:
+                notes = json.loads(read_notes(file)[COUNTS_NOTE])
+        except (FileNotFoundError, KeyError, ValueError):
+            return None
+        counts = FileCounts(notes["source"], notes["documents"], notes["outcomes"])
+        return counts if counts.is_readable else None
+
+    def write(self, source: str, fill: Fill) -> FileCounts:
+        """Write the two files of a source. Raises ServiceError without leaving one that is not whole."""
+        name = make_part_name(source)
+
+        def write_both(documents: BinaryIO) -> FileCounts:
+            return self._store.put(f"outcomes/{name}", lambda outcomes: _write_rows(documents, outcomes, fill))
+
+        return self._store.put(f"documents/{name}", write_both)
+
+
+def _write_rows(documents: BinaryIO, outcomes: BinaryIO, fill: Fill) -> FileCounts:
+    with RowWriter(documents, arrow_schema()) as document_rows, RowWriter(outcomes, outcome_schema()) as outcome_rows:
+        counts = fill(document_rows, outcome_rows)
+        notes = {"source": counts.source, "documents": counts.documents, "outcomes": dict(sorted(counts.outcomes.items()))}
+        for writer in (document_rows, outcome_rows):
+            writer.finish({COUNTS_NOTE: json.dumps(notes)})
+    return counts
+
+
+def _describe_difference(found: str, wanted: str) -> str:
+    try:
+        before, now = json.loads(found), json.loads(wanted)
+        if before["newsmill"] != now["newsmill"]:
+            return f"Newsmill {before['newsmill']}, and this is {now['newsmill']}"
+        changed: list[str] = [name for name, value in now["options"].items() if before["options"].get(name) != value]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "another program"
+    return f"other options ({', '.join(changed)})"

@@ -1,0 +1,175 @@
+"""`newsmill.batch.extract_file` and `newsmill.read_warc`: documents, outcomes, filters, damage, and the same bytes again."""
+
+from __future__ import annotations
+
+import gzip
+import multiprocessing
+import pickle
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow
+import pyarrow.parquet
+import pytest
+from warc_records import make_record, record
+
+import newsmill
+from newsmill.batch import BatchOptions, FileCounts, extract_file, file_extraction
+from newsmill.exceptions import ConfigError
+from newsmill.sandbox.child import Limits
+from newsmill.sandbox.pages import Sandbox
+
+SITE = "https://paper.example"
+WORDS = "The {} decided on Tuesday after a long debate that the bridge over the river is built again next year, for three million."
+
+
+def article(topic: str, language: str = "en", sentence: str = WORDS, **options: Any) -> bytes:
+    paragraphs = "".join(f"<p>{number}. {sentence.format(topic)}</p>" for number in range(1, 9))
+    html = f"<html lang={language}><head><title>The {topic}</title></head><body><article><h1>The {topic}</h1>{paragraphs}"
+    return record(options.pop("url", f"{SITE}/{topic}"), html.encode(), **options)
+
+
+RECORDS = (
+    record("dns:paper.example", kind="request"),
+    article("council"),
+    record(f"{SITE}/gone", b"<p>gone", status=404),
+    record(f"{SITE}/a.png", b"\x89PNG", content_type="image/png"),
+    article("port", language="de", sentence="Der {} hat am Dienstag nach langer Debatte entschieden, dass die Brücke wieder gebaut wird."),
+    make_record(f"{SITE}/again", b"", kind="revisit"),
+    article("old", date="2019-12-31T23:59:59Z"),
+    article("nowhere", url=""),
+    article("mayor", url="https://amp.paper.example/mayor"),
+)
+ALL = {"bad_url": 1, "http_error": 1, "not_html": 1, "other": 1, "revisit": 1}
+
+
+@pytest.fixture
+def crawl(tmp_path: Path) -> Path:
+    path = tmp_path / "crawl.warc.gz"
+    path.write_bytes(b"".join(map(gzip.compress, RECORDS)))
+    return path
+
+
+def read(folder: Path, kind: str) -> list[dict[str, Any]]:
+    return pyarrow.parquet.read_table(folder / kind).to_pylist()  # type: ignore[no-any-return]
+
+
+def list_bytes(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_documents_and_outcomes(crawl: Path, tmp_path: Path) -> None:
+    counts = extract_file(crawl, tmp_path / "out")
+    assert counts == FileCounts(str(crawl), 4, ALL)
+    documents, outcomes = read(tmp_path / "out", "documents"), read(tmp_path / "out", "outcomes")
+    assert [row["title"] for row in documents] == ["The council", "The port", "The old", "The mayor"]
+    assert documents[0]["archive_ref"] == f"{crawl}@{len(gzip.compress(RECORDS[0]))}"
+    assert {row["url"]: (row["outcome"], row["detail"]) for row in outcomes}[f"{SITE}/gone"] == ("http_error", "HTTP 404")
+    assert all(row["file"] == str(crawl) and row["offset"] is not None and row["at"] is not None for row in outcomes)
+    captures = [pickle.loads(pickle.dumps(capture)) for capture in newsmill.read_warc(crawl)]
+    refs = {f"{one.file}@{one.offset}" for one in captures if one.page is not None}
+    assert len(captures) == len(RECORDS) and {row["archive_ref"] for row in documents} < refs
+    rows = [newsmill.extract(one.page.body, url=one.url).to_dict() for one in captures if one.page and one.url.endswith("council")]
+    table = pyarrow.Table.from_pylist(rows, schema=newsmill.arrow_schema())
+    assert table.schema == pyarrow.parquet.read_schema(next((tmp_path / "out" / "documents").iterdir())).remove_metadata()
+    assert table.column("text").to_pylist() == [documents[0]["text"]]
+    with pytest.raises(ConfigError, match="other options"):
+        extract_file(crawl, tmp_path / "out", BatchOptions(languages=("de",)))
+
+
+def is_recent(url: str, at: datetime) -> bool:
+    return at.year > 2019
+
+
+@pytest.mark.parametrize(
+    ("options", "titles"),
+    [
+        (BatchOptions(hosts=("amp.paper.example",)), ["The mayor"]),
+        (BatchOptions(languages=("DE",)), ["The port"]),
+        (BatchOptions(statuses=(404,)), []),
+        (BatchOptions(until=datetime(2020, 1, 1, tzinfo=UTC)), ["The old"]),
+        (BatchOptions(urls=[f"{SITE}/council"]), ["The council"]),
+        (BatchOptions(is_wanted=is_recent, hosts=("paper.example",)), ["The council", "The port", "The mayor"]),
+    ],
+)
+def test_filters(options: BatchOptions, titles: list[str], crawl: Path, tmp_path: Path) -> None:
+    counts = extract_file(crawl, tmp_path / "out", pickle.loads(pickle.dumps(options)))
+    assert [row["title"] for row in read(tmp_path / "out", "documents")] == titles
+    assert counts.outcomes["filtered"] >= 1
+    assert counts.documents + sum(counts.outcomes.values()) == len(RECORDS)
+
+
+def test_a_second_run_has_the_same_bytes_in_any_process(crawl: Path, tmp_path: Path) -> None:
+    extract_file(crawl, tmp_path / "first")
+    with multiprocessing.Pool(2) as pool:  # whose processes may have no children of multiprocessing
+        pool.map(partial(extract_file, crawl), [tmp_path / "second"] * 2)
+    assert list_bytes(tmp_path / "first") == list_bytes(tmp_path / "second")
+    before = list_bytes(tmp_path / "first")
+    crawl.unlink()
+    assert extract_file(crawl, tmp_path / "first").documents == 4  # a finished source is not read again
+    assert list_bytes(tmp_path / "first") == before
+
+
+def test_names_and_urls(crawl: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / crawl.name
+    other.parent.mkdir()
+    other.write_bytes(crawl.read_bytes())
+    with fsspec.open("memory://bucket/crawl.warc.gz", "wb") as file:
+        file.write(crawl.read_bytes())
+    for source in (crawl, other, "memory://bucket/crawl.warc.gz"):
+        assert extract_file(source, tmp_path / "out").documents == 4
+    assert len(read(tmp_path / "out", "documents")) == 12
+    for source, message in (("s4://bucket/a.warc.gz", "s4"), ("memory://bucket/none.warc", None)):
+        if message is None:
+            assert extract_file(source, tmp_path / "out").outcomes == {"unreadable": 1}
+        else:
+            with pytest.raises(ConfigError, match=message):
+                extract_file(source, tmp_path / "out")
+    missing = tmp_path / "missing.warc"
+    assert not extract_file(missing, tmp_path / "out").is_readable
+    assert [row["detail"] for row in read(tmp_path / "out", "outcomes") if row["file"] == str(missing)] == [
+        f"{missing}: cannot be read (No such file or directory)"
+    ]
+    missing.write_bytes(article("late"))
+    assert extract_file(missing, tmp_path / "out").documents == 1  # it is read again
+
+
+def write_damaged(path: Path) -> Iterator[tuple[str, int]]:
+    """A file with every kind of damage; yields the outcomes that it must have."""
+    whole, cut = gzip.compress(article("council")), gzip.compress(article("port"))
+    with path.open("wb") as file:
+        file.write(whole + cut[: len(cut) // 2] + whole)
+        head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {SITE}/large\r\nWARC-Date: 2020-01-01T00:00:00Z\r\n"
+        with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1) as member:
+            member.write(f"{head}Content-Length: {64 << 20}\r\n\r\n".encode())
+            for _ in range(64):
+                member.write(bytes(1 << 20))
+            member.write(b"\r\n\r\n")
+        file.write(whole[:-30])
+    yield from (("damaged", 2), ("too_large", 1))
+
+
+def test_damage_is_counted_and_ends_nothing(tmp_path: Path) -> None:
+    expected = dict(write_damaged(tmp_path / "bad.warc.gz"))
+    counts = extract_file(tmp_path / "bad.warc.gz", tmp_path / "out")
+    assert (counts.documents, counts.outcomes) == (2, expected)
+    assert all(row["offset"] > 0 for row in read(tmp_path / "out", "outcomes"))
+
+
+def test_a_page_that_crashes_its_reader_costs_its_neighbours_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_extraction, "Sandbox", partial(Sandbox, Limits(cpu=0.5), "poison:obey"))
+    bodies = ("article one", "segv", "article two", "loop", "raise it", f"kill-once {tmp_path / 'mark'}", "article three")
+    path = tmp_path / "crash.warc"
+    path.write_bytes(b"".join(record(f"{SITE}/{number}", body.encode()) for number, body in enumerate(bodies)))
+    counts = extract_file(path, tmp_path / "out")
+    assert [row["text"] for row in read(tmp_path / "out", "documents")] == ["one", "two", "three"]
+    outcomes = {row["url"].rpartition("/")[2]: (row["outcome"], row["detail"]) for row in read(tmp_path / "out", "outcomes")}
+    assert outcomes["1"] == ("died", "read: signal 11 (SIGSEGV)")
+    assert outcomes["3"] == ("deadline", "read: deadline 0.5 s of CPU")
+    assert outcomes["4"][0] == "died" and "ValueError: it" in outcomes["4"][1]
+    assert outcomes["5"][0] != "died"  # the system killed its first reader
+    assert counts.documents + sum(counts.outcomes.values()) == len(bodies)
