@@ -81,7 +81,7 @@ OWNERS = {
     "psycopg": ("newsmill.storage",),
     "fastwarc": ("newsmill.archive",),
     "fsspec": ("newsmill.archive",),
-    "pyarrow": ("newsmill.exports.parquet",),
+    "pyarrow": ("newsmill.exports.parquet", "newsmill.exports.parquet_reader"),
     "trafilatura": ("newsmill.extraction", "newsmill.sandbox"),
     "mcp": ("newsmill.mcp_server",),
     "xlsxwriter": ("newsmill.exports.spreadsheet",),

@@ -54,6 +54,11 @@ COMMANDS = {
     ),
     "trace": Command(DOCUMENTS, f"{PACKAGE}.trace:trace", "Show what happened to one URL, step by step"),
     "export": Command(DOCUMENTS, f"{PACKAGE}.export:export", "Export documents with all their fields"),
+    "import": Command(
+        DOCUMENTS,
+        f"{PACKAGE}.import_documents:import_documents",
+        "Load documents from Parquet files of `newsmill export` or `newsmill extract`",
+    ),
     "extract": Command(
         DOCUMENTS,
         f"{PACKAGE}.extract:extract",

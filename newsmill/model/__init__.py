@@ -18,6 +18,7 @@ from newsmill.model.documents import (
     MarkKind,
     is_doubtful,
 )
+from newsmill.model.imports import ImportCounts
 from newsmill.model.links import Hint, Kind, Link, Listing, SubmissionCounts, WarcCounts
 from newsmill.model.outcomes import NETWORK_FAILURES, OUTCOMES, Outcome, OutcomeRecord, State, describe_failure, get_refusal
 from newsmill.model.pages import (
@@ -62,6 +63,7 @@ __all__ = [
     "FieldStats",
     "Hint",
     "Image",
+    "ImportCounts",
     "Kind",
     "LeasedUrl",
     "LineStats",

@@ -149,6 +149,11 @@ class ClaimedPage:
     has_parts: bool = False  # the fetch was meant to bring the further pages of the article
     is_revisit: bool = False  # a stored article was fetched again
 
+    @property
+    def archive_ref(self) -> str | None:
+        """Document.archive_ref; None for a page that is in no segment: its document was imported."""
+        return f"{self.segment}@{self.offset}" if self.segment else None
+
 
 class PageStatus(StrEnum):
     """What happened to a page that a spider or another program submitted."""

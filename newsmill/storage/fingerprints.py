@@ -119,10 +119,11 @@ _OTHERS = (
 
 def find_similar_pages(conn: Connection, texts: Sequence[str]) -> list[list[int]]:
     """For each text, the pages (ids of the ledger) of stored documents whose fingerprints are similar; none for a short text."""
-    return _find_candidates(conn, [near_duplicates.fingerprint(text) for text in texts], MIN_SIMILARITY)
+    return find_candidates(conn, [near_duplicates.fingerprint(text) for text in texts])
 
 
-def _find_candidates(conn: Connection, given: Sequence[Fingerprint | None], least: float) -> list[list[int]]:
+def find_candidates(conn: Connection, given: Sequence[Fingerprint | None], least: float = MIN_SIMILARITY) -> list[list[int]]:
+    """For each fingerprint, the pages of stored documents whose fingerprints agree enough for a similarity of `least`."""
     pages: list[list[int]] = [[] for _ in given]
     if not any(given):
         return pages
@@ -152,7 +153,7 @@ class NearDuplicates:
             if own is None:
                 return None
             page, bands = own
-            pages = [other for other in _find_candidates(conn, [bands], least)[0] if other != page]
+            pages = [other for other in find_candidates(conn, [bands], least)[0] if other != page]
             near = self._near(conn, document_id, pages, least) if pages else []
         return tuple(sorted(near, key=lambda one: (-one.similarity, one.first_seen_at, one.id))[:limit])
 

@@ -10,6 +10,7 @@ from rows import after
 from strikes import arm
 
 from newsmill.context import build_context
+from newsmill.intake.document_import import import_part, list_parts
 from newsmill.storage import database, schema_version
 from newsmill.storage.copies import back_up as back_up_store
 
@@ -39,4 +40,16 @@ def upgrade(options: dict[str, Any]) -> int:
     engine = database.connect(options["url"])
     arm(options["step"])
     schema_version.upgrade(engine)
+    return 0
+
+
+def import_file(options: dict[str, Any]) -> int:
+    """`newsmill import`."""
+    folder = Path(options["folder"])
+    engine = database.connect(options["url"])
+    app = build_context(engine, str(folder / "archive"), now=lambda: after(hours=1))
+    parts = list_parts([str(folder / "a.parquet")])
+    arm(options["step"])
+    for part in parts:
+        import_part(app, part)
     return 0

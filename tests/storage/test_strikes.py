@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from rows import NOON, SITE, NewDatabase, after, document_of, links
 from schemas import describe_schema, upgrade_to
 from sqlalchemy import Engine, select
 from strikes import kill_at_each_step
-from struck import back_up, take_down, upgrade
+from struck import back_up, import_file, take_down, upgrade
 from takedown_store import SECRET, URL, Store, make_store
 from warcio.archiveiterator import ArchiveIterator
 
 from newsmill.context import build_context
+from newsmill.exports.parquet import write_parquet
 from newsmill.model import Outcome
 from newsmill.storage import copies, database, doctor, schema_version
 from newsmill.storage.database import reading, writing
@@ -114,6 +116,25 @@ def test_the_commit_of_a_takedown_on_both_databases(url: str, engine: Engine, tm
         assert read_rows(engine) == before
     assert (store.outcome(URL), store.app.documents.count()) == (Outcome.TAKEDOWN, 4)
     check_archive(store)
+
+
+def test_an_import(url: str, engine: Engine, tmp_path: Path) -> None:
+    """Each kill leaves a store without findings, and the last process stores the rest: every document once, with its revision."""
+    store = make_store(engine, tmp_path)
+    store.store(*links(2))
+    known = store.app.documents.get(f"{SITE}/1")
+    assert known is not None
+    later = replace(known, text="Later words.", content_hash="later", archive_ref=None, fetched_at=after(minutes=30))
+    new = [replace(document_of(f"{SITE}/new{number}", text=f"Text of {number}"), archive_ref=None) for number in range(3)]
+    with (tmp_path / "a.parquet").open("wb") as file:
+        write_parquet(file, [later, *new, *new])
+    for _ in kill_at_each_step(import_file, {"url": url, "folder": str(tmp_path)}, tmp_path / "log", every=2):
+        check_archive(store)
+    check_archive(store)
+    stored = {one.id: (one.text, one.revision) for one in store.app.documents.iterate()}
+    assert len(stored) == 5
+    assert stored[known.id] == ("Later words.", 2)
+    assert {one.outcome: one.n for one in store.app.ledger.counters.list_outcomes()}[Outcome.STORED] == 5
 
 
 def test_a_backup(tmp_path: Path) -> None:

@@ -114,6 +114,17 @@ _WRITE = Upsert(documents, ("id",), lambda new: {column.name: new[column.name] f
 
 
 def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
+    decisions = write(conn, results, now)
+    for segment in sorted({result.claim.segment for result in results}):
+        conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})
+    ended: dict[Outcome, int] = {}
+    for decision in decisions:
+        ended[decision.record.outcome] = ended.get(decision.record.outcome, 0) + 1
+    return ended
+
+
+def write(conn: Connection, results: Sequence[Result], now: datetime) -> list[StoreDecision]:
+    """Decide the results whose claims are in force, and write what follows."""
     owned = revisits.find_owned(conn, [result.claim.id for result in results])
     stored = lock_documents(conn, results, owned)
     rows = _lock_rows(conn, results, stored)
@@ -126,12 +137,7 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     stamp = make_stamp(conn, now) if list_documents(current) else now
     decisions = decide(current, stored, stamp, owned, _find_foreign(conn, rows, stored))
     _write(conn, decisions, rows, stamp, now)
-    for segment in sorted({result.claim.segment for result in results}):
-        conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})
-    ended: dict[Outcome, int] = {}
-    for decision in decisions:
-        ended[decision.record.outcome] = ended.get(decision.record.outcome, 0) + 1
-    return ended
+    return decisions
 
 
 def _refuse_foreign(result: Result) -> Result:
@@ -357,14 +363,8 @@ def _document_rows(decisions: Sequence[StoreDecision], sources: Mapping[int, str
     rows = {}
     for decision in decisions:
         if decision.document is not None:
-            row = to_row(decision.document)
-            current = {
-                "ledger_id": decision.result.claim.id,
-                "stored_at": decision.stored_at,
-                "site": _get_profile_site(decision.document),
-                "source": sources.get(decision.result.claim.id, row["source"]),
-            }
-            rows[decision.document.id] = row | current
+            row = make_document_row(decision.document, decision.result.claim.id, decision.stored_at)
+            rows[decision.document.id] = row | {"source": sources.get(decision.result.claim.id, row["source"])}
     return [rows[document_id] for document_id in sorted(rows)]
 
 
@@ -385,9 +385,10 @@ def _list_stated(row: Mapping[Any, Any]) -> list[Any]:
     return [make_storable_json(row[name]) for name in _STATED_FIELDS] + [is_doubtful(row["confidence"])]
 
 
-def _get_profile_site(document: Document) -> str | None:
-    """The site that learns from a document; None for an item, which has no HTML."""
-    return None if document.extractor == SPIDER else get_profile_site(document.url)
+def make_document_row(document: Document, ledger_id: int, stored_at: datetime | None) -> dict[str, Any]:
+    """The row of a document. Its site is the one that learns from it; None for an item, which has no HTML."""
+    site = None if document.extractor == SPIDER else get_profile_site(document.url)
+    return to_row(document) | {"ledger_id": ledger_id, "stored_at": stored_at, "site": site}
 
 
 def _displace(conn: Connection, row: AnyRow, decision: StoreDecision, counters: CounterUpdates, now: datetime) -> None:

@@ -83,11 +83,11 @@ def _decide_one(
         return StoreDecision(result, record)
     if document is None:
         raise ValueError(f"the result of {result.claim.url} is stored without a document")
-    document = replace(document, archive_ref=document.archive_ref or f"{result.claim.segment}@{result.claim.offset}")
+    document = replace(document, archive_ref=document.archive_ref or result.claim.archive_ref)
     document = identify(document, result.claim.id, stored, owned)
     old = stored.get(document.id)
     if old is None:
-        return StoreDecision(result, record, replace(document, revision=1), now, document.id)
+        return StoreDecision(result, record, document, now, document.id)
     if old.ledger_id == result.claim.id:
         return _update(result, document, old, now)
     if is_canonical(document.id, document.url) and not old.is_canonical:
@@ -106,7 +106,7 @@ def _decide_one(
 def _update(result: Result, document: Document, old: StoredPage, now: datetime) -> StoreDecision:
     """The document with its new content; a changed content is a new revision."""
     # Extracted again from the same bytes: the outcome UNCHANGED is for a new fetch.
-    is_same_fetch = old.archive_ref == f"{result.claim.segment}@{result.claim.offset}"
+    is_same_fetch = old.archive_ref is not None and old.archive_ref == result.claim.archive_ref
     changed = document.content_hash != old.content_hash or (not is_same_fetch and _list_storable_content(document) != old.other_content)
     document = replace(
         document,

@@ -1,0 +1,152 @@
+"""Parquet files of documents and outcomes are stored, a batch per commit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from newsmill.context import AppContext, open_context
+from newsmill.exceptions import ConfigError, UrlError
+from newsmill.exports.parquet import require_pyarrow
+from newsmill.exports.parquet_reader import BadRow, RowGroup, list_row_groups, read_documents, read_outcomes
+from newsmill.model import Outcome, OutcomeRecord
+from newsmill.search.indexer import index_pending
+from newsmill.settings import Settings
+from newsmill.storage.ledger.imports import ImportedDocument, ImportedOutcome
+
+PARQUET_SUFFIX = ".parquet"
+MAX_MESSAGES = 20  # of one part
+INDEXED_PER_TASK = 1000  # documents
+_PAGE_OUTCOMES = frozenset(Outcome) - {Outcome.STORED}  # the other outcomes of records are those of no page
+
+IsStopped = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedPart:
+    """What became of the rows of a part, by the fields of ImportCounts, and sentences about rows that hold no document."""
+
+    counts: Counter[str]
+    messages: tuple[str, ...] = ()
+
+
+def list_parts(names: Sequence[str]) -> list[RowGroup]:
+    """The parts of files, and of the files in folders. Raises ConfigError before anything is stored."""
+    require_pyarrow()
+    paths: list[Path] = []
+    for path in map(Path, names):
+        found = sorted(path.rglob(f"*{PARQUET_SUFFIX}")) if path.is_dir() else [path]
+        if not found:
+            raise ConfigError(f"{path} has no file that ends in {PARQUET_SUFFIX}")
+        paths += found
+    return [group for path in dict.fromkeys(paths) for group in list_row_groups(path)]
+
+
+def import_part(app: AppContext, part: RowGroup) -> ImportedPart:
+    """Store what a part has. A second call finds it stored. Raises ConfigError and ServiceError."""
+    return _import_outcomes(app, part) if part.has_outcomes else _import_documents(app, part)
+
+
+def _import_documents(app: AppContext, part: RowGroup) -> ImportedPart:
+    counts: Counter[str] = Counter()
+    messages: list[str] = []
+    for rows in read_documents(part):
+        found: list[ImportedDocument] = []
+        for row in rows:
+            if isinstance(row, BadRow):
+                messages.append(f"{part.path}, row {row.number} of part {part.number}: {row.reason}")
+                continue
+            try:
+                found.append(ImportedDocument.of(row))
+            except UrlError as error:
+                messages.append(f"{part.path}: {error}")
+        counts["invalid"] += len(rows) - len(found)
+        counts += app.ledger.imports.add_documents(found, found_on=Path(part.path).name, now=app.now())
+    return ImportedPart(counts, tuple(messages[:MAX_MESSAGES]))
+
+
+def _import_outcomes(app: AppContext, part: RowGroup) -> ImportedPart:
+    counts: Counter[str] = Counter()
+    for rows in read_outcomes(part):
+        found = [
+            ImportedOutcome(row.url, row.at, OutcomeRecord(Outcome(row.outcome), row.detail))
+            for row in rows
+            if row.url is not None and row.outcome in _PAGE_OUTCOMES
+        ]
+        counts["other"] += len(rows) - len(found)
+        counts += app.ledger.imports.add_outcomes(found, found_on=Path(part.path).name, now=app.now())
+    return ImportedPart(counts)
+
+
+def import_parts(
+    app: AppContext, parts: Sequence[RowGroup], processes: int, is_stopped: IsStopped
+) -> Iterator[tuple[RowGroup, ImportedPart]]:
+    """Store all parts, up to the end or a stop. Raises ConfigError and ServiceError."""
+    if processes == 1:
+        yield from ((part, import_part(app, part)) for part in takewhile(lambda _: not is_stopped(), parts))
+        return
+    with open_pool(app.settings, processes) as pool:
+        waiting = iter(parts)
+        running: dict[Future[ImportedPart], RowGroup] = {}
+        while True:
+            while len(running) < 2 * processes and not is_stopped() and (part := next(waiting, None)) is not None:
+                running[pool.submit(_import_part, part)] = part
+            if not running:
+                return
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(done), done.result()
+
+
+def index_documents(app: AppContext, processes: int, is_stopped: IsStopped) -> Iterator[int]:
+    """Write the search index of documents that are not in it; yields their numbers. Raises ServiceError."""
+    if processes == 1:
+        yield from takewhile(lambda number: number and not is_stopped(), iter(lambda: index_pending(app.engine), None))
+        return
+    with open_pool(app.settings, processes) as pool:
+        while not is_stopped() and (done := sum(future.result() for future in [pool.submit(_index) for _ in range(processes)])):
+            yield done
+
+
+@contextmanager
+def open_pool(settings: Settings, processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes with a context each. They end with this one, however that ends."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, initializer=_open, initargs=(settings,)) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_app: AppContext  # of a process of the pool
+
+
+def _open(settings: Settings) -> None:
+    global _app
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends them
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _app = open_context(settings).__enter__()  # until the process ends
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _import_part(part: RowGroup) -> ImportedPart:
+    return import_part(_app, part)
+
+
+def _index() -> int:
+    return index_pending(_app.engine, INDEXED_PER_TASK)

@@ -1,0 +1,353 @@
+"""Documents that another run of Newsmill has extracted: new ones are inserted in bulk, all others end as the results of a worker.
+
+New is a document whose URL has no row, and that neither the store nor the same batch has under another URL. Of the others, what is older
+than the row's page changes nothing. One import inserts at a time, so two of them never store two copies of one text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, exc, select, text, update
+
+from newsmill.discovery.url_variants import find_edition
+from newsmill.exceptions import ServiceError, UrlError
+from newsmill.model import OUTCOMES, ClaimedPage, Document, ExtractionResult, Kind, Link, Outcome, OutcomeRecord
+from newsmill.polling.revisits import RevisitResult
+from newsmill.similarity.near_duplicates import Fingerprint, fingerprint
+from newsmill.storage.bulk_insert import insert_many
+from newsmill.storage.counter_updates import FOUND, CounterUpdates
+from newsmill.storage.database import writing
+from newsmill.storage.fingerprints import BANDS, find_candidates
+from newsmill.storage.ledger import results
+from newsmill.storage.ledger.article_identity import list_identities
+from newsmill.storage.ledger.barred_urls import find_barred, is_any_barred
+from newsmill.storage.ledger.claims import Result
+from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, batches
+from newsmill.storage.ledger.links import INSERT, insert_hosts, insert_rows, make_row
+from newsmill.storage.ledger.revisits import RevisitPlans
+from newsmill.storage.ledger.stored_pages import lock_ids
+from newsmill.storage.ledger.takedown_check import list_keys
+from newsmill.storage.schema import documents, fingerprints, fingerprints_due, ledger, revisions, segments
+from newsmill.storage.statements import OWNER, UNTIL, AnyRow, is_failure
+from newsmill.storage.storing_order import make_stamp
+from newsmill.text.urls import find_site, make_key
+
+FOUND_BY = "import"
+MAX_TRIES = 5  # of a transaction that another process disturbs: it adds the same URL, or locks the same rows in another order
+RETRY_SECONDS = 0.2
+COMMIT_DOCUMENTS = 16  # that are stored as a worker stores them
+CLAIM_SECONDS = 60.0  # of rows within one transaction
+
+_OK = 200
+_LOCK = 0x696D706F7274  # "import"
+_TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+_DISTURBED = ("40P01", "40001")  # SQLSTATEs of a deadlock and of a failed serialization
+
+T = TypeVar("T")
+_IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
+_ROWS = select(
+    *ENDED_COLUMNS,
+    *(ledger.c[name] for name in ("url_key", "url", "fence", "first_seen_at", "fetched_at", "segment", "offset", "document_id")),
+).where(ledger.c.url_key.in_(_IDS))
+_LOCKED_ROWS = _ROWS.order_by(ledger.c.id).with_for_update()
+_ROW_IDS = select(ledger.c.url_key, ledger.c.id).where(ledger.c.url_key.in_(_IDS))
+_STORED = select(documents.c.id, documents.c.content_hash).where(documents.c.id.in_(_IDS))
+_REPLACED = select(revisions.c.document_id, revisions.c.content_hash).where(revisions.c.document_id.in_(_IDS))
+_SEGMENTS = select(segments.c.id).where(segments.c.id.in_(_IDS))
+_PAGE_URLS = select(documents.c.ledger_id, documents.c.url).where(documents.c.ledger_id.in_(_IDS), documents.c.site.is_not(None))
+_DELETE_DUE = delete(fingerprints_due).where(fingerprints_due.c.document_id.in_(_IDS))
+_CLAIM = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(**REQUEUED | {"attempts": 1, "owner": OWNER, "lease_until": UNTIL}, state="processing", fence=ledger.c.fence + 1)
+)
+_CLAIM_OTHER_PAGE = _CLAIM.values(
+    **dict.fromkeys(("etag", "last_modified", "parts", "rendering")),
+    segment=bindparam("b_segment"),
+    offset=bindparam("b_offset"),
+    fetched_at=bindparam("b_fetched_at", type_=ledger.c.fetched_at.type),
+    final_url=bindparam("b_url"),
+    status=_OK,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedDocument:
+    """A document to import, with what the transaction needs to know of it."""
+
+    document: Document
+    url: str  # of its row
+    key: str  # of that URL
+    identities: frozenset[str]
+    bands: Fingerprint | None
+    edition: str
+
+    @classmethod
+    def of(cls, document: Document, bands: Fingerprint | None = None) -> ImportedDocument:
+        """Raises UrlError. After a redirect from another site the row is that of the final URL, as for a submitted page."""
+        is_on_site = find_site(document.requested_url) == find_site(document.url)
+        url = document.requested_url if is_on_site else document.url
+        identities = frozenset(list_identities(document))
+        return cls(document, url, make_key(url), identities, bands or fingerprint(document.text), find_edition(document.url))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedOutcome:
+    """A page that gave no document."""
+
+    url: str
+    fetched_at: datetime | None
+    record: OutcomeRecord
+
+
+class Imports:
+    """Documents and outcomes from files. Every call may raise ServiceError; it may then be made again."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add_documents(self, found: Sequence[ImportedDocument], *, found_on: str, now: datetime) -> Counter[str]:
+        """Store documents; returns what became of them, by the fields of ImportCounts. `found_on`: the name of their file."""
+        counts, others = self._try(lambda conn: _insert_new(conn, found, found_on, now))
+        for some in _split(others):
+            counts += self._try(lambda conn, some=some: _store_as_worker(conn, some, found_on, now))  # type: ignore[misc]
+        return counts
+
+    def add_outcomes(self, found: Sequence[ImportedOutcome], *, found_on: str, now: datetime) -> Counter[str]:
+        """Record outcomes of URLs that have no row yet; the others stay as they are."""
+        return self._try(lambda conn: _insert_outcomes(conn, found, found_on, now))
+
+    def _try(self, run: Callable[[Connection], T]) -> T:
+        for _ in range(MAX_TRIES - 1):
+            try:
+                with writing(self._engine) as conn:
+                    return run(conn)
+            except exc.IntegrityError:
+                pass  # another process has added one of the URLs or documents
+            except ServiceError as error:
+                if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) not in _DISTURBED:
+                    raise
+            time.sleep(RETRY_SECONDS)
+        with writing(self._engine) as conn:
+            return run(conn)
+
+
+def _read(conn: Connection, statement: Any, keys: Iterable[Any]) -> Iterator[AnyRow]:
+    for batch in batches(sorted(set(keys))):
+        yield from conn.execute(statement, {"b_ids": batch})
+
+
+def _insert_new(
+    conn: Connection, found: Sequence[ImportedDocument], found_on: str, now: datetime
+) -> tuple[Counter[str], list[ImportedDocument]]:
+    """Insert the new documents. Returns the counts, and the documents to store as a worker does."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(_TAKE_LOCK, {"lock": _LOCK})
+    counts: Counter[str] = Counter()
+    rows = {row.url_key: row for row in _read(conn, _ROWS, (one.key for one in found))}
+    stored = {row.id: row.content_hash for row in _read(conn, _STORED, (key for one in found for key in one.identities))}
+    differing = {one.document.id for one in found if stored.get(one.document.id, one.document.content_hash) != one.document.content_hash}
+    contents = {*stored.items(), *map(tuple, _read(conn, _REPLACED, differing))}
+    candidates: list[ImportedDocument] = []
+    others: list[ImportedDocument] = []
+    for one in found:
+        row = rows.get(one.key)
+        if row is None:
+            (others if one.identities & stored.keys() else candidates).append(one)
+        elif row.kind != Kind.PAGE or row.outcome == Outcome.TAKEDOWN:
+            counts["refused"] += 1
+        elif (one.document.id, one.document.content_hash) in contents or _is_older(one.document, row):
+            counts["known"] += 1
+        else:
+            others.append(one)
+    new, similar = _select_new(conn, candidates)
+    _insert(conn, new, found_on, now)
+    counts["stored"] += len(new)
+    return counts, [*others, *similar]
+
+
+def _is_older(document: Document, row: AnyRow) -> bool:
+    """Whether the row has an outcome of a later page, or of the same one, which is not this document."""
+    if row.fetched_at is None or row.outcome is None or document.fetched_at > row.fetched_at:
+        return False
+    owns_document = row.document_id == document.id and row.outcome in (Outcome.STORED, Outcome.UNCHANGED)
+    return bool(document.fetched_at < row.fetched_at or not owns_document)
+
+
+def _select_new(conn: Connection, candidates: Sequence[ImportedDocument]) -> tuple[list[ImportedDocument], list[ImportedDocument]]:
+    """(Those that repeat nothing; those that a takedown may concern, or that are similar to another document of their site.)"""
+    new: list[ImportedDocument] = []
+    others: list[ImportedDocument] = []
+    suspects = _find_barred(conn, candidates) | _find_similar(conn, candidates)
+    keys, ids, bands = set[str](), set[str](), set[tuple[str, int, int]]()
+    for number, one in enumerate(candidates):
+        own = {(one.edition, band, value) for band, value in enumerate(one.bands or ())}
+        if number in suspects or one.key in keys or not ids.isdisjoint(one.identities) or not bands.isdisjoint(own):
+            others.append(one)
+            continue
+        new.append(one)
+        keys.add(one.key)
+        ids.add(one.document.id)
+        bands |= own
+    return new, others
+
+
+def _find_barred(conn: Connection, candidates: Sequence[ImportedDocument]) -> set[int]:
+    """The numbers of the documents on a site with a takedown, or with a URL that is barred."""
+    if not is_any_barred(conn):
+        return set()
+    made = [list_keys(one.url, one.document) for one in candidates]
+    keys = [{*one.of_page, one.text, *one.named, one.site} for one in made]
+    barred = find_barred(conn, {key for some in keys for key in some}).keys()
+    return {number for number, some in enumerate(keys) if not barred.isdisjoint(some)}
+
+
+def _find_similar(conn: Connection, candidates: Sequence[ImportedDocument]) -> set[int]:
+    """The numbers of the documents that are similar to a stored one of their site."""
+    pages = find_candidates(conn, [one.bands for one in candidates])
+    if not any(pages):
+        return set()
+    editions = {row.ledger_id: find_edition(row.url) for row in _read(conn, _PAGE_URLS, (page for some in pages for page in some))}
+    return {number for number, some in enumerate(pages) if any(editions.get(page) == candidates[number].edition for page in some)}
+
+
+def _insert(conn: Connection, new: Sequence[ImportedDocument], found_on: str, now: datetime) -> None:
+    if not new:
+        return
+    stamp, plans = make_stamp(conn, now), RevisitPlans(conn, {one.document.source for one in new})
+    known_segments = _find_segments(conn, new)
+    pages = [_page_of(one, known_segments) for one in new]
+    made = [_make_row(one, page, plans, found_on, now) for one, page in zip(new, pages, strict=True)]
+    insert_hosts(conn, (row["host"] for row in made))
+    insert_many(conn, ledger, sorted(made, key=lambda row: str(row["url_key"])))
+    ids = {row.url_key: row.id for row in _read(conn, _ROW_IDS, (one.key for one in new))}
+    stored = [
+        results.make_document_row(replace(one.document, archive_ref=_format(page)), ids[one.key], stamp)
+        for one, page in zip(new, pages, strict=True)
+    ]
+    insert_many(conn, documents, sorted(stored, key=lambda row: str(row["id"])))
+    bands = [{"ledger_id": ids[one.key], **dict(zip(BANDS, one.bands, strict=True))} for one in new if one.bands is not None]
+    insert_many(conn, fingerprints, sorted(bands, key=lambda row: row["ledger_id"]))
+    for batch in batches([one.document.id for one in new]):
+        conn.execute(_DELETE_DUE, {"b_ids": batch})
+    counters = CounterUpdates()
+    for source, number in Counter(one.document.source for one in new).items():
+        counters.add(now, source, Kind.PAGE, FOUND, number)
+        counters.add(now, source, Kind.PAGE, Outcome.STORED, number)
+    counters.write(conn)
+
+
+Place = tuple[str, int] | None  # segment and offset of a page in this archive
+
+
+def _find_segments(conn: Connection, found: Iterable[ImportedDocument]) -> set[str]:
+    """The segments of this archive that documents name. Others are of the archive of another store."""
+    named = {(one.document.archive_ref or "").rpartition("@")[0] for one in found} - {""}
+    return {row.id for row in _read(conn, _SEGMENTS, named)}
+
+
+def _page_of(one: ImportedDocument, known_segments: set[str]) -> Place:
+    segment, _, offset = (one.document.archive_ref or "").rpartition("@")
+    return (segment, int(offset)) if segment in known_segments and offset.isdecimal() else None
+
+
+def _format(page: Place) -> str | None:
+    return None if page is None else f"{page[0]}@{page[1]}"
+
+
+def _make_row(one: ImportedDocument, page: Place, plans: RevisitPlans, found_on: str, now: datetime) -> dict[str, Any]:
+    document = one.document
+    segment, offset = page or (None, None)
+    return make_row(Link(one.url, source=document.source, found_by=FOUND_BY, found_on=found_on), now) | {
+        "state": OUTCOMES[Outcome.STORED].state.value,
+        "outcome": Outcome.STORED.value,
+        "ended_at": now,
+        "final_url": document.url,
+        "status": _OK,
+        "fetched_at": document.fetched_at,
+        "segment": segment,
+        "offset": offset,
+        "document_id": document.id,
+        "revisit_at": plans.find_next(document.source, document, now, RevisitResult.UNCHANGED),
+    }
+
+
+def _split(found: Sequence[ImportedDocument]) -> Iterator[list[ImportedDocument]]:
+    """Batches for a commit each, with one document per URL."""
+    batch: dict[str, ImportedDocument] = {}
+    for one in found:
+        if one.key in batch or len(batch) == COMMIT_DOCUMENTS:
+            yield [*batch.values()]
+            batch = {}
+        batch[one.key] = one
+    if batch:
+        yield [*batch.values()]
+
+
+def _store_as_worker(conn: Connection, found: Sequence[ImportedDocument], found_on: str, now: datetime) -> Counter[str]:
+    """Claim the rows of the documents, and end them as the results of a worker."""
+    # A worker locks documents before rows.
+    lock_ids(conn, {key for one in found for key in (*one.identities, f"content {one.document.content_hash}")})
+    made = [make_row(Link(one.url, source=one.document.source, found_by=FOUND_BY, found_on=found_on), now) for one in found]
+    ordered = sorted(made, key=lambda row: str(row["url_key"]))
+    insert_hosts(conn, (row["host"] for row in ordered))
+    new = set(INSERT.run_returning_keys(conn, ordered))
+    rows = {row.url_key: row for row in conn.execute(_LOCKED_ROWS, {"b_ids": [one.key for one in found]})}
+    open_to = [one for one in found if rows[one.key].kind == Kind.PAGE and rows[one.key].outcome != Outcome.TAKEDOWN]
+    known_segments = _find_segments(conn, open_to)
+    claimed = [_claim(conn, one, rows[one.key], _page_of(one, known_segments), now) for one in open_to]
+    counters = CounterUpdates()
+    for row in (rows[one.key] for one in open_to):
+        if row.url_key in new:
+            counters.add(now, row.source, row.kind, FOUND)
+        counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+    counters.write(conn)
+    stored = {row.id for row in _read(conn, _STORED, (key for one in found for key in one.identities))}
+    counts = Counter({"refused": len(found) - len(open_to)})
+    for decision in results.write(conn, claimed, now):
+        counts[_name(decision.record.outcome, decision.document, stored)] += 1
+    return counts
+
+
+def _claim(conn: Connection, one: ImportedDocument, row: AnyRow, page: Place, now: datetime) -> Result:
+    document, is_same_page = replace(one.document, archive_ref=_format(page)), page is not None and page == (row.segment, row.offset)
+    values = {"b_id": row.id, "b_owner": FOUND_BY, "b_until": now + timedelta(seconds=CLAIM_SECONDS)}
+    segment, offset = page or (None, None)
+    if is_same_page:
+        conn.execute(_CLAIM, values)
+    else:
+        place = {"b_segment": segment, "b_offset": offset, "b_fetched_at": document.fetched_at, "b_url": document.url}
+        conn.execute(_CLAIM_OTHER_PAGE, values | place)
+    claim = ClaimedPage(row.id, row.url, row.source, row.fence + 1, segment or "", offset or 0, 0, row.first_seen_at, again=True)
+    return Result(claim, ExtractionResult(OutcomeRecord(Outcome.STORED), document))
+
+
+def _name(outcome: Outcome, document: Document | None, stored: set[str]) -> str:
+    """The field of ImportCounts for a document that ended like this. `stored`: the ids that the store had before."""
+    if document is not None:
+        return "known" if outcome is Outcome.UNCHANGED else "changed" if document.id in stored else "stored"
+    return "duplicate" if outcome is Outcome.DUPLICATE else "refused"
+
+
+def _insert_outcomes(conn: Connection, found: Sequence[ImportedOutcome], found_on: str, now: datetime) -> Counter[str]:
+    rows: dict[str, dict[str, Any]] = {}
+    counts: Counter[str] = Counter()
+    for one in found:
+        try:
+            row = make_row(Link(one.url, found_by=FOUND_BY, found_on=found_on), now)
+        except UrlError:
+            counts["invalid"] += 1
+            continue
+        outcome = one.record.outcome
+        ending = {"state": OUTCOMES[outcome].state.value, "outcome": outcome.value, "detail": one.record.detail, "ended_at": now}
+        failing = {"failing_since": now if is_failure(Kind.PAGE, outcome) else None, "fetched_at": one.fetched_at}
+        rows.setdefault(row["url_key"], row | ending | failing)
+    counts["failed"] = len(insert_rows(conn, rows, now))
+    counts["known"] = len(found) - counts.total()
+    return counts

@@ -1,0 +1,134 @@
+"""Documents from Parquet files: what the store has after an import, and after the same one again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow  # type: ignore[import-untyped]
+import pyarrow.parquet  # type: ignore[import-untyped]
+from rows import NOON, SEGMENT, SITE, Mill, document_of, good, links
+from sqlalchemy import Engine
+
+from newsmill.archive.archive import Archive
+from newsmill.context import build_context
+from newsmill.exports.parquet import write_parquet
+from newsmill.intake.document_import import import_part, list_parts
+from newsmill.model import Document, Kind, Link, Outcome
+from newsmill.search.indexer import index_pending
+from newsmill.search.search import Search
+from newsmill.storage import copy_groups
+from newsmill.storage.changes import Changes
+from newsmill.storage.doctor import Doctor
+from newsmill.storage.documents import Documents
+from newsmill.storage.fingerprints import NearDuplicates
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.ledger.takedowns import Takedowns
+from newsmill.storage.revisions import Revisions
+
+LONG = " ".join(f"word{number}" for number in range(80))
+
+
+def article(name: str, text: str | None = None, **fields: object) -> Document:
+    """A document of its own: no other has the same words."""
+    return replace(
+        document_of(f"{SITE}/{name}", title=f"Title of {name}", text=text or f"Some words about {name}."), archive_ref=None, **fields
+    )
+
+
+def load(engine: Engine, folder: Path, found: Iterable[Document], name: str = "a.parquet") -> Counter[str]:
+    """Import a file with these documents. Returns the counts that are not 0."""
+    path = folder / name
+    with path.open("wb") as file:
+        write_parquet(file, found)
+    app = build_context(engine, str(folder / "archive"), now=lambda: NOON)
+    return +sum((import_part(app, part).counts for part in list_parts([str(path)])), Counter())
+
+
+def test_new_documents_are_everywhere_and_stored_once(engine: Engine, ledger: Ledger, documents: Documents, tmp_path: Path) -> None:
+    found = [article(f"new{number}") for number in range(3)]
+    found += [article("one", LONG), article("other", f"{LONG} end", site_name="x\0y"), article("one", LONG)]
+    found += [replace(article("amp/one", LONG), title=found[3].title)]
+    moved = replace(article("moved"), requested_url=f"{SITE}/old", revision=3)
+    assert load(engine, tmp_path, [*found, moved]) == {"stored": 6, "known": 1, "duplicate": 1}
+    assert load(engine, tmp_path, [*found, moved]) == {"known": 8}
+    stored = [*found[:4], replace(found[4], site_name="xy"), moved]
+    assert {one.id: one for one in documents.iterate()} == {one.id: one for one in stored}
+    trace = ledger.traces.get(f"{SITE}/old")
+    assert trace is not None
+    assert (trace.outcome, trace.found_by, trace.found_on, trace.document_id) == (Outcome.STORED, "import", "a.parquet", moved.id)
+    assert len(Changes(engine).after(None, limit=10)) == 6
+    assert index_pending(engine) and Search(engine).search("new1").hits
+    assert copy_groups.catch_up(engine) == 6
+    assert NearDuplicates(engine).of(found[3].id, least=0.9) is not None
+    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
+
+
+def test_a_later_text_is_a_revision_and_an_older_one_changes_nothing(engine: Engine, documents: Documents, tmp_path: Path) -> None:
+    first = article("story")
+    later = replace(article("story", "Other words."), fetched_at=first.fetched_at + timedelta(hours=1))
+    last = replace(article("story", "The last words."), fetched_at=first.fetched_at + timedelta(hours=2))
+    assert load(engine, tmp_path, [first]) == {"stored": 1}
+    assert load(engine, tmp_path, [last]) == {"changed": 1}
+    assert load(engine, tmp_path, [later, first, last]) == {"known": 3}
+    stored = documents.get(first.id)
+    assert stored is not None
+    assert (stored.text, stored.revision) == ("The last words.", 2)
+    kept = Revisions(engine).get(first.id, 1)
+    assert kept is not None and kept.text == first.text
+
+
+def test_a_page_that_waits_is_imported_and_an_extracted_page_gets_the_other_text(
+    engine: Engine, ledger: Ledger, documents: Documents, tmp_path: Path
+) -> None:
+    mill = Mill(ledger)
+    (claim,) = mill.fetch(*links(1))
+    mill.store(good(claim, article("0")))
+    other = replace(article("0", "Extracted again."), archive_ref=f"{claim.segment}@{claim.offset}")
+    ledger.links.add(links(2), now=NOON)
+    assert load(engine, tmp_path, [other, article("1")]) == {"changed": 1, "stored": 1}
+    trace = ledger.traces.get(f"{SITE}/0")
+    stored = documents.get(other.id)
+    assert trace is not None and stored is not None
+    assert (trace.segment, stored.text, stored.archive_ref) == (claim.segment, "Extracted again.", other.archive_ref)
+    assert (other.archive_ref or "").startswith(SEGMENT[:-1])
+    assert [
+        finding for finding in Doctor(engine, ledger, Archive(str(tmp_path))).examine(now=NOON) if finding.check != "segment_missing"
+    ] == []
+
+
+def test_takedowns_listings_and_damaged_rows(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    ledger.links.add([Link(f"{SITE}/rss", Kind.FEED, source="paper")], now=NOON)
+    Takedowns(engine).add([f"{SITE}/barred"], "a court", now=NOON)
+    bad = [
+        replace(article("huge"), word_count=1 << 40),
+        replace(article("id"), id="%"),
+        replace(article("nowhere"), requested_url="x", url="y"),
+    ]
+    found = [article("rss"), article("barred"), article("barred", LONG), article("fine"), *bad]
+    assert load(engine, tmp_path, found) == {"stored": 1, "refused": 3, "invalid": 3}
+    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
+
+
+def test_outcomes_of_pages_without_a_document(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    load(engine, tmp_path, [article("stored")])
+    rows = [
+        {"url": f"{SITE}/list", "outcome": "not_article", "detail": "a list"},
+        {"url": f"{SITE}/list", "outcome": "not_article", "detail": "a list"},
+        {"url": f"{SITE}/down", "outcome": "http_error", "detail": "HTTP 500"},
+        {"url": f"{SITE}/stored", "outcome": "no_text", "detail": None},
+        {"url": "http://[", "outcome": "no_text", "detail": None},
+        {"url": None, "outcome": "damaged", "detail": "no record"},
+    ]
+    path = tmp_path / "outcomes.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row | {"at": NOON} for row in rows]), path)
+    app = build_context(engine, str(tmp_path / "archive"), now=lambda: NOON)
+    for expected in ({"failed": 2, "known": 2}, {"known": 4}):
+        counts = sum((import_part(app, part).counts for part in list_parts([str(path)])), Counter())
+        assert +counts == {"invalid": 1, "other": 1} | expected
+    trace = ledger.traces.get(f"{SITE}/list")
+    assert trace is not None and (trace.outcome, trace.detail) == (Outcome.NOT_ARTICLE, "a list")
+    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
