@@ -14,6 +14,7 @@ from datetime import timedelta
 from itertools import chain
 
 from newsmill.archive.archive import SegmentReader
+from newsmill.archive.external_files import ExternalReader
 from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, SlowCommitError
 from newsmill.extraction.document_size import count_characters
@@ -188,7 +189,7 @@ def read_archived_pages(
             yield claim, error
 
 
-def _read_archived_page(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
+def _read_archived_page(segment: SegmentReader | ExternalReader, offset: int) -> Page | ArchiveDamaged:
     try:
         return segment.page(offset)
     except ArchiveDamaged as error:

@@ -8,14 +8,18 @@ An Archive may be shared between threads, not across a fork.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from newsmill.archive import warc, warc_writer
+from newsmill.archive.external_files import NOTES_FOLDER, ExternalFile, ExternalReader, find_file_id, open_external
 from newsmill.archive.object_store import TEMPORARY_SUFFIX, DiskUsage, open_object_store
 from newsmill.exceptions import ArchiveDamaged, ServiceError
 from newsmill.model import Page, Segment
@@ -53,11 +57,15 @@ class Archive:
         return Segment(id=segment_id, pages=len(pages), length=length, created_at=now, offsets=offsets)
 
     @contextmanager
-    def open(self, segment_id: str, *, length: int | None = None) -> Iterator[SegmentReader]:
+    def open(self, segment_id: str, *, length: int | None = None) -> Iterator[SegmentReader | ExternalReader]:
         """A segment, to read pages of; a damaged page does not affect the others.
 
         Raises ArchiveDamaged when the file is missing, or when its length is not `length`, the one that the ledger recorded.
         """
+        if (file_id := find_file_id(segment_id)) is not None:
+            with open_external(self._read_note(file_id), segment_id) as external:
+                yield external
+            return
         try:
             file = self._store.open(_segment_path(segment_id))
         except FileNotFoundError:
@@ -78,6 +86,39 @@ class Archive:
         """One page. Raises ArchiveDamaged."""
         with self.open(segment_id) as segment:
             return segment.page(offset)
+
+    def note_external(self, file: ExternalFile) -> None:
+        """Note a WARC file outside the archive, so that segments may name its pages."""
+        content = json.dumps(asdict(file)).encode()
+        self._store.put(_note_path(file.id), lambda out: out.write(content))
+
+    def find_external(self, file: ExternalFile) -> ExternalFile | None:
+        """The note of this file; None if there is none."""
+        try:
+            return self._read_note(file.id)
+        except ArchiveDamaged:
+            return None
+
+    def _read_note(self, file_id: str) -> ExternalFile:
+        try:
+            with self._store.open(_note_path(file_id)) as note:
+                return ExternalFile(**json.loads(note.read()))
+        except (FileNotFoundError, ValueError, TypeError):
+            raise ArchiveDamaged(f"{_note_path(file_id)} is missing from the archive, or damaged") from None
+
+    def external_lengths(self, ids: Iterable[str]) -> dict[str, int]:
+        """Of segments that are parts of files outside the archive, the lengths of those whose file can be read."""
+        by_file: dict[str, list[str]] = defaultdict(list)
+        for segment_id in ids:
+            if (file_id := find_file_id(segment_id)) is not None:
+                by_file[file_id].append(segment_id)
+        lengths: dict[str, int] = {}
+        for file_id, segment_ids in by_file.items():
+            with suppress(ArchiveDamaged):
+                file = self._read_note(file_id)
+                with open_external(file, segment_ids[0]):
+                    lengths |= dict.fromkeys(segment_ids, file.length)
+        return lengths
 
     def total_bytes(self) -> int:
         """Bytes of all segments. Lists every file."""
@@ -112,6 +153,8 @@ class Archive:
             )
 
     def _has_segment(self, segment_id: str) -> bool:
+        if find_file_id(segment_id) is not None:
+            return bool(self.external_lengths([segment_id]))
         try:
             self._store.open(_segment_path(segment_id)).close()
         except FileNotFoundError:
@@ -212,6 +255,10 @@ def _segment_path(segment_id: str) -> str:
         raise ArchiveDamaged(f"{segment_id[:80]!r} is not a segment id")
     year, month, day = match.groups()
     return f"{SEGMENTS_FOLDER}/{year}/{month}/{day}/{segment_id}{SEGMENT_SUFFIX}"
+
+
+def _note_path(file_id: str) -> str:
+    return f"{NOTES_FOLDER}/{file_id}.json"
 
 
 def _segment_id(path: str) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from fastwarc.warc import WarcRecordType
 from pydantic import AwareDatetime, BaseModel
 
-from newsmill.archive.warc import FIRST_RECORDS, build_page
-from newsmill.archive.warc_records import MAX_BLOCK_BYTES, IsWanted, Record, read_records
+from newsmill.archive.warc import FIRST_RECORDS, build_page, read_page
+from newsmill.archive.warc_records import MAX_BLOCK_BYTES, IsWanted, Record, read_record, read_records
 from newsmill.archive.warc_responses import parse_response, read_warc_date
 from newsmill.archive.warc_writer import SOFTWARE
+from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Capture, Page, Skipped
 
 
@@ -42,6 +44,17 @@ def read_captures(file: BinaryIO, is_wanted: IsWanted = lambda url, at: True) ->
             group.add(record)
     if group is not None:
         yield group.build(is_wanted)
+
+
+def read_capture(file: BinaryIO, offset: int) -> Page:
+    """The page that `read_captures` has found at an offset. Raises ArchiveDamaged."""
+    with suppress(ArchiveDamaged):
+        return read_page(file, offset)  # that Newsmill wrote
+    file.seek(offset)
+    capture = _read_foreign(read_record(file, offset))
+    if capture.page is None:
+        raise ArchiveDamaged(f"no page at offset {offset}: {capture.detail}")
+    return capture.page
 
 
 class _Metadata(BaseModel):

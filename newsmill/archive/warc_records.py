@@ -16,6 +16,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 from newsmill.archive.warc_responses import GZIP_MAGIC, CappedReader, is_http_response, read_target, read_warc_date
 from newsmill.archive.warc_writer import SOFTWARE
+from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Skipped
 
 MAX_BLOCK_BYTES = 11 << 20  # of a record that is read: the largest body and its headers
@@ -87,6 +88,17 @@ def read_records(file: BinaryIO, is_wanted: IsWanted) -> Iterator[Record]:
             break
         at = following
     yield from filter(None, (held, unnamed))
+
+
+def read_record(file: BinaryIO, offset: int) -> Record:
+    """The record at an offset. Raises ArchiveDamaged."""
+    file.seek(offset)
+    try:
+        for record in ArchiveIterator(CappedReader(file, None, offset), parse_http=False):
+            return _read_record(record, lambda url, at: True, is_own=False)
+    except (OSError, _DamagedRecord) as error:
+        raise ArchiveDamaged(f"no record at offset {offset}: {error}") from error
+    raise ArchiveDamaged(f"no record at offset {offset}")
 
 
 def _read_record(record: WarcRecord, is_wanted: IsWanted, *, is_own: bool) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -42,6 +43,7 @@ def submit(
     again: Annotated[
         bool, typer.Option("--again", help="Fetch known URLs again; with --warc: also take captures older than the stored page.")
     ] = False,
+    in_place: Annotated[bool, typer.Option("--in-place", help="With --warc: leave the pages in these files, and read them there.")] = False,
     hosts: Annotated[list[str] | None, typer.Option("--host", help="With --warc: only this host and its subdomains; repeatable.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="With --warc: first day, month or year of capture.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="With --warc: last day, month or year of capture.")] = None,
@@ -57,10 +59,12 @@ def submit(
     if warc:
         if file is not None:
             raise typer.BadParameter("--file is a list of URLs; give WARC files as arguments")
-        submit_warc(urls or [], source=source, again=again, is_wanted=read_filter(hosts or [], since, until), as_json=as_json)
+        options = json.dumps([source, sorted(hosts or []), since, until]) if in_place else None
+        is_wanted = read_filter(hosts or [], since, until)
+        submit_warc(urls or [], source=source, again=again, in_place=options, is_wanted=is_wanted, as_json=as_json)
         return
-    if hosts or since is not None or until is not None:
-        raise typer.BadParameter("--host, --since and --until need --warc")
+    if in_place or hosts or since is not None or until is not None:
+        raise typer.BadParameter("--in-place, --host, --since and --until need --warc")
     if named := next((url for url in urls or [] if "://" not in url and url.lower().endswith(WARC_SUFFIXES)), None):
         raise ConfigError(f"{named} is a WARC file; submit its pages with --warc")
     submit_urls(urls or [], file, source=source, again=again, as_json=as_json)

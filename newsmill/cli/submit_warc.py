@@ -22,7 +22,7 @@ from newsmill.model import WarcCounts
 MAX_MESSAGES = 20  # about records of WARC files
 
 
-def submit_warc(names: Sequence[str], *, source: str | None, again: bool, is_wanted: IsWanted, as_json: bool) -> None:
+def submit_warc(names: Sequence[str], *, source: str | None, again: bool, in_place: str | None, is_wanted: IsWanted, as_json: bool) -> None:
     """Submit the pages of WARC files and report the counts. Exits with 1 if nothing could be read, 130 after Ctrl-C. Raises ConfigError."""
     settings = configuration.load()
     sizes = list(map(measure_warc, names))
@@ -36,6 +36,7 @@ def submit_warc(names: Sequence[str], *, source: str | None, again: bool, is_wan
                 make_enqueue(settings),
                 source=source,
                 again=again,
+                in_place=in_place,
                 is_wanted=is_wanted,
                 warn=messages.add,
                 sleep=progress.wait,

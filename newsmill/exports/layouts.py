@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from newsmill.archive import warc_writer
 from newsmill.archive.archive import Archive, SegmentReader
+from newsmill.archive.external_files import ExternalReader
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.exports.formats import ExportFormat
 from newsmill.exports.manifest import ExportedFile, MissingPage
@@ -130,7 +131,7 @@ class OpenSegments:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._exit_stack = ExitStack()
-        self._open: SegmentReader | None = None
+        self._open: SegmentReader | ExternalReader | None = None
 
     def __enter__(self) -> OpenSegments:
         return self

@@ -16,7 +16,7 @@ from newsmill.context import AppContext, data_folder, open_queue
 from newsmill.exceptions import ArchiveDamaged, ServiceError, UrlError
 from newsmill.extraction.article_item import dump_item
 from newsmill.intake.page_checks import check_page, reject
-from newsmill.model import ArticleItem, Kind, Link, Page, PageReceipt, PageStatus, State
+from newsmill.model import ArticleItem, Kind, Link, Page, PageReceipt, PageStatus, Segment, State
 from newsmill.settings import Settings
 from newsmill.storage.ledger import ArchivedRow, SubmittedFetch
 from newsmill.text.urls import make_key
@@ -24,14 +24,17 @@ from newsmill.text.urls import make_key
 log = logging.getLogger(__name__)
 REFETCHED = frozenset({State.DUE, State.FETCHING})  # rows whose next page was requested, even if it is the same as the last one
 _ITEM_HEADERS = (("Content-Type", "application/json"),)
+Write = Callable[[Sequence[Page]], Segment]
 
 
-def store_pages(context: AppContext, enqueue: Callable[[str], bool], pages: Sequence[Page], found_by: str) -> tuple[PageReceipt, ...]:
+def store_pages(
+    context: AppContext, enqueue: Callable[[str], bool], pages: Sequence[Page], found_by: str, write: Write | None = None
+) -> tuple[PageReceipt, ...]:
     """Archive pages, record them as fetched and queue them, in segments. Returns a receipt per page, in order.
 
     `enqueue` puts a segment's id on the queue; if it returns False, the scheduler does it later. `found_by` is stored in new rows. Of
-    several pages of one URL the last is stored. A page that equals the archived one of its URL changes nothing. Raises ServiceError; the
-    pages of earlier segments are then stored, and all may be submitted again.
+    several pages of one URL the last is stored. A page that equals the archived one of its URL changes nothing. `write` makes a segment of
+    pages; default: the archive does. Raises ServiceError; the pages of earlier segments are then stored, and all may be submitted again.
     """
     checked = [check_page(page) for page in pages]
     by_key = {make_key(page.requested_url): page for page in checked if isinstance(page, Page)}
@@ -47,7 +50,8 @@ def store_pages(context: AppContext, enqueue: Callable[[str], bool], pages: Sequ
         else:
             receipts[key] = receipt
     for batch in _split(pending):
-        receipts |= _store_segment(context, enqueue, batch, found_by)
+        segment = context.archive.write([*batch.values()], now=context.now()) if write is None else write([*batch.values()])
+        receipts |= _record_segment(context, enqueue, batch, segment, found_by)
     return tuple(receipts[make_key(page.requested_url)] if isinstance(page, Page) else page for page in checked)
 
 
@@ -133,8 +137,9 @@ def _split(pages: Mapping[str, Page]) -> Iterator[dict[str, Page]]:
         yield batch
 
 
-def _store_segment(context: AppContext, enqueue: Callable[[str], bool], pages: Mapping[str, Page], found_by: str) -> dict[str, PageReceipt]:
-    segment = context.archive.write(list(pages.values()), now=context.now())
+def _record_segment(
+    context: AppContext, enqueue: Callable[[str], bool], pages: Mapping[str, Page], segment: Segment, found_by: str
+) -> dict[str, PageReceipt]:
     offsets = zip(pages.values(), segment.offsets, strict=True)
     saved = context.ledger.submitted_pages.save(
         segment, [_submitted_page(page, offset, found_by) for page, offset in offsets], now=context.now()

@@ -29,11 +29,12 @@ ZIP_LOCAL_HEADER = struct.Struct("<26xHH")  # with the lengths of the name and t
 
 @dataclass(frozen=True, slots=True)
 class WarcInput:
-    """A WARC file that is open for reading. `size`: its bytes; None for a pipe."""
+    """A WARC file that is open for reading. `size`: its bytes; None for a pipe. `path`: as given; None for a pipe and in a WACZ file."""
 
     name: str
     file: BinaryIO
     size: int | None
+    path: str | None = None
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def open_warc(name: str) -> Iterator[Sequence[WarcInput]]:
         if name.lower().endswith(".wacz"):
             yield _open_members(shown, file)
         else:
-            yield [WarcInput(shown, file, _measure(file) if file.seekable() else None)]
+            yield [WarcInput(shown, file, _measure(file) if file.seekable() else None, name)]
 
 
 def _open_file(name: str) -> AbstractContextManager[BinaryIO]:

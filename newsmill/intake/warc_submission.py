@@ -6,20 +6,24 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.archive.captures import read_captures
+from newsmill.archive.external_files import ExternalFile
+from newsmill.archive.remote_files import is_url
 from newsmill.archive.warc_records import IsWanted
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError, UrlError
+from newsmill.exceptions import ArchiveDamaged, ConfigError, UrlError
 from newsmill.intake.capture_filters import find_refusal, is_any
 from newsmill.intake.page_requests import limit_time
 from newsmill.intake.page_submission import make_enqueue, store_pages
 from newsmill.intake.url_submission import open_target
 from newsmill.intake.warc_files import WarcInput, open_warc
-from newsmill.model import Capture, Page, PageStatus, Skipped, WarcCounts
+from newsmill.model import Capture, Page, PageStatus, Segment, Skipped, WarcCounts
 from newsmill.storage.ledger import ArchivedRow
 from newsmill.text.redaction import redact
 from newsmill.text.urls import make_key
@@ -35,7 +39,10 @@ _STATUS_FIELDS = {PageStatus.QUEUED: "queued", PageStatus.KNOWN: "known", PageSt
 
 
 class WarcSubmission:
-    """One run over WARC files. It keeps no state: a second run finds what the first has stored, by URL and time of capture."""
+    """One run over WARC files. A second run finds what the first has stored, by URL and time of capture.
+
+    With `in_place`, pages are not copied into the archive, which then notes the files that were submitted as a whole.
+    """
 
     def __init__(
         self,
@@ -44,14 +51,18 @@ class WarcSubmission:
         *,
         source: str | None = None,
         again: bool = False,
+        in_place: str | None = None,
         is_wanted: IsWanted,
         warn: Callable[[str], None],
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """`source`: of all pages; default: that of a page of Newsmill, if it exists here. `again`: also take captures that are not newer
-        than the stored page. `warn` gets a sentence for each damaged record and rejected page. `sleep` returns whether to stop waiting."""
+        than the stored page. `in_place`: the filters as text; a file that was submitted with others is read again. `warn` gets a sentence
+        for each damaged record and rejected page. `sleep` returns whether to stop waiting."""
         self._app, self._enqueue, self._source, self._again = app, enqueue, source, again
-        self._is_wanted, self._warn, self._sleep = is_wanted, warn, sleep
+        self._in_place, self._is_wanted, self._warn, self._sleep = in_place, is_wanted, warn, sleep
+        self._file: ExternalFile | None = None  # that is read in place
+        self._offsets: dict[tuple[str, datetime, bytes], int] = {}  # of the batch's pages
         self._counts: Counter[str] = Counter()
         self._batch: dict[str, Page] = {}
         self._batch_bytes = 0
@@ -62,7 +73,27 @@ class WarcSubmission:
         return WarcCounts(**self._counts)
 
     def read(self, warc: WarcInput) -> Iterator[int]:
-        """Read a file and submit its pages; yields the offset of each record that was read. Raises ServiceError, OSError."""
+        """Read a file and submit its pages; yields the offset of each record that was read. Raises ConfigError, ServiceError, OSError."""
+        if self._in_place is None:
+            yield from self._read(warc)
+            return
+        self._file = file = make_external_file(warc, self._source)
+        noted = self._app.archive.find_external(file)
+        if noted is not None and noted.finished == self._in_place and not self._again:
+            self._counts["known"] += noted.pages
+            return
+        self._app.archive.note_external(file)
+        before = self._counts["queued"] + self._counts["known"]
+        try:
+            yield from self._read(warc)
+            self.finish()
+        except ArchiveDamaged as error:
+            self._warn(str(error))
+            return
+        pages = self._counts["queued"] + self._counts["known"] - before
+        self._app.archive.note_external(replace(file, finished=self._in_place, pages=pages))
+
+    def _read(self, warc: WarcInput) -> Iterator[int]:
         for capture in read_captures(warc.file, self._is_wanted):
             self._take(warc.name, capture)
             if len(self._batch) == MAX_SEGMENT_PAGES or self._batch_bytes >= MAX_SEGMENT_BYTES:
@@ -74,15 +105,38 @@ class WarcSubmission:
         pages, self._batch, self._batch_bytes = self._batch, {}, 0
         if not pages:
             return
+        try:
+            self._submit(pages)
+        finally:
+            self._offsets.clear()
+
+    def _submit(self, pages: Mapping[str, Page]) -> None:
         rows = self._app.ledger.submitted_pages.find_rows(list(pages))
         newer = [page for key, page in pages.items() if self._again or not _is_known(page, rows.get(key))]
         self._counts["known"] += len(pages) - len(newer)
         if newer:
             self._wait_for_workers()
-        for receipt in store_pages(self._app, self._enqueue, newer, FOUND_BY):
+        for receipt in store_pages(self._app, self._enqueue, newer, FOUND_BY, None if self._file is None else self._refer):
             self._counts[_STATUS_FIELDS[receipt.status]] += 1
             if receipt.status is PageStatus.REJECTED:
                 self._warn(f"{redact(receipt.url[:200])}: {receipt.reason}")
+
+    def _refer(self, pages: Sequence[Page]) -> Segment:
+        """A segment of pages that stay in their file. Raises ArchiveDamaged when they cannot be read there again."""
+        assert self._file is not None
+        offsets = tuple(self._offsets[_identify(page)] for page in pages)
+        segment_id = self._file.make_segment_id(min(offsets))
+        try:
+            is_readable = self._app.archive.read_page(segment_id, offsets[-1]).body == pages[-1].body
+        except ArchiveDamaged:
+            is_readable = False
+        if not is_readable:
+            self._counts["rejected"] += len(pages)
+            raise ArchiveDamaged(
+                f"{redact(self._file.url)} cannot be read in place: its records are not compressed one by one; leave out --in-place, or run"
+                " `warcio recompress` first"
+            )
+        return Segment(segment_id, len(pages), self._file.length, self._app.now(), offsets)
 
     def _take(self, name: str, capture: Capture) -> None:
         """Count a record that gives no page, or add its page to the batch."""
@@ -105,12 +159,18 @@ class WarcSubmission:
             self._counts["rejected"] += 1
             self._warn(f"{name}, offset {capture.offset:,}: {error}")
             return
-        page = replace(page, fetched_at=limit_time(page.fetched_at, self._app.now()), source=self._find_source(page.source))
+        fetched_at = limit_time(page.fetched_at, self._app.now())
+        if self._file is not None and fetched_at != page.fetched_at:
+            self._counts["rejected"] += 1
+            self._warn(f"{name}, offset {capture.offset:,}: the time of the capture is in the future")
+            return
+        page = replace(page, fetched_at=fetched_at, source=self._find_source(page.source))
         if (other := self._batch.get(key)) is not None:
             self._counts["known"] += 1  # of two captures of a URL, the newer one is stored
             if page.fetched_at <= other.fetched_at:
                 return
         self._batch[key] = page
+        self._offsets[_identify(page)] = capture.offset
         self._batch_bytes += page.size
 
     def _find_source(self, name: str | None) -> str | None:
@@ -128,6 +188,19 @@ class WarcSubmission:
                 return
             if self._sleep(BACKLOG_POLL_SECONDS):
                 return
+
+
+def make_external_file(warc: WarcInput, source: str | None) -> ExternalFile:
+    """The file as the archive notes it. Raises ConfigError for one that cannot be read in place."""
+    if warc.path is None or warc.size is None:
+        raise ConfigError(f"{warc.name} cannot be read in place; give WARC files, not a WACZ file or a pipe")
+    url = warc.path if is_url(warc.path) else str(Path(warc.path).absolute())
+    return ExternalFile(url, warc.size, source)
+
+
+def _identify(page: Page) -> tuple[str, datetime, bytes]:
+    """What two captures with different contents never share."""
+    return make_key(page.url), page.fetched_at, page.body
 
 
 def _is_known(page: Page, row: ArchivedRow | None) -> bool:

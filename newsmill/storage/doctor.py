@@ -180,7 +180,7 @@ class Doctor:
         """Reads the rows before the files, because a segment's file is written before its row."""
         with reading(self._engine) as conn:
             recorded: dict[str, int] = {row.id: row.length for row in conn.execute(text("SELECT id, length FROM segments"))}
-        there = dict(self._archive.segment_lengths())
+        there = dict(self._archive.segment_lengths()) | self._archive.external_lengths(recorded)
         missing = sorted(recorded.keys() - there.keys())
         wrong = [
             f"{key}: {there[key]} bytes, recorded {length}" for key, length in sorted(recorded.items()) if there.get(key, length) != length

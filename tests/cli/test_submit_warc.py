@@ -17,7 +17,10 @@ from command_result import Newsmill
 from warc_records import record
 
 import newsmill as package
-from newsmill.exceptions import ConfigError
+from newsmill import settings
+from newsmill.context import open_context
+from newsmill.exceptions import ArchiveDamaged, ConfigError
+from newsmill.storage.doctor import Doctor
 
 SITE = "https://paper.example"
 NONE: dict[str, int] = dict.fromkeys(
@@ -130,3 +133,28 @@ def test_the_python_function(folder: Path, caplog: pytest.LogCaptureFixture) -> 
     for files, options in (("a.warc", {}), (["a.warc"], {"source": "nobody"}), (["missing.warc"], {})):
         with pytest.raises(ConfigError):
             package.submit_warc(files, where=folder / "other", **options)  # type: ignore[arg-type]
+
+
+def test_pages_that_stay_in_their_files(newsmill: Newsmill, tmp_path: Path) -> None:
+    files = ("a.warc", "b.warc.gz", "c.warc")
+    Path("c.warc").write_bytes(page("future", date="2999-01-01T00:00:00Z") + page("e"))
+    for _ in range(2):
+        counts = newsmill("submit", "--warc", "--in-place", *files, "--json").json
+        assert counts["queued"] + counts["known"] == 4
+    assert not [*tmp_path.glob("data/archive/segments/**/*.gz")]
+    with open_context(settings.load()) as store:
+        for name in ("a", "old", "b", "e"):
+            trace = store.ledger.traces.get(f"{SITE}/{name}")
+            assert trace is not None and trace.segment is not None and trace.offset is not None
+            assert store.archive.read_page(trace.segment, trace.offset).body == f"<html><p>{name}".encode() * 50
+        doctor = Doctor(store.engine, store.ledger, store.archive)
+        assert doctor.examine(now=store.now(), deep=True) == []
+        Path("c.warc").unlink()
+        assert [finding.check for finding in doctor.examine(now=store.now())] == ["segment_missing", "page_missing"]
+        with pytest.raises(ArchiveDamaged, match=r"c.warc is missing; put it there again"):
+            store.archive.read_page(trace.segment, trace.offset)
+    assert newsmill("submit", "--warc", "--in-place", "a.warc", "--until", "2019", "--json").json["known"] == 1  # other filters
+    Path("whole.warc.gz").write_bytes(gzip.compress(page("x") + page("y")))
+    for name, code in (("whole.warc.gz", 0), ("d.wacz", 2), ("-", 2)):
+        done = newsmill("submit", "--warc", "--in-place", name)
+        assert (done.code, "cannot be read in place" in done.err) == (code, True), done.err

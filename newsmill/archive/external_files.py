@@ -1,0 +1,91 @@
+"""WARC files outside the archive, whose pages are read where they are.
+
+The archive has a note of each file. A page is named by the file's note and the page's offset, so nothing of the file is copied.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO
+
+from newsmill.archive import warc_writer
+from newsmill.archive.captures import read_capture
+from newsmill.archive.remote_files import is_url, open_remote
+from newsmill.exceptions import ArchiveDamaged, ConfigError
+from newsmill.model import Page
+from newsmill.text.redaction import redact
+
+NOTES_FOLDER = "files"
+_SEGMENT_ID = re.compile(r"(file-[0-9a-f]{16})-\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalFile:
+    """A WARC file. One that gets another length is another file."""
+
+    url: str  # or its absolute path
+    length: int
+    source: str | None = None  # of all pages; None: the one that a page of Newsmill names
+    finished: str | None = None  # the options with which all its pages were submitted
+    pages: int = 0  # that were submitted then, or known
+
+    @property
+    def id(self) -> str:
+        return f"file-{blake2b(f'{self.url} {self.length}'.encode(), digest_size=8).hexdigest()}"
+
+    def make_segment_id(self, offset: int) -> str:
+        """The id of a segment of pages of the file, of which the first is at this offset."""
+        return f"{self.id}-{offset}"
+
+
+def find_file_id(segment_id: str) -> str | None:
+    """The id of the file that a segment is part of; None for a segment of the archive.
+
+    >>> find_file_id("file-0123456789abcdef-77"), find_file_id("20261202T015900Z-00000001")
+    ('file-0123456789abcdef', None)
+    """
+    match = _SEGMENT_ID.fullmatch(segment_id)
+    return match[1] if match else None
+
+
+@contextmanager
+def open_external(file: ExternalFile, segment_id: str) -> Iterator[ExternalReader]:
+    """A segment of the file, to read pages of. Raises ArchiveDamaged when it is missing or has another length."""
+    try:
+        with open_remote(file.url) if is_url(file.url) else Path(file.url).open("rb") as opened:
+            if (length := opened.seek(0, io.SEEK_END)) != file.length:
+                raise ArchiveDamaged(
+                    f"the WARC file {redact(file.url)} has {length:,} bytes, and had {file.length:,} when it was submitted"
+                )
+            yield ExternalReader(segment_id, file, opened)
+    except (OSError, ConfigError) as error:
+        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {redact(str(error))}"
+        raise ArchiveDamaged(f"the WARC file {redact(file.url)} {reason}; put it there again, or submit it at its new place") from None
+
+
+class ExternalReader:
+    """An open WARC file of any program; its methods are those of a SegmentReader."""
+
+    def __init__(self, segment_id: str, file: ExternalFile, opened: BinaryIO) -> None:
+        self.id = segment_id
+        self._file, self._opened = file, opened
+
+    def page(self, offset: int) -> Page:
+        """The page of the record at an offset. Raises ArchiveDamaged."""
+        try:
+            page = read_capture(self._opened, offset)
+        except ArchiveDamaged as error:
+            raise ArchiveDamaged(f"the WARC file {redact(self._file.url)}: {error}") from error
+        return replace(page, source=self._file.source or page.source)
+
+    def records(self, offset: int) -> bytes:
+        """The page as Newsmill's own records, for another WARC file. Raises ArchiveDamaged."""
+        out = io.BytesIO()
+        warc_writer.write_page(out, self.page(offset))
+        return out.getvalue()
