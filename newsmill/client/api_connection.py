@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
@@ -26,6 +27,7 @@ MAX_TRIES = 5  # of a request that the server defers or whose connection breaks
 MAX_RETRY_SECONDS = 60.0  # that a server may defer a request
 RETRY_STATUSES = (429, 502, 503, 504)
 UNHANDLED_STATUSES = (429, 503)  # the server has done nothing
+_make_adapter = cache(TypeAdapter)
 
 
 class ApiConnection:
@@ -104,10 +106,11 @@ class ApiConnection:
         message = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
         return ServiceError(f"{self._base}: {message}; check that a Newsmill server runs there")
 
-    def read(self, kind: TypeAdapter[T], item: Any) -> T:
+    def read(self, kind: type[T], item: Any) -> T:
         """A part of an answer as this type. Raises ServiceError."""
         try:
-            return kind.validate_python(item)
+            adapter: TypeAdapter[T] = _make_adapter(kind)  # type: ignore[arg-type]  # mypy does not see that a class is hashable
+            return adapter.validate_python(item)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))

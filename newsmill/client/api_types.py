@@ -6,73 +6,67 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from newsmill.client.corpus import FacetCount, SearchHit, SourceSummary, TimelineBar, UrlOutcome
-from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
+from newsmill.client.corpus import FacetCount, TimelineBar
 
 
 @dataclass(frozen=True, slots=True)
-class _ItemPage:
+class ItemPage:
+    """One page of a list."""
+
     items: list[dict[str, Any]]
     next: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Removed:
+class Removed:
+    """A document that was removed."""
+
     id: str
     source: str | None
     removed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class _SourceCount:
+class SourceCount:
+    """The number of documents of a source."""
+
     source: str
     n: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Changed:
+class Changed:
+    """The number of documents that were changed."""
+
     documents: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Note:
+class Note:
+    """A mistake in a query."""
+
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class _CheckedPage:
-    notes: list[_Note]
+class CheckedPage:
+    """What a search says of its query."""
+
+    notes: list[Note]
     suggestion: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class _FacetPage:
+class FacetPage:
+    """The values of facets."""
+
     items: tuple[FacetCount, ...]
     counted: int
     is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _TimelinePage:
+class TimelinePage:
+    """The bars of a timeline."""
+
     items: list[TimelineBar]
-
-
-ITEM_PAGE = TypeAdapter(_ItemPage)
-MARKS = TypeAdapter(DocumentMarks)
-CHANGED = TypeAdapter(_Changed)
-SOURCE_COUNT = TypeAdapter(_SourceCount)
-DOCUMENT = TypeAdapter(Document)
-REMOVED = TypeAdapter(_Removed)
-HIT = TypeAdapter(SearchHit)
-OUTCOME = TypeAdapter(UrlOutcome)
-NEAR = TypeAdapter(NearDuplicate)
-COPIES = TypeAdapter(CopyGroup)
-REVISION = TypeAdapter(Revision)
-SUMMARY = TypeAdapter(RevisionSummary)
-SOURCE = TypeAdapter(SourceSummary)
-TIME = TypeAdapter(datetime)
-CHECK = TypeAdapter(_CheckedPage)
-FACETS = TypeAdapter(_FacetPage)
-TIMELINE = TypeAdapter(_TimelinePage)

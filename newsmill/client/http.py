@@ -10,8 +10,6 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import quote
 
-from pydantic import TypeAdapter
-
 from newsmill.client.arguments import check_choice, check_range, check_table, check_text, check_time, list_ids, list_strings
 from newsmill.client.corpus import (
     Change,
@@ -32,25 +30,7 @@ from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Re
 if TYPE_CHECKING:
     from newsmill.site_inspection.findings import SiteInspection
 from newsmill.client.api_connection import RETRY_STATUSES, TIMEOUT_SECONDS, ApiConnection, ErrorResponse, Event, parse_json, read_events
-from newsmill.client.api_types import (
-    CHANGED,
-    CHECK,
-    COPIES,
-    DOCUMENT,
-    FACETS,
-    HIT,
-    ITEM_PAGE,
-    MARKS,
-    NEAR,
-    OUTCOME,
-    REMOVED,
-    REVISION,
-    SOURCE,
-    SOURCE_COUNT,
-    SUMMARY,
-    TIME,
-    TIMELINE,
-)
+from newsmill.client.api_types import Changed, CheckedPage, FacetPage, ItemPage, Removed, SourceCount, TimelinePage
 
 PAGE_DOCUMENTS = 50
 MAX_REVISIONS = 200  # of one request; a document keeps fewer
@@ -69,13 +49,13 @@ class HttpCorpus(ApiConnection, Corpus):
         if query or fold:
             return self._matching(query, since, fold)
         place = {"cursor": since} if isinstance(since, str) else {"stored_since": _format_time(since)}
-        return (self.read(DOCUMENT, item) for item in self._pages("documents", {"order": "stored", **place}, PAGE_DOCUMENTS))
+        return (self.read(Document, item) for item in self._pages("documents", {"order": "stored", **place}, PAGE_DOCUMENTS))
 
     def _matching(self, query: str, since: datetime | str | None, fold: bool) -> Iterator[Document]:
         if isinstance(since, str):
             raise ConfigError("over an API, since= beside a query or fold= is a time; a cursor belongs to all documents")
         found = self._pages("search/documents", {"q": query, "order": "newest", "fold": _format_flag(fold)}, PAGE_DOCUMENTS)
-        return (self.read(DOCUMENT, item) for item in found if since is None or self.read(TIME, item.get("stored_at")) >= since)
+        return (self.read(Document, item) for item in found if since is None or self.read(datetime, item.get("stored_at")) >= since)
 
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance", fold: bool = False) -> list[SearchHit]:
         check_text("query", query)
@@ -85,18 +65,18 @@ class HttpCorpus(ApiConnection, Corpus):
         for item in self._pages("search", {"q": query, "order": order, "fold": _format_flag(fold)}, min(limit, 200)):
             if len(found) >= limit:
                 break
-            found.append(self.read(HIT, item | {"snippet": _join_snippet(item.get("snippet"))}))
+            found.append(self.read(SearchHit, item | {"snippet": _join_snippet(item.get("snippet"))}))
         return found
 
     def check_query(self, query: str) -> QueryCheck:
         check_text("query", query)
-        found = self.read(CHECK, self.get("search", {"q": query, "limit": 1}))
+        found = self.read(CheckedPage, self.get("search", {"q": query, "limit": 1}))
         return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
 
     def facets(self, query: str = "", *, limit: int = 10, fold: bool = False) -> FacetCounts:
         check_text("query", query)
         check_range("limit", limit, 1)
-        found = self.read(FACETS, self.get("search/facets", {"q": query, "limit": min(limit, 100), "fold": _format_flag(fold)}))
+        found = self.read(FacetPage, self.get("search/facets", {"q": query, "limit": min(limit, 100), "fold": _format_flag(fold)}))
         return FacetCounts(found.items, found.counted, found.is_complete)
 
     def timeline(
@@ -113,7 +93,7 @@ class HttpCorpus(ApiConnection, Corpus):
         check_time("since", since)
         check_time("until", until)
         bounds = {"since": _format_time(since), "until": _format_time(until), "fold": _format_flag(fold)}
-        return self.read(TIMELINE, self.get("search/timeline", {"q": query, "step": step, **bounds})).items
+        return self.read(TimelinePage, self.get("search/timeline", {"q": query, "step": step, **bounds})).items
 
     def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
         check_time("since", since, may_be_cursor=True)
@@ -151,11 +131,11 @@ class HttpCorpus(ApiConnection, Corpus):
     def _read_change(self, event: Event) -> Change | Removal | None:
         """The change in an event; None for a kind of event that only a newer server has."""
         if event.name == b"removed":
-            removed = self.read(REMOVED, parse_json(event.data or b""))
+            removed = self.read(Removed, parse_json(event.data or b""))
             return Removal(removed.id, removed.source, removed.removed_at, event.cursor or "")
         if event.name != b"document":
             return None
-        return Change(self.read(DOCUMENT, parse_json(event.data or b"")), event.cursor or "")
+        return Change(self.read(Document, parse_json(event.data or b"")), event.cursor or "")
 
     def document(self, id_or_url: str) -> Document | None:
         check_text("id_or_url", id_or_url)
@@ -164,7 +144,7 @@ class HttpCorpus(ApiConnection, Corpus):
         by_url = "://" in id_or_url
         path, query = ("documents/by-url", {"url": id_or_url}) if by_url else (f"documents/{_quote(id_or_url)}", {})
         found = self.get(path, query, may_be_missing=True)
-        return None if found is None else self.read(DOCUMENT, found)
+        return None if found is None else self.read(Document, found)
 
     def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
         check_text("id_or_url", id_or_url)
@@ -173,12 +153,12 @@ class HttpCorpus(ApiConnection, Corpus):
         found = self.get(
             f"{self._document_path(id_or_url)}/near-duplicates", {"least": least, "limit": min(limit, 100)}, may_be_missing=True
         )
-        return [] if found is None else [self.read(NEAR, item) for item in self.read(ITEM_PAGE, found).items][:limit]
+        return [] if found is None else [self.read(NearDuplicate, item) for item in self.read(ItemPage, found).items][:limit]
 
     def copies(self, id_or_url: str) -> CopyGroup | None:
         check_text("id_or_url", id_or_url)
         found = self.get(f"{self._document_path(id_or_url)}/copies", {}, may_be_missing=True)
-        return None if found is None else self.read(COPIES, found)
+        return None if found is None else self.read(CopyGroup, found)
 
     def _document_path(self, id_or_url: str) -> str:
         """The path of a document, which may not exist."""
@@ -188,18 +168,18 @@ class HttpCorpus(ApiConnection, Corpus):
     def revisions(self, id_or_url: str) -> list[RevisionSummary]:
         check_text("id_or_url", id_or_url)
         found = self.get(f"{self._document_path(id_or_url)}/revisions", {"limit": MAX_REVISIONS}, may_be_missing=True)
-        return [] if found is None else [self.read(SUMMARY, item) for item in self.read(ITEM_PAGE, found).items]
+        return [] if found is None else [self.read(RevisionSummary, item) for item in self.read(ItemPage, found).items]
 
     def revision(self, id_or_url: str, number: int) -> Revision | None:
         check_text("id_or_url", id_or_url)
         check_range("number", number, 1)
         found = self.get(f"{self._document_path(id_or_url)}/revisions/{number}", {}, may_be_missing=True)
-        return None if found is None else self.read(REVISION, found)
+        return None if found is None else self.read(Revision, found)
 
     def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
         wanted = list_ids(ids)
-        items = self.read(ITEM_PAGE, self.get("marks", {"id": wanted})).items if wanted else []
-        return {str(item.get("id")): self.read(MARKS, item) for item in items}
+        items = self.read(ItemPage, self.get("marks", {"id": wanted})).items if wanted else []
+        return {str(item.get("id")): self.read(DocumentMarks, item) for item in items}
 
     def mark(
         self,
@@ -218,7 +198,7 @@ class HttpCorpus(ApiConnection, Corpus):
         if not wanted:
             return 0
         found = self.post("marks", json.dumps({"ids": wanted, **change}).encode())
-        return self.read(CHANGED, found).documents
+        return self.read(Changed, found).documents
 
     def tags(self) -> dict[str, int]:
         return {str(item.get("tag")): int(item.get("documents", 0)) for item in self._pages("tags", {}, None)}
@@ -228,15 +208,15 @@ class HttpCorpus(ApiConnection, Corpus):
         found = self.get("ledger/trace", {"url": url}, may_be_missing=True)
         if found is None:
             return None
-        row = self.read(OUTCOME, found)
+        row = self.read(UrlOutcome, found)
         return UrlOutcome.of(row.url, row.state, row.outcome, row.detail, row.document_id)
 
     def sources(self) -> list[SourceSummary]:
         plans = {str(item.get("name")): item for item in self._pages("sources", {}, 200)}
-        found = (self.read(SOURCE_COUNT, item) for item in self._pages("search/by-source", {"fold": "false"}, None))
+        found = (self.read(SourceCount, item) for item in self._pages("search/by-source", {"fold": "false"}, None))
         counts = {count.source: count.n for count in found}
         return [
-            self.read(SOURCE, {"homepage": None, "enabled": None, **plans.get(name, {}), "name": name, "documents": counts.get(name, 0)})
+            self.read(SourceSummary, {**plans.get(name, {}), "name": name, "documents": counts.get(name, 0)})
             for name in sorted({*plans, *counts} - {""})
         ]
 
@@ -245,13 +225,13 @@ class HttpCorpus(ApiConnection, Corpus):
         from newsmill.site_inspection.findings import SiteInspection
 
         found = self.post("sources/inspections", json.dumps({"url": url}).encode(), repeat=False, timeout=INSPECTION_SECONDS)
-        return self.read(TypeAdapter(SiteInspection), found)
+        return self.read(SiteInspection, found)
 
     def add_source(self, table: Mapping[str, Any], *, name: str | None = None) -> SourceSummary:
         check_table(table, name)
         named = {} if name is None else {"name": name}
         found = self.post("sources", json.dumps({**table, **named}, default=str).encode(), repeat=False)  # a date becomes a string
-        return self.read(SOURCE, {**found, "documents": 0} if isinstance(found, dict) else found)
+        return self.read(SourceSummary, {**found, "documents": 0} if isinstance(found, dict) else found)
 
     def close(self) -> None:
         """Each request has its own connection."""
@@ -259,7 +239,7 @@ class HttpCorpus(ApiConnection, Corpus):
     def _pages(self, path: str, query: dict[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page. `limit` is None for a list that has one page."""
         while True:
-            page = self.read(ITEM_PAGE, self.get(path, {**query, "limit": limit}))
+            page = self.read(ItemPage, self.get(path, {**query, "limit": limit}))
             yield from page.items
             if page.next is None:
                 return

@@ -91,7 +91,6 @@ class _Receipts:
     items: tuple[PageReceipt, ...]
 
 
-_RECEIPTS = TypeAdapter(_Receipts)
 _URLS: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
 
 ACCESS_REMEDY = "; set NEWSMILL_TOKEN to a token of `newsmill token add NAME --scope write`"
@@ -115,7 +114,7 @@ class HttpDestination(ApiConnection):
             items=[encode_item(page) for page in batch if page.is_item],
         )
         try:
-            answer = self.read(_RECEIPTS, self._post("pages", request.model_dump_json(exclude_defaults=True).encode()))
+            answer = self.read(_Receipts, self._post("pages", request.model_dump_json(exclude_defaults=True).encode()))
         except InvalidRequest as error:
             if len(batch) == 1:
                 return [PageReceipt(batch[0].requested_url, PageStatus.REJECTED, str(error))]
