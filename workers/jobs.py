@@ -100,10 +100,7 @@ def _require_context() -> WorkerContext:
 
 
 def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
-    """Claim a segment's pages, extract and store them.
-
-    Raises ServiceError when database or archive are away; the pages are pending again when the lease ends.
-    """
+    """Claim a segment's pages, extract and store them. After a ServiceError the pages are pending again when the lease ends."""
     app = context.app
     claims = app.ledger.claims.claim(segment_id, context.owner, seconds=context.lease_seconds, now=app.now())
     flush_interval = min(MAX_BATCH_TIME, timedelta(seconds=context.lease_seconds / 3))

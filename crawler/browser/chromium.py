@@ -57,10 +57,7 @@ class GuardedBrowserProvider:
         self.playwright = await async_playwright().start()
 
     async def launch_browser(self) -> Browser:
-        """Start Chromium and open a first, empty page, so that no later page spends its time on that.
-
-        Raises NotSupported when it is not installed or does not start.
-        """
+        """Start Chromium and open a first, empty page, so that no later page waits for it. Raises NotSupported when it does not start."""
         assert self.playwright is not None, "start() comes first"
         program = next(filter(None, map(shutil.which, PROGRAMS)), None)
         if program is None:

@@ -61,10 +61,7 @@ class FetchTask:
         self._target: str | None = None  # on another site, to which the URL redirects
 
     async def run(self) -> RetryAt | None:
-        """Fetch the URL and record the result. Returns a pause that concerns the whole host.
-
-        Raises StopRequestedError and leaves the row as it was.
-        """
+        """Fetch the URL and record the result. Returns a pause of the whole host. After StopRequestedError the row is as it was."""
         if self.leased_url.kind is Kind.FEED and await read_pushes(self.state, self.leased_url, self.source, self.throttle):
             return None
         try:

@@ -19,7 +19,7 @@ from newsmill.discovery.homepages import make_well_known_links
 from newsmill.discovery.hubs import find_announcement
 from newsmill.discovery.source_sites import list_sites
 from newsmill.discovery.url_dates import Period, find_newest_day, is_page_wanted, is_part_wanted
-from newsmill.exceptions import DecodeError, ListingError, ServiceError, UrlError
+from newsmill.exceptions import DecodeError, ListingError, ServiceError
 from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
 from newsmill.site_inspection.plan import choose_site_url, is_homepage
 from newsmill.storage.ledger import FROM_BACKFILL, Added, Backfill, Ended
@@ -230,14 +230,9 @@ class ListingTask:
 
     def _robots_sitemaps(self, throttle: HostThrottle, homepage: str) -> list[Link]:
         """The `Sitemap:` lines of a robots.txt. They may name another host: the guard checks its IP address like any other."""
-        links = []
-        for line in () if throttle.robots is None else throttle.robots.sitemaps[:MAX_INDEX_SITEMAPS]:
-            try:
-                url = urls.normalize(line, homepage)
-            except UrlError:
-                continue
-            links.append(Link(url, Kind.SITEMAP, self.leased_url.source, found_by="robots", found_on=robots_url(homepage)))
-        return links
+        lines = () if throttle.robots is None else throttle.robots.sitemaps[:MAX_INDEX_SITEMAPS]
+        found = filter(None, (urls.find_normal(line, homepage) for line in lines))
+        return [Link(url, Kind.SITEMAP, self.leased_url.source, found_by="robots", found_on=robots_url(homepage)) for url in found]
 
 
 async def read_pushes(state: CrawlState, leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle) -> bool:

@@ -32,8 +32,7 @@ class ProxyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The checked way to a target: the proxy's IP address and port, its credentials, and the target's IP address (None: the proxy's
-    business)."""
+    """The checked way to a target: the proxy's IP address and port, its credentials, and the target's IP address (None: the proxy's)."""
 
     proxy_ip: str
     proxy_port: int

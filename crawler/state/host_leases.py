@@ -47,10 +47,7 @@ class HostLeases:
         return throttle
 
     async def lease(self, limit: int, *, spiders: bool = False) -> list[HostLease]:
-        """Lease up to `limit` hosts with due URLs, or with `spiders` due runs of spiders.
-
-        A host may be leased already: a clock that jumps ends a lease early.
-        """
+        """Lease up to `limit` hosts with due URLs, or with `spiders` due runs. After a jump of the clock, a host may be leased already."""
         state = self.state
         owner, seconds, source = state.owner, state.lease_seconds, state.only_source
         leases, until = await state.call_leasing(

@@ -40,10 +40,7 @@ class NetworkMonitor:
         self._outage.report_success()
 
     def record_failure(self, url: str, failure: OutcomeRecord, *, has_answered: bool) -> timedelta | None:
-        """Count a request without an answer. Returns how long the host waits if the network is down, or None.
-
-        `has_answered`: whether the host answered the last time.
-        """
+        """Count a request without an answer. Returns how long the host waits if the network is down. `has_answered`: the last time."""
         is_final = failure.outcome is Outcome.SSRF_BLOCKED and not failure.may_pass
         if is_final or failure.outcome not in UNANSWERED:
             return None

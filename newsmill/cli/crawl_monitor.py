@@ -128,10 +128,7 @@ class CrawlMonitor:
         self._interrupt.__exit__(kind, error, trace)
 
     def wait_until_idle(self, supervisor: Supervisor, crew: Crew) -> bool:
-        """Return False when no URL is due or `limit` is reached, True on an interrupt.
-
-        Raises NewsmillError if nothing has moved for MAX_STALLED_SECONDS.
-        """
+        """Return False when no URL is due or `limit` is reached, True on an interrupt. Raises NewsmillError if nothing moves."""
         last, changed_at, idle_checks, check_seconds = self.initial, time.monotonic(), 0, 0.0
         while idle_checks < IDLE_CHECKS and not self._is_limit_reached():
             # A crawl without a document is small yet, and shows its first one at once.

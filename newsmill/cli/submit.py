@@ -21,11 +21,12 @@ from newsmill.cli.submit_warc import submit_warc
 from newsmill.cli.terminal import format_count, note, note_next_step, now, print_json, printable
 from newsmill.exceptions import ConfigError
 from newsmill.intake.capture_filters import make_filter
-from newsmill.intake.url_submission import add_urls, is_url
+from newsmill.intake.url_submission import add_urls
 from newsmill.intake.warc_files import WARC_SUFFIXES
 from newsmill.model import SubmissionCounts
 from newsmill.site_inspection.processes import add_scheme
 from newsmill.text.redaction import redact
+from newsmill.text.urls import find_normal
 
 MAX_NAMED_URLS = 10  # invalid ones, of which a file that is not a list has thousands
 
@@ -126,7 +127,7 @@ def name_invalid(urls: Iterable[str]) -> Iterator[str]:
     """All `urls`; the first invalid ones are noted."""
     invalid = 0
     for url in urls:
-        if not is_url(url):
+        if not find_normal(url):
             invalid += 1
             if invalid <= MAX_NAMED_URLS:
                 note(printable(f"not a URL that can be fetched: {redact(url[:200])!r}"))

@@ -156,11 +156,8 @@ def _list_candidates(page: PageLinks, url: str, first: str) -> Iterator[tuple[st
     for href, is_declared, label in hrefs:
         if _COMMENTS.search(href.partition("#")[2]) or _COMMENTS.search(label[:MAX_LABEL_CHARACTERS]):
             continue
-        try:
-            target = urls.normalize(href.strip(), base)
-        except UrlError:
-            continue
-        if _find_rest(target, first) is not None:
+        target = urls.find_normal(href.strip(), base)
+        if target is not None and _find_rest(target, first) is not None:
             yield target, is_declared, label
 
 

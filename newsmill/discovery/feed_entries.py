@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from newsmill.discovery.raw_feeds import TitleForm
 from newsmill.discovery.xml_characters import collapse_whitespace, decode_references
-from newsmill.exceptions import UrlError
 from newsmill.model import Hint
 from newsmill.text import urls
 
@@ -58,7 +57,7 @@ def find_first_url(candidates: Iterable[str], base: str | None = None) -> str | 
     Some feeds link each entry to the homepage, and have the URL of the article in its guid.
     """
     candidates = list(candidates)
-    valid = [text for text in candidates if _is_url(text, base)]
+    valid = [text for text in candidates if urls.find_normal(text, base)]
     return next((text for text in valid if not _is_root(text, base)), next(iter((*valid, *candidates)), None))
 
 
@@ -69,13 +68,6 @@ def is_absolute(value: object) -> bool:
 def _is_root(text: str, base: str | None) -> bool:
     parts = urlsplit(urls.normalize(text, base))
     return parts.path == "/" and not parts.query
-
-
-def _is_url(text: str, base: str | None) -> bool:
-    try:
-        return bool(urls.normalize(text, base))
-    except UrlError:
-        return False
 
 
 def clean_names(values: Iterable[Any]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from newsmill.discovery.json_feeds import read_json_feed
 from newsmill.discovery.raw_feeds import RawEntry, find_update_interval
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_feeds import TITLE_FIELDS, read_xml
-from newsmill.exceptions import ListingError, UrlError
+from newsmill.exceptions import ListingError
 from newsmill.model import Hint, Kind, Link, Listing
 from newsmill.text import urls
 from newsmill.text.charset import to_text
@@ -28,12 +28,8 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
     has_dates = any(_is_dated(entry.hint) for entry in feed.entries)
     unusable = 0
     for entry in feed.entries:
-        try:
-            page = urls.normalize(entry.url or "", url)
-        except UrlError:
-            unusable += 1
-            continue
-        if entry.url is None:
+        page = None if entry.url is None else urls.find_normal(entry.url, url)
+        if page is None:
             unusable += 1
         elif _is_dated(entry.hint) or not has_dates or not is_never_article(page):
             pages.setdefault(page, Link(page, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from newsmill.discovery.html_links import Anchor, PageLinks
 from newsmill.discovery.html_listings import MAX_PAGES, count_words, find_article_links, find_same_site_links, parse_page, resolve_base
 from newsmill.discovery.url_patterns import is_category, is_never_article, score_article_url
-from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Link, Listing
 from newsmill.text import lazy_re as re
 from newsmill.text import urls
@@ -70,11 +69,8 @@ def find_targets(page: PageLinks, url: str) -> tuple[str, ...]:
     base, site, own_key = resolve_base(page, url), urls.get_site(url), urls.make_key(url)
     targets: dict[str, None] = {}
     for href in (match[1],) if match else page.frames:
-        try:
-            target = urls.normalize(href, base)
-        except UrlError:
-            continue
-        if urls.get_site(target) == site and urls.make_key(target) != own_key:
+        target = urls.find_normal(href, base)
+        if target is not None and urls.get_site(target) == site and urls.make_key(target) != own_key:
             targets.setdefault(target)
     return tuple(targets)
 
@@ -117,11 +113,8 @@ def _make_listing_links(hrefs: Iterable[str], kind: Kind, page: PageLinks, url: 
     base = resolve_base(page, url)
     unique: dict[str, Link] = {}
     for href in hrefs:
-        try:
-            link_url = urls.normalize(href.strip().removeprefix("feed:"), base)  # "feed://paper.example/rss", a scheme of feed readers
-        except UrlError:
-            continue
-        if href.strip():
+        link_url = urls.find_normal(href.strip().removeprefix("feed:"), base)  # "feed://paper.example/rss", a scheme of feed readers
+        if href.strip() and link_url is not None:
             unique.setdefault(link_url, Link(link_url, kind, found_by="homepage", found_on=url))
     return tuple(unique.values())[:MAX_FEEDS]
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from newsmill.discovery.body_kind import BodyKind, tell_body_kind
 from newsmill.discovery.html_links import Anchor, PageLinks, extract_links
 from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, is_crawler_trap, score_article_url
-from newsmill.exceptions import ListingError, UrlError
+from newsmill.exceptions import ListingError
 from newsmill.model import Hint, Kind, Link, Listing
 from newsmill.text import lazy_re as re
 from newsmill.text import urls
@@ -64,21 +64,17 @@ def find_same_site_links(page: PageLinks, url: str) -> list[tuple[str, Anchor]]:
     site, own_key = urls.get_site(url), urls.make_key(url)
     links = []
     for anchor in page.anchors:
-        try:
-            link_url = urls.normalize(anchor.href, base)
-        except UrlError:
+        link_url = urls.find_normal(anchor.href, base)
+        if link_url is None or urls.get_site(link_url) != site:
             continue
-        if urls.get_site(link_url) == site and not is_crawler_trap(link_url) and urls.make_key(link_url) != own_key:
+        if not is_crawler_trap(link_url) and urls.make_key(link_url) != own_key:
             links.append((link_url, anchor))
     return links
 
 
 def resolve_base(page: PageLinks, url: str) -> str:
     """The base of the page's relative links: its <base>, or its own URL without a usable one (WHATWG HTML 4.2.3)."""
-    try:
-        return urls.normalize(page.base, url) if page.base else url
-    except UrlError:
-        return url
+    return (urls.find_normal(page.base, url) if page.base else None) or url
 
 
 def find_article_links(links: Iterable[tuple[str, Anchor]], url: str, found_by: str) -> Iterator[Link]:

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from newsmill.discovery.xml_elements import resolve
-from newsmill.exceptions import UrlError
 from newsmill.model import Listing
 from newsmill.text import urls
-from newsmill.text.urls import MAX_URL_CHARACTERS
 
 MAX_HEADER_CHARACTERS = 8_192  # of all Link headers together; a hub is announced in about 150
 
@@ -38,7 +36,7 @@ def find_announcement(url: str, link_headers: Iterable[str], listing: Listing | 
     if listing is not None:
         hub, topic = hub or listing.hub, topic or listing.topic
     topic = topic or url
-    return Announcement(hub, topic) if hub is not None and _is_url(hub) and _is_url(topic) else None
+    return Announcement(hub, topic) if hub is not None and urls.find_normal(hub) and urls.find_normal(topic) else None
 
 
 def read_links(header: str) -> Iterator[tuple[list[str], str]]:
@@ -76,10 +74,3 @@ def _split_parameters(header: str, at: int) -> Iterator[str]:
                 return
         at += 1
     yield header[start:at]
-
-
-def _is_url(text: str) -> bool:
-    try:
-        return len(text) <= MAX_URL_CHARACTERS and bool(urls.normalize(text))
-    except UrlError:
-        return False

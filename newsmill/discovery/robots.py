@@ -94,10 +94,7 @@ class RobotsTxt:
         return token or "*"
 
     def _parse_lines(self, text: str) -> None:
-        """Reads groups. Only Allow and Disallow end a list of names (RFC 9309 section 2.2.4).
-
-        A delay applies to the names right before it, as in crawler-commons.
-        """
+        """Reads groups. Only Allow and Disallow end a list of names (RFC 9309 2.2.4). A delay applies to the names right before it."""
         rules: _Group[tuple[bool, str]] = _Group(set(), [])
         delays: _Group[float] = _Group(set(), [])
         for line in _LINE.finditer(text):

@@ -10,7 +10,6 @@ from newsmill.discovery.dates import get_precision, parse_date, parse_day_or_tim
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_characters import clean_characters, collapse_whitespace, decode_references
 from newsmill.discovery.xml_scanner import Event, EventKind, read_attributes
-from newsmill.exceptions import UrlError
 from newsmill.model import Hint, Kind, Link
 from newsmill.text import urls
 from newsmill.text.language_tags import parse_language_tag
@@ -212,10 +211,9 @@ class SitemapLinks:
     def add(self, kind: Kind, url: str, fields: dict[str, str]) -> None:
         """Adds an entry. Skips lists, forms and files: sitemaps also name tags, authors and pictures."""
         self.is_sitemap = True
-        try:
-            # sitemaps.org requires absolute URLs; a path is accepted, other relative URLs are not.
-            normal = urls.normalize(url, self._url if url.startswith("/") else None)
-        except UrlError:
+        # sitemaps.org requires absolute URLs; a path is accepted, other relative URLs are not.
+        normal = urls.find_normal(url, self._url if url.startswith("/") else None)
+        if normal is None:
             self.unusable += 1
             return
         self.count += 1

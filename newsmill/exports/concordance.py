@@ -30,10 +30,7 @@ def write_word_counts(out: BinaryIO, documents: Iterable[Document]) -> None:
 
 
 def write_keyword_lines(out: BinaryIO, documents: Iterable[Document], keyword: str) -> int:
-    """Write each place of the keyword with CONTEXT_CHARACTERS of the text on either side, and return their number.
-
-    Raises ConfigError for a keyword without a letter.
-    """
+    """Write each place of the keyword with the text on either side, and return their number. Raises ConfigError without a letter."""
     pattern, count = build_pattern(keyword), 0
     out.write(encode_csv_row(KEYWORD_COLUMNS))
     for document in documents:

@@ -238,10 +238,7 @@ def _has_crowded_tag(html: bytes) -> bool:
 
 
 def _is_in_script(html: bytes, at: int) -> bool:
-    """True if a position is inside a script, where "a<b" does not contain a tag.
-
-    A comment may imitate a script; the time limit of the sandbox ends such a page.
-    """
+    """True if a position is inside a script, where "a<b" contains no tag. Comments that imitate scripts are left to the time limit."""
     begun = html.rfind(b"<script", 0, at)
     return begun >= 0 and html.find(b"</script", begun, at) < 0
 

@@ -31,10 +31,7 @@ LAYER, REASON = "rules", "live update"
 
 
 def find_updates(page: StructuredData, now: datetime) -> tuple[LiveUpdate, ...]:
-    """Return the updates in page order: from the elements if these are more, otherwise from the data.
-
-    A time later than one day after `now` is dropped.
-    """
+    """Return the updates in page order: from the elements if these are more, else from the data. Times a day after `now` are dropped."""
     blog = _find_live_blog(page)
     if blog is None:
         return ()
@@ -45,10 +42,7 @@ def find_updates(page: StructuredData, now: datetime) -> tuple[LiveUpdate, ...]:
 
 
 def remove_updates(blocks: Sequence[Block], page: StructuredData) -> tuple[Block, ...]:
-    """Return the blocks, with those that repeat an update marked as removed.
-
-    The blocks are unchanged if fewer than MIN_LEAD_WORDS words would remain outside the feed.
-    """
+    """Return the blocks; those that repeat an update are removed, unless fewer than MIN_LEAD_WORDS words would remain outside the feed."""
     blog = _find_live_blog(page)
     if blog is None:
         return tuple(blocks)

@@ -110,10 +110,7 @@ def _find_group(block: TextBlock) -> int:
 
 
 def apply_field_rules(tree: HtmlElement, rules: Rules, found: Fields, now: datetime) -> Fields:
-    """Return the fields with the values that the selectors of the rules find; their provenance is "rules".
-
-    `now` is the time when the page was fetched.
-    """
+    """Return the fields with the values that the selectors of the rules find; their provenance is "rules". `now`: the fetch time."""
     for name, selector in sorted(rules.fields.items()):
         values = [value for element in select_css(tree, selector) if (value := _read_value(element))]
         if values:

@@ -23,10 +23,7 @@ def list_words(table: str) -> frozenset[str]:
 
 
 def build_alternation(table: str) -> str:
-    """Return one alternation of all expressions of a table.
-
-    The result has no group. Longer expressions come first, so that "written by" takes precedence over "by".
-    """
+    """Return one alternation of all expressions of a table, without a group. "written by" comes before "by", because it is longer."""
     return "|".join(sorted(list_words(table), key=lambda word: (-len(word), word)))
 
 

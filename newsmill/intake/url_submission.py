@@ -10,12 +10,12 @@ from itertools import islice
 from pathlib import Path
 
 from newsmill.context import AppContext, data_folder, open_context
-from newsmill.exceptions import ConfigError, UrlError
+from newsmill.exceptions import ConfigError
 from newsmill.model import Link, SubmissionCounts
 from newsmill.settings import Settings, load
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.private_files import make_private_folder
-from newsmill.text.urls import normalize
+from newsmill.text.urls import find_normal
 
 BATCH_URLS = 500  # of one transaction, which keeps the write lock short
 
@@ -55,21 +55,12 @@ def add_urls(ledger: Ledger, urls: Iterable[str], *, now: datetime, source: str 
     new = known = bad = queued_again = 0
     rest = iter(urls)
     while batch := list(islice(rest, BATCH_URLS)):
-        good = [url for url in batch if is_url(url)]
+        good = [url for url in batch if find_normal(url)]
         added = ledger.links.add([Link(url=url, source=source) for url in good], now=now, again=again)
-        ledger.links.add([Link(url=url, source=source) for url in batch if not is_url(url)], now=now)
+        ledger.links.add([Link(url=url, source=source) for url in batch if not find_normal(url)], now=now)
         new, known, bad = new + added.new, known + added.known, bad + len(batch) - len(good)
         queued_again += added.again
     return SubmissionCounts(new, known, bad, queued_again)
-
-
-def is_url(text: str) -> bool:
-    """Whether `text` is an http(s) URL that can be fetched."""
-    try:
-        normalize(text)
-    except UrlError:
-        return False
-    return True
 
 
 def settings_for(where: str) -> Settings:

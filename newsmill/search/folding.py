@@ -97,10 +97,7 @@ def count_copies(times: Sequence[tuple[int, int]]) -> int:
 
 
 def fold_buckets(counts: Mapping[int, int], times: Sequence[tuple[int, int]], bucket: int) -> Counter[int]:
-    """The matches per time bucket of `bucket` units without copies.
-
-    `times`: (copy_group, moment) of the dated matches that are in groups, newest first.
-    """
+    """The matches per bucket of `bucket` units without copies. `times`: (copy_group, moment) of dated matches in groups, newest first."""
     folded = Counter(dict(counts))
     folded.subtract(Counter([moment // bucket for _, moment in times]))
     folded.update(Counter([moment // bucket for moment in dict(times).values()]))  # the last moment of each group: its earliest

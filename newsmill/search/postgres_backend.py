@@ -137,10 +137,7 @@ class PostgresBackend(Backend):
 
 @contextmanager
 def statement_timeout(conn: Connection, seconds: float | None) -> Iterator[None]:
-    """Limits the statement inside, which must not write. Raises StatementTimeoutError when it takes longer.
-
-    The connection can still be used then.
-    """
+    """Limits the statement inside, which must not write. After a StatementTimeoutError the connection can still be used."""
     if seconds is None:
         yield
         return

@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from newsmill.exceptions import NewsmillError, UrlError
+from newsmill.exceptions import NewsmillError
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.site_inspection.findings import FINDING_JSON, FINDING_PREFIX, FoundListing, Obstacle, SiteInspection, load_inspection
 from newsmill.text import urls
@@ -149,7 +149,5 @@ def inspect_sites(
 
 
 def _find_host(site: str) -> str:
-    try:
-        return urls.get_host(urls.normalize(add_scheme(site)))
-    except UrlError:  # the inspection says so
-        return site
+    normal = urls.find_normal(add_scheme(site))
+    return site if normal is None else urls.get_host(normal)  # the inspection says that it is not a URL

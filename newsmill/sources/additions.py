@@ -67,10 +67,7 @@ class SourceIndex:
 
 
 def plan_addition(sources: SourceIndex, table: Mapping[str, Any], host: str, name: str | None = None) -> Addition:
-    """Decide what adding the table of a site does. `host`: of its articles; `name`: as the user asks for.
-
-    Raises ConfigError for a table or a name that is invalid.
-    """
+    """Decide what adding the table of a site does. `host`: of its articles; `name`: the user's. Raises ConfigError for an invalid one."""
     site = _strip(host)
     named = sources.by_name.get(name or make_name(f"https://{host}"))
     owner = named or (None if name else sources.by_host.get(site))

@@ -174,10 +174,7 @@ def _detect(body: bytes) -> str:
 
 
 def _find_unmarked_wide_encoding(body: bytes) -> str | None:
-    """UTF-32 or UTF-16 without a byte order mark.
-
-    Almost nothing else is valid UTF-32. UTF-16 has a zero in every other byte, since markup is ASCII in any language.
-    """
+    """UTF-32 or UTF-16 without a byte order mark. Almost nothing else is valid UTF-32; in UTF-16, ASCII markup has zeros."""
     for name in ("utf-32-le", "utf-32-be"):
         try:
             body.decode(name)

@@ -97,6 +97,14 @@ def normalize(url: str, base: str | None = None) -> str:
     return _parse(url, base).url
 
 
+def find_normal(url: str, base: str | None = None) -> str | None:
+    """As `normalize`; None for a text that is not a URL."""
+    try:
+        return normalize(url, base)
+    except UrlError:
+        return None
+
+
 def make_key(url: str) -> str:
     """The identity of a URL in the ledger and of a document: 32 hex characters (BLAKE2b, 16 bytes) of its normal form.
 
@@ -137,10 +145,7 @@ def get_host(url: str) -> str:
 
 
 def get_site(url: str) -> str:
-    """The registered domain ("bbc.co.uk"). An IP address or a name without a public suffix is its own site, with its port.
-
-    Raises UrlError.
-    """
+    """The registered domain ("bbc.co.uk"); an IP address or a name without a public suffix is its own site. Raises UrlError."""
     parts = _parse(url, None)
     return _find_registered_domain(parts.name) or parts.host
 

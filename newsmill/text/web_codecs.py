@@ -33,10 +33,7 @@ _ERROR_HANDLER = "newsmill_web"
 
 
 def find_codec(label: str | None) -> str | None:
-    """The name of the Python codec for an encoding label, or None for an unknown label.
-
-    Knows all labels of the standard and of Python's registry.
-    """
+    """The Python codec for an encoding label, or None. Knows all labels of the standard and of Python's registry."""
     label = (label or "").strip().lower()
     if not label or len(label) > MAX_LABEL_CHARACTERS:
         return None

@@ -27,21 +27,14 @@ MAX_NEAR_BLOCKS = 64
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The result of `align`.
-
-    `shares[i]` is the share of block i that the lines contain, 0 to 1.
-    `covered` is the share of the lines' words that blocks contain, 0 to 1.
-    """
+    """`shares[i]`: the share of block i that the lines contain, 0 to 1. `covered`: the share of the lines' words that blocks contain."""
 
     shares: tuple[float, ...]
     covered: float
 
 
 def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
-    """Align lines (in reading order) with blocks (in page order) and return the shares, all from 0 to 1.
-
-    `covered` is 1.0 if the lines contain no word.
-    """
+    """Align lines (in reading order) with blocks (in page order) and return the shares. `covered` is 1.0 if the lines contain no word."""
     texts = [found for line in lines if (found := split_words(line))]
     matched = match_equal(texts, blocks)
     shares = [0.0] * len(blocks)
@@ -102,10 +95,7 @@ class _BlockIndex:
                     self.occurrences[gram].append((block.index, count))
 
     def whole(self, run: Sequence[str]) -> int | None:
-        """Return the long block whose words equal the run, or None.
-
-        This is the largest kind of article: one block whose lines are separated by `br`.
-        """
+        """Return the long block whose words equal the run, or None. In the largest articles, one block holds lines separated by `br`."""
         return next((block for block in self._long_enough(run) if self.long[block] == run), None)
 
     def count(self, run: Sequence[str]) -> dict[int, int]:

@@ -17,10 +17,7 @@ MIN_GALLERY_CAPTIONS = 5  # kept captions; a page with fewer is an illustrated a
 
 
 def find_group(block: TextBlock) -> int:
-    """Return the index of the list or table that makes one block of its adjacent kept members.
-
-    For any other block the number is negative and unique.
-    """
+    """Return the index of the list or table that makes one block of its adjacent kept members; otherwise a unique negative number."""
     tags = _GROUP_TAGS.get(choose_type(block), frozenset())
     return next((box.index for box in block.box.ancestors() if box.tag in tags), -1 - block.index)
 

@@ -68,10 +68,7 @@ class _FreeBlocks:
         self.down[position + 1] = position
 
     def nearest(self, before: int, after: int, *, anywhere: bool) -> int | None:
-        """Return the first free block between `before` and `after`.
-
-        If there is none, return the free block nearest to `before` if `anywhere` is True, else None.
-        """
+        """Return the first free block between `before` and `after`, else, if `anywhere`, the free block nearest to `before`, or None."""
         start = bisect_right(self.indices, before)
         position = _find_root(self.up, start)
         following = self.indices[position] if position < len(self.indices) else None

@@ -200,10 +200,7 @@ def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float])
 
 
 def _find_sure(stats: PageStats, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
-    """Return the blocks that are text according to the site profile.
-
-    A block that a rule removed counts only if the rule was about the element around it.
-    """
+    """Return the blocks that the site profile knows as text. A removed block counts only if the rule was about the element around it."""
     candidates = (i for i in near if settled.get(i, block_rules.BESIDE_TEXT) == block_rules.BESIDE_TEXT)
     return frozenset(i for i in candidates if is_sure_text(stats.blocks[i].path, stats.blocks[i].text))
 

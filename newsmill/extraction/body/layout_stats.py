@@ -85,10 +85,7 @@ def find_title_block(layout: Layout, title_words: Set[str]) -> int:
 
 
 class LayoutStats:
-    """The statistics that do not depend on the kept shares. All passes over a page share them.
-
-    An `of_*` list maps each block to its slot in the totals of that name.
-    """
+    """The statistics that do not depend on the kept shares. An `of_*` list maps each block to its slot in the totals of that name."""
 
     def __init__(self, layout: Layout, facts: PageFacts) -> None:
         self.blocks, self.all_boxes, self.facts = layout.blocks, layout.boxes, facts

@@ -109,10 +109,7 @@ def _parse_authors(value: Any) -> Iterator[Author]:
 
 
 def _find_meta_names(page: StructuredData) -> list[str]:
-    """Return the names in <meta>: the first list, or a later one that has all its names and more.
-
-    The free field of Twitter counts only with a label for authors.
-    """
+    """Return the names in <meta>: the first list, or a later one with all its names. Twitter's free field counts only if labelled."""
     lists = [names for name in _META_NAMES if (names := [found for value in page.meta.get(name, ()) for found in _split_meta(name, value)])]
     if lists:
         return next((names for names in lists[1:] if set(names) > set(lists[0])), lists[0])

@@ -152,10 +152,7 @@ def _find_by_htmldate(page: StructuredData, url: str, now: datetime, date_shown:
 
 
 def _list_other_articles(page: StructuredData, url: str) -> list[HtmlElement]:
-    """Return the elements of comments, of teasers, and of other articles of microdata.
-
-    JSON-LD counts too if it can be parsed: its dates are then those of other things.
-    """
+    """Return the elements of comments, teasers and other articles of microdata; with JSON-LD, all its dates are those of other things."""
     tree, title = page.marks.tree, _get_title(page, url)
     layout = _get_layout(page, tree)
     headline = None if title is None else find_headline(layout.blocks, title)

@@ -81,10 +81,7 @@ def _split_block(profile: Profile, block: Block, at_end: Sequence[bool]) -> Iter
 
 
 def find_line_reason(profile: Profile, path: str | None, line: str, *, ending: bool) -> str | None:
-    """Return why a kept line is not part of the text, or None if the profile has too little evidence.
-
-    `ending`: the line is near the end of the text.
-    """
+    """Return why a kept line is not text, or None if the profile has too little evidence. `ending`: the line is near the end."""
     if _list_key_prefixes(profile).isdisjoint(list_key_prefixes(path, line)):
         return None
     for key in (make_line_key(path, line), make_ending_key(path, line)):
@@ -116,10 +113,7 @@ def _is_repeated_ending(profile: Profile, seen: LineStats, words: int) -> bool:
 
 
 def _is_repeated_beginning(profile: Profile, seen: LineStats) -> bool:
-    """Return True if lines with this beginning end most pages.
-
-    Fewer pages do not suffice: all reports from one village may end with the same call for witnesses.
-    """
+    """Return True if lines with this beginning end most pages. Some reports from one village may end with the same call for witnesses."""
     return profile.pages >= YOUNG_PAGES and seen.pages >= MIN_COMMON_SHARE * profile.pages
 
 

@@ -47,10 +47,7 @@ class _PositionCounts:
 
 
 def correct_blocks(pages: Sequence[Sequence[Block]]) -> list[tuple[Block, ...]]:
-    """Return the pages' blocks, kept or removed according to the positions of the whole site.
-
-    `pages` are the blocks of pages of one site, without copies.
-    """
+    """Return the blocks of pages of one site, without copies, kept or removed according to the positions of the whole site."""
     repeated = _find_repeated_lines(pages)
     decisions = {
         path: decision

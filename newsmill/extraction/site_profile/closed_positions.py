@@ -45,10 +45,7 @@ def build_positions(profile: Profile) -> Position:
 
 
 def _close_positions(position: Position, profile: Profile, wanted: set[str]) -> tuple[int, int, int, bool]:
-    """Close every position that is common and has no text.
-
-    Returns for the position and those inside it: pages, words, kept words, and whether a field is there.
-    """
+    """Close common positions without text. Returns for each and those inside: pages, words, kept words, and whether a field is there."""
     seen = profile.paths.get(position.path) or PathStats(0, 0, 0, 0, 0)
     pages, words, kept, field_inside = seen.pages, seen.words, seen.kept_words, position.path in wanted
     for inner in position.inner.values():

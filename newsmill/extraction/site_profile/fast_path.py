@@ -101,10 +101,7 @@ def _make_blocks(blocks: Sequence[TextBlock], positions: Sequence[Position | Non
 
 
 def _add_subheadings(blocks: Sequence[TextBlock], decisions: Sequence[bool | None]) -> list[bool | None]:
-    """Return the decisions, with True for a subheading at an unknown position between two blocks of text.
-
-    Few pages of a site may have a subheading.
-    """
+    """Return the decisions, with True for a subheading at an unknown position between two blocks of text: few pages may have one."""
     text = [decision is True and block.box.tag not in HEADING_TAGS for block, decision in zip(blocks, decisions, strict=True)]
     return [
         True

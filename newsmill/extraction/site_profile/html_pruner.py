@@ -89,10 +89,7 @@ class HtmlPruner:
             self._tried = self._gained = 0
 
     def prune(self, html: bytes) -> bytes | None:
-        """Return the page (UTF-8) without the content of its closed boxes.
-
-        Returns None if the boxes are not well nested, or if none of them is closed.
-        """
+        """Return the page (UTF-8) without the content of its closed boxes; None if they are not well nested, or none is closed."""
         parts: list[bytes] = []
         open_boxes: list[bytes] = []
         # One loop without calls, because it runs 600 times per page.

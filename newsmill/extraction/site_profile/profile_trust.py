@@ -80,10 +80,7 @@ MAX_DISAGREEMENT_SHARE = 0.15  # share of the pages extracted on both paths; abo
 
 
 def is_mistrusted(agreed: int, disagreed: int) -> bool:
-    """Return whether the fast path and full extraction disagreed on too many pages.
-
-    Such a site uses full extraction until it is learned again.
-    """
+    """Return whether fast path and full extraction disagreed on too many pages. The site then uses full extraction until relearned."""
     return disagreed > MAX_UNPROVEN_DISAGREEMENTS and disagreed > MAX_DISAGREEMENT_SHARE * (agreed + disagreed)
 
 

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from newsmill.exceptions import UrlError
 from newsmill.network import submitted_urls
 from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.http_post import find_target_refusal
@@ -88,20 +87,12 @@ def check_urls(submitted: list[str], guard: Guard) -> None:
     """Raises RequestErrors with the first URLs that Newsmill never fetches."""
     errors = []
     for number, url in enumerate(submitted):
-        if is_http_url(url) and (reason := submitted_urls.refusal_reason(url, guard)):
+        if urls.find_normal(url) and (reason := submitted_urls.refusal_reason(url, guard)):
             errors.append({"where": f"#/urls/{number}", "detail": reason})
     if errors:
         count = "1 URL leads" if len(errors) == 1 else f"{len(errors)} URLs lead"
         detail = f"nothing was submitted: {count} into a private network or to a forbidden port (see errors); remove them and submit again"
         raise RequestErrors(422, detail, errors[:MAX_ERRORS])
-
-
-def is_http_url(url: str) -> bool:
-    try:
-        urls.normalize(url)
-    except UrlError:
-        return False
-    return True
 
 
 @router.get("/submissions/{id}", dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(404))
