@@ -46,35 +46,8 @@ if TYPE_CHECKING:
     )
     from newsmill.site_inspection.findings import SiteInspection
 
-_CORPUS_TYPES = frozenset(
-    {
-        "Change",
-        "Corpus",
-        "FacetCount",
-        "FacetCounts",
-        "QueryCheck",
-        "Removal",
-        "SearchHit",
-        "SourceSummary",
-        "TimelineBar",
-        "UrlOutcome",
-    }
-)
-_MODEL_TYPES = frozenset(
-    {
-        "Capture",
-        "CopyGroup",
-        "Document",
-        "DocumentCopy",
-        "DocumentMarks",
-        "Listing",
-        "NearDuplicate",
-        "Revision",
-        "RevisionSummary",
-        "SubmissionCounts",
-        "WarcCounts",
-    }
-)
+# where the types of __all__ are, the module that is loaded fastest first
+_TYPE_MODULES = ("newsmill.model", "newsmill.client.corpus", "newsmill.site_inspection.findings")
 _MODULES = frozenset({"batch", "exceptions", "model"})
 
 __all__ = [
@@ -116,12 +89,9 @@ def __getattr__(name: str) -> Any:
 
     if name in _MODULES:
         return import_module(f"newsmill.{name}")
-    if name in _CORPUS_TYPES:
-        return getattr(import_module("newsmill.client.corpus"), name)
-    if name in _MODEL_TYPES:
-        return getattr(import_module("newsmill.model"), name)
-    if name == "SiteInspection":
-        return getattr(import_module("newsmill.site_inspection.findings"), name)
+    for module in _TYPE_MODULES if name in __all__ else ():
+        if (found := getattr(import_module(module), name, None)) is not None:
+            return found
     raise AttributeError(f"module 'newsmill' has no attribute {name!r}")
 
 

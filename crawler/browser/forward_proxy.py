@@ -165,10 +165,7 @@ class ForwardProxy:
             writer.close()
 
     async def _connect(self, account: ProxyAccount, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to an IP address of the host that the guard allows. Raises RefusedError.
-
-        Requests inside a connection are looked at in the browser; a WebSocket shows here only.
-        """
+        """A connection to an IP address of the host that the guard allows; a WebSocket is checked here only. Raises RefusedError."""
         if self._is_stopped is not None and await self._is_stopped(f"{'https' if port == 443 else 'http'}://{_join_port(host, port)}/"):
             raise RefusedError(403, f"{host}: the owner has stopped the crawler")
         async with asyncio.timeout(CONNECT_SECONDS):

@@ -136,7 +136,7 @@ class HostWorker:
             return True
         if all(self.state.obeys_robots(row) for row in rows):
             self.throttle.pause(response.retry_after)
-        if response.refusal.outcome not in HOST_FAILURES and self.state.has_sources_without_robots:
+        if response.refusal.outcome not in HOST_FAILURES and not all(source.robots for source in self.state.sources.values()):
             self._robots_failure = response.refusal
             return True
         await self._refuse_all(response.refusal)

@@ -128,7 +128,8 @@ class SiteInspector:
         sitemaps = [link for link in links if link.kind is Kind.SITEMAP] + self._list_robots_sitemaps(base)
         sitemaps.sort(key=lambda link: not _is_news_url(link.url))
         if not await self._try(sitemaps[:MAX_SITEMAPS]):
-            await self._try([_make_guess(path, base) for path in GUESSED_SITEMAPS], is_guess=True)
+            guessed = [Link(urls.normalize(path, base), Kind.SITEMAP, found_by="guess") for path in GUESSED_SITEMAPS]
+            await self._try(guessed, is_guess=True)
         if not self._links:  # a page of welcome, above a blog
             await self._count_section_links(sections[:MAX_TRIED_SECTIONS])
 
@@ -289,7 +290,3 @@ def _is_feed_of(section: str, url: str) -> bool:
     parts = urlsplit(url)
     is_named = bool(name) and re.search(rf"(?<![^\W_]){name}(?![^\W_])", f"{parts.path}?{parts.query}", re.I) is not None
     return is_named or url.startswith(section.rstrip("/") + "/")
-
-
-def _make_guess(path: str, base: str) -> Link:
-    return Link(urls.normalize(path, base), Kind.SITEMAP, found_by="guess")

@@ -34,10 +34,7 @@ class ListingParser:
         self._lock = asyncio.Lock()
 
     async def read(self, request: ParseRequest, body: bytes) -> AsyncGenerator[ParsedLinks, None]:
-        """The links of a listing, in batches. Raises ListingError, also if the child crashes or is too slow, and DecodeError.
-
-        Raises NewsmillError when no child can be started.
-        """
+        """The links of a listing, in batches. Raises ListingError (also after a crash), DecodeError, and NewsmillError without a child."""
         async with self._lock:
             is_done = False
             try:

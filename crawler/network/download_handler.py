@@ -15,7 +15,7 @@ from scrapy.http import Response
 from crawler.browser.renderer import PLAYWRIGHT, RENDER_JOB
 from crawler.network.certificates import VerifyingContextFactory
 from crawler.network.header_limit import CappedFactory
-from crawler.network.proxy_client import ProxyClient
+from crawler.network.proxy_connections import ProxyClient
 from crawler.network.request_signer import RequestSigner
 from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, is_stopped_by_owner
 from crawler.politeness.response_policy import RequestOutcomeError

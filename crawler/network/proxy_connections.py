@@ -1,10 +1,12 @@
-"""The connections of a route: tunnels to the checked IP address of a target, or to a proxy that resolves names.
+"""Downloads through the HTTP proxy that a middleware names: a tunnel to the checked IP address of a target, or a proxy that resolves names.
 
 They extend classes that are private to Scrapy 2.19: pyproject pins Scrapy to a minor version, and tests fetch through real proxies.
 """
 
 from __future__ import annotations
 
+import asyncio
+from ipaddress import ip_address
 from typing import Any
 
 from scrapy import Request
@@ -17,16 +19,55 @@ from scrapy.core.downloader.handlers.http11 import (
     _TunnelingAgent,
     _TunnelingTCP4ClientEndpoint,
 )
-from scrapy.utils._download_handlers import normalize_bind_address
+from scrapy.crawler import Crawler
+from scrapy.exceptions import DownloadTimeoutError
+from scrapy.http import Response
+from scrapy.utils._download_handlers import normalize_bind_address, wrap_twisted_exceptions
+from scrapy.utils.defer import maybe_deferred_to_future
 from scrapy.utils.python import to_unicode
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.python.failure import Failure
+from twisted.web.client import HTTPConnectionPool
 
-from crawler.network.proxy_route import ProxyError, Route
+from crawler.network.proxy_route import ProxyError, Route, find_route
+from newsmill.network.address_guard import Guard
 
 MAX_TUNNEL_ANSWER_BYTES = 64 * 1024  # of a proxy's answer to CONNECT; an honest one has some hundred
+
+
+class ProxyClient:
+    """Downloads through proxies, on the connection pool and with the limits of a download handler."""
+
+    def __init__(self, crawler: Crawler, pool: HTTPConnectionPool, context_factory: Any) -> None:
+        settings = crawler.settings
+        self.guard = Guard.from_networks(settings.getlist("NEWSMILL_ALLOW_NETS"))
+        self.resolves_names = settings.getbool("NEWSMILL_PROXY_RESOLVES_NAMES")
+        self.max_seconds = settings.getfloat("DOWNLOAD_TIMEOUT")
+        self._agent_arguments = {
+            "contextFactory": context_factory,
+            "bindAddress": settings.get("DOWNLOAD_BIND_ADDRESS"),
+            "pool": pool,
+            "maxsize": settings.getint("DOWNLOAD_MAXSIZE"),
+            "warnsize": settings.getint("DOWNLOAD_WARNSIZE"),
+            "crawler": crawler,
+        }
+
+    async def download(self, request: Request) -> Response:
+        """The response. Raises RequestOutcomeError for a target that the guard refuses, ProxyError, and what Scrapy's handler raises."""
+        try:
+            async with asyncio.timeout(request.meta.get("download_timeout") or self.max_seconds):
+                route = await find_route(request, self.guard, self.resolves_names)
+        except TimeoutError:
+            raise DownloadTimeoutError("name lookup") from None
+        agent = RoutedAgent(route, **self._agent_arguments)
+        try:
+            with wrap_twisted_exceptions():
+                response = await maybe_deferred_to_future(agent.download_request(request))
+        except TunnelError as error:
+            raise ProxyError(str(error)) from error
+        return response.replace(ip_address=None if route.target_ip is None else ip_address(route.target_ip))
 
 
 class RoutedAgent(_ScrapyAgent):

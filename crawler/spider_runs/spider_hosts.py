@@ -67,10 +67,7 @@ class SpiderHosts:
         self._hosts: dict[str, SpiderHost] = {}
 
     async def enter(self, url: str) -> SpiderHost | OutcomeRecord:
-        """Wait for the turn of a request for `url`. Returns the outcome of a URL that may not be requested.
-
-        Call `leave` after the response. Raises StopRequestedError when the run ends.
-        """
+        """Wait for the turn of a request; an outcome if it may not be sent. Call `leave` after the response. Raises StopRequestedError."""
         try:
             host = self._find(urls.get_host(url))
         except UrlError as error:

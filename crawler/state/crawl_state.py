@@ -107,10 +107,6 @@ class CrawlState(LedgerCalls):
         return source is None or source.robots or (leased_url.kind is not Kind.SPIDER and not covers(source, leased_url.url))
 
     @property
-    def has_sources_without_robots(self) -> bool:
-        return any(not source.robots for source in self.sources.values())
-
-    @property
     def is_page_limit_reached(self) -> bool:
         return self.max_pages is not None and self.requested_pages >= self.max_pages
 

@@ -17,10 +17,7 @@ MAX_ROBOTS_CHARACTERS = 4_000_000  # of all robots.txt in memory; the worst file
 
 
 class HostLeases:
-    """Leases, renews and borrows hosts in the ledger, and keeps their throttles, one for each host.
-
-    A host is leased for a HostWorker, or borrowed because a redirect leads there.
-    """
+    """Leases, renews and borrows hosts in the ledger, and keeps their throttles. A redirect borrows a host; a HostWorker leases one."""
 
     def __init__(self, state: CrawlState) -> None:
         self.state = state

@@ -20,14 +20,14 @@ from newsmill.sources.table import make_name, parse_source
 class AddOptions:
     """The options of the command."""
 
-    name: str | None
-    every: str | None
-    freshness: str | None
-    language: str | None
-    delay: float | None
-    check: bool
-    yes: bool
-    as_json: bool
+    name: str | None = None
+    every: str | None = None
+    freshness: str | None = None
+    language: str | None = None
+    delay: float | None = None
+    check: bool = True
+    yes: bool = False
+    as_json: bool = False
 
     def complete(self, table: dict[str, Any]) -> dict[str, Any]:
         """The table with the options that were given."""
@@ -57,22 +57,14 @@ def read_sites(urls: Sequence[str], file: Path | None, options: AddOptions) -> t
     if file is not None:
         return read_list(read_file(file), str(file))
     for url in urls:
-        make_source(
-            url, name=options.name, every=options.every, language=options.language, delay=options.delay, freshness=options.freshness
-        )
+        make_source(url, options)
     return tuple(ListedSite(url) for url in dict.fromkeys(urls))
 
 
-def make_source(
-    url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None, freshness: str | None = None
-) -> Source:
+def make_source(url: str, options: AddOptions) -> Source:
     """The source for a homepage. Raises ConfigError, as for a table of sources.toml."""
     homepage = add_scheme(url)
-    table: dict[str, object] = {"homepage": homepage, "every": every, "freshness": freshness, "language": language}
-    if delay is not None:
-        table["politeness"] = {"delay": float(delay)}
-    table = {key: value for key, value in table.items() if value is not None}
-    return parse_source(name or get_default_name(homepage), table, url)
+    return parse_source(options.name or get_default_name(homepage), options.complete({"homepage": homepage}), url)
 
 
 def get_default_name(url: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Annotated
+
+import typer
 
 from newsmill.exceptions import NewsmillError
 
@@ -27,3 +30,8 @@ def complete_sources(incomplete: str) -> list[str]:
             return [source.name for source in store.ledger.sources.list_all() if source.name.startswith(incomplete)]
     except NewsmillError:
         return []
+
+
+SourceName = Annotated[
+    str, typer.Argument(metavar="NAME", autocompletion=complete_sources, help="Name of the source, as in `newsmill sources list`.")
+]

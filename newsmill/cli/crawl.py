@@ -13,7 +13,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.add_input import make_source
+from newsmill.cli.add_input import AddOptions, make_source
 from newsmill.cli.crawl_monitor import CrawlMonitor, Crew, count_unfetched
 from newsmill.cli.crawl_source import Changes, choose_source, find_same_homepage
 from newsmill.cli.processes.forked_process import ForkedProcess, fork_children
@@ -69,7 +69,7 @@ def crawl(
     settings = configuration.load()
     if name and len(urls) > 1:
         raise typer.BadParameter("--name needs exactly one URL; omit it to crawl several sites", param_hint="--name")
-    sources = [make_source(url, name=name, every=None, language=language, delay=delay) for url in urls]
+    sources = [make_source(url, AddOptions(name, language=language, delay=delay)) for url in urls]
     if not settings.user_agent and not settings.contact:
         note("tip: set NEWSMILL_CONTACT to your URL or e-mail address, so that site owners can contact you")
     changes = Changes(delay, language)

@@ -130,7 +130,7 @@ class CrawlMonitor:
     def wait_until_idle(self, supervisor: Supervisor, crew: Crew) -> bool:
         """Return False when no URL is due or `limit` is reached, True on an interrupt. Raises NewsmillError if nothing moves."""
         last, changed_at, idle_checks, check_seconds = self.initial, time.monotonic(), 0, 0.0
-        while idle_checks < IDLE_CHECKS and not self._is_limit_reached():
+        while idle_checks < IDLE_CHECKS and (self.limit is None or self.figures.documents < self.limit):
             # A crawl without a document is small yet, and shows its first one at once.
             is_short = idle_checks or not self._has_shown_document
             pause = SHORT_SECONDS_PER_CHECK if is_short else max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE)
@@ -158,9 +158,6 @@ class CrawlMonitor:
         """Whether the profile of a site is due, or documents wait for a changed profile."""
         profiles = self.store.profiles
         return self.learn and any(profiles.is_under_way(site, is_learning_due) for site in profiles.sites_of_sources(self.sources))
-
-    def _is_limit_reached(self) -> bool:
-        return self.limit is not None and self.figures.documents >= self.limit
 
     def _count_documents(self) -> int:
         return self.store.documents.count_of(self.sources)

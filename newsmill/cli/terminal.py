@@ -77,10 +77,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def format_lines(columns: Sequence[str], cells: Sequence[Sequence[str]], are_numbers: Sequence[bool], width: int) -> str | None:
-    """The table with a line for each row, as rich would write it; None if a cell needs more than one line.
-
-    rich takes 0.8 ms of CPU for a row of `newsmill status`, and this 0.01 ms.
-    """
+    """The table with a line for each row, as rich would write it in 80 times the CPU time; None if a cell needs more than one line."""
     from rich.cells import cell_len  # 0.02 s of CPU, which the health checks of containers need not spend
 
     lengths = [[cell_len(text) for text in row] for row in (columns, *cells)]

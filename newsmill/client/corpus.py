@@ -334,15 +334,12 @@ class Corpus(ABC):
         if limit is not None:
             check_range("limit", limit, 0)
         names = list(CSV_COLUMNS)
-        rows = [_frame_row(document, names) for document in islice(self.documents(query, since=since), limit)]
+        documents = islice(self.documents(query, since=since), limit)
+        rows = [{name: _frame_value(document, name) for name in names} for document in documents]
         frame = pandas.DataFrame(rows, columns=names)
         for name in list_fields_of(FieldType.TIME):
             frame[name] = pandas.to_datetime(frame[name], utc=True)
         return frame.astype({name: FRAME_TYPES[kind] for name in names if (kind := BY_NAME[name].type) in FRAME_TYPES})
-
-
-def _frame_row(document: Document, names: list[str]) -> dict[str, Any]:
-    return {name: _frame_value(document, name) for name in names}
 
 
 def _frame_value(document: Document, name: str) -> Any:

@@ -26,10 +26,7 @@ class GzipDecompressor:
         return self._member.eof
 
     def decompress(self, packed: bytes) -> Iterator[bytes]:
-        """The content of these bytes, in pieces of at most 64 KiB. Ignores padding after the last member.
-
-        Raises zlib.error at damage, after yielding the content before it.
-        """
+        """The content of these bytes, in pieces of at most 64 KiB, up to damage, which raises zlib.error. Ignores padding at the end."""
         while packed:
             if self._member.eof:
                 packed = (self._pending + packed).lstrip(b"\0")

@@ -90,10 +90,7 @@ def find_article_links(links: Iterable[tuple[str, Anchor]], url: str, found_by: 
 
 
 def score_anchors(anchors: Sequence[Anchor]) -> int:
-    """Points for an article from the anchors of one URL: their longest text and their landmarks.
-
-    A link that is also in the navigation is a section, unless its URL looks like an article's.
-    """
+    """Points for an article from the anchors of one URL: their longest text and their landmarks. A link in the navigation is a section."""
     if any(anchor.rel & _NOT_ARTICLE_RELS for anchor in anchors):
         return -9
     landmarks = set().union(*(anchor.landmarks for anchor in anchors))

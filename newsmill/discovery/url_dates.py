@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -62,11 +63,7 @@ def _make_period(year: str, month: str | None, day: str | None) -> Period | None
         except ValueError:
             return None
         return Period(first, first)
-    return Period(first, _next_month(first) - timedelta(days=1))
-
-
-def _next_month(first: date) -> date:
-    return date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    return Period(first, first.replace(day=monthrange(first.year, first.month)[1]))
 
 
 def is_page_wanted(url: str, hint: Hint, period: Period) -> bool:

@@ -19,10 +19,7 @@ _BLANK_LINES = re.compile(r"\n{2,}")
 
 
 def as_zyte(document: Document) -> Record:
-    """An `Article` of zyte-common-items: absent where unknown, as its ZyteItemAdapter writes it.
-
-    `datePublished` never falls back to `dateModified`, as it does there.
-    """
+    """An `Article` of zyte-common-items: absent where unknown. `datePublished` does not fall back to `dateModified`, as it does there."""
     return drop_unknown(
         {
             "headline": document.title,

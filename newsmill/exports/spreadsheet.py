@@ -25,10 +25,7 @@ def require_xlsxwriter() -> None:
 
 
 def write_workbook(out: BinaryIO, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a row of names, then the rows: texts, numbers, Booleans, times (in UTC) and None. A longer text than a cell holds is cut.
-
-    Raises NewsmillError for more rows than a sheet holds.
-    """
+    """Write a row of names, then the rows. Too long texts are cut. Raises NewsmillError for more rows than a sheet holds."""
     import xlsxwriter  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     with xlsxwriter.Workbook(out, OPTIONS) as book:

@@ -42,10 +42,7 @@ LONG_SCAN_SECONDS = 60.0  # a longer scan is followed by another, for documents 
 
 
 def begin_export(target: ExportTarget, plan: ExportPlan, *, since_last: bool = False, overwrite: bool = False) -> Manifest:
-    """The manifest to resume from; an empty one for a new export.
-
-    Raises ConfigError when the existing export has another plan, or is complete without `since_last` or `overwrite`.
-    """
+    """The manifest to resume from; an empty one for a new export. Raises ConfigError if one has another plan or is complete."""
     existing = target.manifest()
     if existing is None or overwrite:
         existing = Manifest(plan)

@@ -111,10 +111,7 @@ def _read_body(item: Node) -> str:
 
 
 def _find_entries(page: StructuredData, updates: Sequence[Node]) -> list[HtmlElement]:
-    """Return the elements that contain one update each.
-
-    These are the elements that URLs of updates name, with similar elements beside them, otherwise the items of a feed element.
-    """
+    """Return the elements of one update each: those that URLs of updates name, with similar ones beside them, else the items of a feed."""
     names = {fragment for item in updates if (fragment := _find_target_id(item))}
     named = [element for element in page.marks.tree.iter() if element.get("id") in names] if names else []
     signatures = {(element.getparent(), element.tag, element.get("class")) for element in named}

@@ -118,10 +118,7 @@ def count_words(text: str) -> int:
 
 
 def count_line_words(text: str) -> int:
-    """Count the words of a line or a block: its parts between spaces, or `count_words` if it has a script without spaces.
-
-    It takes a fifth of the time of `count_words` for other scripts.
-    """
+    """Count the words of a line or a block: as `count_words`, but in a fifth of the time for scripts with spaces."""
     return len(text.split()) if text.isascii() or _UNSPACED_CHARACTER.search(text) is None else count_words(text)
 
 

@@ -138,10 +138,7 @@ def count_checks(rates: PublicationRates, last: datetime, now: datetime) -> int:
 
 
 def is_stalled(share: float, missed: int) -> bool:
-    """Whether a listing has stopped changing: `missed` articles came since its last new one, and it was read after them without them.
-
-    `share`: of all articles, those that it showed before.
-    """
+    """Whether a listing that showed this `share` of all articles is stalled: `missed` articles came since its last new one."""
     return (1 - min(share, MAX_TRUSTED_SHARE)) ** missed < STALLED_CHANCE
 
 

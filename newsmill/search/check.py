@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 from typing import cast
 
-from sqlalchemy import Connection, bindparam, literal_column, select
+from sqlalchemy import Connection, Select, bindparam, literal_column, select
 
 from newsmill.search.backend import Backend, StatementTimeoutError
 from newsmill.search.facets import FacetCount, FacetName, count_newest_values, format_filter
@@ -56,30 +56,27 @@ def check_names(conn: Connection, backend: Backend, query: Query, user: str = ""
         if facet in proven or facet.name not in ("source", "lang", "tag") or _has_documents(conn, backend, facet):
             continue
         if facet.name == "source":
-            yield from _check_source(conn, facet.value)
+            folded = _fold_names(conn, _NAMES, {})
+            has_source = facet.value in folded  # but no document of it
+            close = () if has_source else _list_close(facet, facet.value, folded)
+            yield QueryNote("empty_source" if has_source else "source", facet.value, close)
         elif facet.name == "tag":
-            yield from _check_tag(conn, facet.value.partition(" ")[2], user)
+            if name := facet.value.partition(" ")[2]:  # has:tag has no name
+                yield QueryNote("tag", name, _list_close(facet, name, _fold_names(conn, _TAGS, {"b_user": user})))
         elif not any(note.kind == "language" for note in query.notes):
             is_code = fold(facet.typed).replace("_", "-") == facet.value
             yield QueryNote("stored_language", facet.value if is_code else f"{facet.typed} ({facet.value})")
 
 
-def _check_source(conn: Connection, name: str) -> Iterator[QueryNote]:
-    names = list(conn.execute(_NAMES).scalars())
-    folded = {fold(known): known for known in names}
-    close = get_close_matches(name, folded, MAX_NAMES)
-    shown = [folded[known] for known in close] or names[:MAX_NAMES]
-    quoted = tuple(f'source:"{known}"' if " " in known else f"source:{known}" for known in shown)
-    yield QueryNote("empty_source" if name in folded else "source", name, () if name in folded else quoted)
+def _fold_names(conn: Connection, statement: Select[str], parameters: Mapping[str, str]) -> dict[str, str]:
+    """The names that a statement selects, in its order, by their folded form."""
+    return {fold(name): name for name in conn.execute(statement, parameters).scalars()}
 
 
-def _check_tag(conn: Connection, name: str, user: str) -> Iterator[QueryNote]:
-    names = list(conn.execute(_TAGS, {"b_user": user}).scalars())
-    folded = {fold(known): known for known in names}
-    close = get_close_matches(name, folded, MAX_NAMES)
-    shown = [folded[known] for known in close] or names[:MAX_NAMES]
-    if name:  # has:tag has no name
-        yield QueryNote("tag", name, tuple(f'tag:"{known}"' if " " in known else f"tag:{known}" for known in shown))
+def _list_close(facet: Facet, name: str, folded: Mapping[str, str]) -> tuple[str, ...]:
+    """The filters for the names that are close to this one, else for the first of all."""
+    close = [folded[known] for known in get_close_matches(name, folded, MAX_NAMES)] or list(folded.values())[:MAX_NAMES]
+    return tuple(f'{facet.name}:"{known}"' if " " in known else f"{facet.name}:{known}" for known in close)
 
 
 def check_period(conn: Connection, backend: Backend, query: Query, now: datetime) -> Iterator[QueryNote]:

@@ -131,9 +131,7 @@ def fold_sources(counts: Mapping[str, int], grouped: Iterable[Any]) -> dict[str,
     for row in grouped:
         groups[row.copy_group].append(row)
     left = Counter(dict(counts))
-    left.subtract(Counter([row.source or "" for found in groups.values() for row in sorted(found, key=_precedence_of)[1:]]))
+    for found in groups.values():
+        found.sort(key=lambda row: precedence((row.moment, row.document_id)))
+        left.subtract(row.source or "" for row in found[1:])
     return {source: n for source, n in left.items() if n > 0}
-
-
-def _precedence_of(row: Any) -> tuple[bool, IndexPosition]:
-    return precedence((row.moment, row.document_id))

@@ -56,10 +56,7 @@ class IndexEntry:
 
 
 def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = (), known: Sequence[Iterable[str]] | None = None) -> IndexEntry:
-    """The entry of a row of `documents`, with its rows of `marks`.
-
-    `known`: the lemmas and common bigrams of title, lead and body, and the title's terms. The entry then has no forms.
-    """
+    """The entry of a row of `documents` with its rows of `marks`. With `known` (synthetic terms, title terms) it has no forms."""
     texts = _split_parts(row["title"], row["description"], row["text"])
     language = (row["language"] or "").lower().replace("_", "-")
     lemmatizer, values = lemmatizer_of(language), _facet_values(row, language)
@@ -67,7 +64,7 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = (), known: Sequen
     forms = [] if known else [_find_forms(part, lemmatizer) for part in texts]
     *synthetic, title_terms = known or [
         *(_lemmas_and_bigrams(words, held, lemmatizer) for words, held in zip((title, lead, body), forms, strict=True)),
-        _title_terms(title, forms[0]),
+        {title_term(word) for word in (*title, *(form.lemma for form in forms[0]))},
     ]
     terms = {
         *_facet_terms(row, values, language, lemmatizer),
@@ -115,10 +112,6 @@ def _lemmas_and_bigrams(words: list[str], forms: Iterable[Form], lemmatizer: str
 
 def _character_terms(words: list[str]) -> set[str]:
     return set() if all(map(str.isascii, words)) else {character_term(word[0]) for word in set(words) if is_unspaced(word)}
-
-
-def _title_terms(words: Iterable[str], forms: Iterable[Form]) -> Iterator[str]:
-    yield from map(title_term, {*words, *(form.lemma for form in forms)})
 
 
 def _facet_values(row: Mapping[Any, Any], language: str) -> FacetValues:

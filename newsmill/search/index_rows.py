@@ -31,10 +31,7 @@ def build_row(entry: IndexEntry, moment: int) -> dict[str, Any]:
 
 
 def build_column_texts(entry: IndexEntry, moment: int) -> dict[str, str]:
-    """The words of an entry by column of FTS5.
-
-    Synthetic terms stand after a boundary, which no phrase crosses: the term of a character begins with the character.
-    """
+    """The words of an entry by column of FTS5. No phrase crosses the boundary to synthetic terms, which may begin with their character."""
     parts = zip(("title", "lead", "body"), (entry.title, entry.lead, entry.body), entry.synthetic, strict=True)
     return {
         "facets": " ".join([*entry.facets, *bucket_terms(moment)]),

@@ -150,7 +150,9 @@ class Parser:
             node = None if not inner else inner[0] if len(inner) == 1 else AllOf(tuple(inner))
         else:
             node = self._parse_item(item, negated)
-        return _negate(node) if node is not None and negated else node
+        if node is None or not negated:
+            return node
+        return node.node if isinstance(node, NoneOf) else NoneOf(node)
 
     def _parse_item(self, item: re.Match[str], negated: bool) -> Node | None:
         name = item["name"] and item["name"].lower()
@@ -285,10 +287,6 @@ def _join_near(one: Node, other: Node, distance: int) -> Near | None:
         if isinstance(node, Terms) and len(node.words) == 1 and not (node.prefix or node.part)
     ]
     return Near((words[0], words[1]), distance) if len(words) == 2 and distance else None
-
-
-def _negate(node: Node) -> Node:
-    return node.node if isinstance(node, NoneOf) else NoneOf(node)
 
 
 def _combine(query: Query, nodes: list[Node]) -> Query:

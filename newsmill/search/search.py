@@ -186,7 +186,7 @@ class Search:
             counts = {row.source or "": row.n for row in index_query.count_per_source(span)}
             if fold:
                 counts = fold_sources(counts, index_query.grouped(span))
-        return _largest_first(counts)
+        return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def load_language_data(self) -> None:
         """Load what the first search would load and all later ones use: the dictionaries of the most common languages, and their names."""
@@ -330,7 +330,3 @@ def _subtract_copies(index_query: IndexQuery, parsed: Query, total: int, until: 
         return total - count_copies(index_query.grouped_times(span_of_query(parsed), None if seconds == inf else seconds))
     except StatementTimeoutError:
         return None
-
-
-def _largest_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

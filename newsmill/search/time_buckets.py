@@ -20,10 +20,7 @@ def bucket_terms(moment: int) -> list[str]:
 
 
 def covering_terms(lower: int, upper: int) -> list[str]:
-    """The terms of at most MAX_BUCKETS buckets that cover the times from `lower` on and before `upper`, and little else.
-
-    Empty for a span that is too long for buckets to exclude anything.
-    """
+    """The terms of at most MAX_BUCKETS buckets that cover the times from `lower` on and before `upper`; empty for too long a span."""
     for level, length in enumerate(BUCKET_MOMENTS):
         first, last = lower // length, (upper - 1) // length
         if last - first < MAX_BUCKETS:

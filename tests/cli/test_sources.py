@@ -15,7 +15,7 @@ from rows import NOON, Mill, document_of, ended, good
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.add_input import make_source
+from newsmill.cli.add_input import AddOptions, make_source
 from newsmill.cli.completion import complete_sources
 from newsmill.cli.crawl import describe_problem
 from newsmill.cli.crawl_source import Changes, choose_source
@@ -172,7 +172,7 @@ def test_a_crawl_keeps_the_plan_of_its_source(newsmill: Newsmill) -> None:
 
 
 def site(url: str, name: str | None = None) -> Source:
-    return make_source(url, name=name, every=None, language=None, delay=None)
+    return make_source(url, AddOptions(name))
 
 
 def require(source: Source | None) -> Source:

@@ -26,10 +26,7 @@ GRACE_SECONDS = 40.0  # that a child may take to stop: a worker finishes its pag
 
 
 def stop_with_parent() -> None:
-    """Stop a supervised child when the pipe on standard input ends, which means that the parent has ended.
-
-    Sends SIGTERM to itself, and exits after GRACE_SECONDS if that had no effect.
-    """
+    """Stop a supervised child when its standard input ends, as with its parent: SIGTERM to itself, and exit after GRACE_SECONDS."""
 
     def wait() -> None:
         while os.read(0, 1024):
@@ -48,10 +45,7 @@ Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 
 
 def prepare(supervised: bool) -> Settings:
-    """Read the settings, hide them from sandboxed children, and send the log to standard error.
-
-    A supervised process also stops with its parent. Raises ConfigError for an invalid setting.
-    """
+    """Read the settings, hide them from sandboxed children, and start the log. A supervised process stops with its parent."""
     settings = configuration.load()
     restrict_proc_access()
     configure_logging(settings.log_level)
@@ -85,10 +79,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 def should_log(record: logging.LogRecord) -> bool:
-    """Whether to log a record. This is a filter because Scrapy resets the levels of loggers.
-
-    The crawler lowers the level of COMPONENTS_LOGGER only where the user has Scrapy settings.
-    """
+    """Whether to log a record: a filter, because Scrapy resets the levels of loggers. COMPONENTS_LOGGER is for settings of the user."""
     if record.name == DRIVER_LOGGER and record.levelno < logging.ERROR:
         return False
     return record.levelno >= logging.WARNING or record.name == COMPONENTS_LOGGER or record.name.partition(".")[0] in PACKAGES

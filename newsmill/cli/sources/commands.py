@@ -10,13 +10,12 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.completion import complete_sources
+from newsmill.cli.completion import SourceName, complete_sources
 from newsmill.cli.sources.listed import COLUMNS, read_listed, to_record, to_row
 from newsmill.cli.sources.poll import poll_source
 from newsmill.cli.sources.preview import preview_rules
 from newsmill.cli.sources.profiles import show_profiles
 from newsmill.cli.sources.schedule import schedule_source
-from newsmill.cli.sources.source_argument import Name
 from newsmill.cli.sources.state import print_doctor, to_alarm_record, to_health_record
 from newsmill.cli.sources.trial import test_source
 from newsmill.cli.terminal import Json, format_count, note, now, print_json, print_table
@@ -76,13 +75,13 @@ def list_feeds(store: AppContext, source: str) -> list[str]:
 
 
 @app.command()
-def pause(name: Name) -> None:
+def pause(name: SourceName) -> None:
     """Pause a source: its listings are not read. Documents stay, and URLs that are due are still fetched."""
     set_enabled(name, False)
 
 
 @app.command()
-def resume(name: Name) -> None:
+def resume(name: SourceName) -> None:
     """Resume a paused source."""
     set_enabled(name, True)
 
@@ -100,7 +99,7 @@ def set_enabled(name: str, enabled: bool) -> None:
 
 @app.command()
 def remove(
-    name: Name,
+    name: SourceName,
     keep_documents: Annotated[bool, typer.Option("--keep-documents", help="Keep its documents and their URLs.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
@@ -124,7 +123,7 @@ def remove(
 
 
 @app.command()
-def rename(name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")]) -> None:
+def rename(name: SourceName, new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")]) -> None:
     """Rename a source, with its URLs, documents and counters."""
     settings = configuration.load()
     with context.open_context(settings) as store:
@@ -161,7 +160,7 @@ app.command("profile")(show_profiles)
 
 
 @app.command()
-def doctor(name: Name, as_json: Json = False) -> None:
+def doctor(name: SourceName, as_json: Json = False) -> None:
     """Show what is wrong with a source: state, causes with evidence, what to do, its listings, its rhythm, and past alarms.
 
     Exits with 1 if the source needs an administrator.

@@ -9,8 +9,8 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.completion import SourceName
 from newsmill.cli.interrupt import Interrupt
-from newsmill.cli.sources.source_argument import Name
 from newsmill.cli.terminal import format_count, note, printable
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import OutcomeRecord, State, describe_failure
@@ -21,7 +21,7 @@ SECONDS_PER_LOOK = 0.5
 UNREAD_STATES = (State.DUE, State.FETCHING)  # of a listing, which has no other before its end
 
 
-def poll_source(name: Name) -> None:
+def poll_source(name: SourceName) -> None:
     """Read the listings of a source now, and show the result of each. The running crawler reads them.
 
     Exits with 1 if no crawler runs, or a listing fails. Listings that are not read within a minute are read later.

@@ -9,6 +9,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.completion import SourceName
 from newsmill.cli.terminal import Json, format_count, note, print_json, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
@@ -17,12 +18,11 @@ from newsmill.settings import Settings
 
 if TYPE_CHECKING:
     from newsmill.intake.reextract import ReextractionDiff
-from newsmill.cli.sources.source_argument import Name
 from newsmill.sources.config_file import read_sources
 
 
 def preview_rules(
-    name: Name,
+    name: SourceName,
     pages: Annotated[int, typer.Option("--pages", "-n", min=1, max=1000, help="Number of documents, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:

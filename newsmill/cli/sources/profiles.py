@@ -8,7 +8,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.sources.source_argument import Name
+from newsmill.cli.completion import SourceName
 from newsmill.cli.terminal import Json, format_count, note, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.model import Profile
@@ -18,7 +18,7 @@ MAX_LINES_SHOWN = 10  # per site; `--json` prints all
 PROFILE_COLUMNS = ("site", "profile", "fast path", "checked", "disagreed")
 
 
-def show_profiles(name: Name, as_json: Json = False) -> None:
+def show_profiles(name: SourceName, as_json: Json = False) -> None:
     """Show the profiles of a source's sites: positions of fields, lines that are removed, use of the fast path."""
     with context.open_context(configuration.load()) as store:
         source = context.find_source(store, name)

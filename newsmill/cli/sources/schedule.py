@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.sources.source_argument import Name
+from newsmill.cli.completion import SourceName
 from newsmill.cli.terminal import Json, note, now, print_json, print_table
 from newsmill.polling.listing_schedule import ListingSchedule, describe_times, describe_why, read_schedule
 from newsmill.sources.table_values import format_duration
@@ -14,7 +14,7 @@ from newsmill.sources.table_values import format_duration
 SCHEDULE_COLUMNS = ("kind", "listing", "articles only here", "every", "last poll", "last new page", "next poll", "why")
 
 
-def schedule_source(name: Name, as_json: Json = False) -> None:
+def schedule_source(name: SourceName, as_json: Json = False) -> None:
     """Show when each listing of a source is polled next, and why."""
     with context.open_context(configuration.load()) as store:
         source = context.find_source(store, name)

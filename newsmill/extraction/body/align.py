@@ -141,10 +141,7 @@ class _BlockIndex:
 
 
 def _match_run(run: list[str], index: _BlockIndex, shares: list[float], before: int, after: int) -> int:
-    """Set the shares of the blocks of which a run contains at least half, and return how many words of the run they cover.
-
-    Each copy of a shingle in the run counts for one block.
-    """
+    """Set the shares of the blocks of which a run contains at least half, and return how many words of the run they cover."""
     if (whole := index.whole(run)) is not None:
         shares[whole] = 1.0
         return len(run)

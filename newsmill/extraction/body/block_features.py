@@ -137,10 +137,7 @@ def _describe_neighbours(stats: PageStats, chosen: Sequence[int]) -> Columns:
 
 
 def _describe_totals(name: str, totals: GroupTotals, slots: Sequence[int], without: GroupTotals, without_slots: Sequence[int]) -> Columns:
-    """Features of slots: words, shares of kept, linked and prose words, blocks. Slot -1 is empty.
-
-    The words in `without_slots` of `without`, one for each slot, do not count.
-    """
+    """Features of slots: words, shares of kept, linked and prose words, blocks. Slot -1 is empty. `without` does not count."""
     pairs = list(zip(slots, without_slots, strict=True))
     total = [totals.words[s] - without.words[i] if s >= 0 else 0 for s, i in pairs]
     found: Columns = {f"{name}_words": total}

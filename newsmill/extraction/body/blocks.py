@@ -92,10 +92,7 @@ class Box:
 
     @property
     def path(self) -> str:
-        """The signatures of the boxes, outermost first: "body/main/article.story/p".
-
-        The path of a deep box is "…" and its innermost MAX_PATH_DEPTH signatures, which bounds its length.
-        """
+        """The signatures of the boxes, outermost first: "body/main/article.story/p". A deep box has "…" and MAX_PATH_DEPTH of them."""
         signs = [box.sign for box in islice(self.ancestors(), MAX_PATH_DEPTH)]
         return "/".join(reversed(signs if len(signs) < MAX_PATH_DEPTH or self.depth < MAX_PATH_DEPTH else [*signs, "…"]))
 

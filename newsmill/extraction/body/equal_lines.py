@@ -15,10 +15,7 @@ SHINGLE_WORDS = 4  # words; the unit of the article-extraction-benchmark metric,
 
 
 def match_equal(texts: list[list[str]], blocks: Sequence[TextBlock]) -> list[int | None]:
-    """Return for each line the index of the block with the same words, or None.
-
-    Lines that are long and match one block are matched first, because their positions guide the other matches.
-    """
+    """Return for each line the index of the block with the same words, or None. Long lines that match one block guide the others."""
     first_words = {text[0] for text in texts}
     equal = defaultdict[tuple[str, ...], list[int]](list)
     for block in blocks:

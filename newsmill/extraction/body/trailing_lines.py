@@ -50,10 +50,7 @@ _INLINE_END = re.compile(_AFTER_SENTENCE + r"[.·•|–—]\s+(\S.{2,80})$")
 
 
 def remove_trailing_lines(blocks: Sequence[Block], drop_lines: Sequence[str] = ()) -> tuple[Block, ...]:
-    """Return the blocks in the same order, with removed lines marked `layer="rules"` and a reason. A block may be split in two.
-
-    `drop_lines` are the regular expressions of the source.
-    """
+    """Return the blocks, with removed lines marked by layer and reason; a block may be split. `drop_lines`: patterns of the source."""
     blocks = _remove_source_lines(blocks, drop_lines) if drop_lines else list(blocks)
     tail = [index for index, block in enumerate(blocks) if block.kept and block.type in _TAIL_TYPES][-MAX_TAIL_BLOCKS:]
     pieces = _split_tail([blocks[index] for index in tail])

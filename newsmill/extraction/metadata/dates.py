@@ -194,10 +194,7 @@ def _is_settled(json_ld: Timestamp | None, meta: Timestamp | None) -> bool:
 
 
 def _choose_agreed(json_ld: Timestamp | None, meta: Timestamp | None, microdata: Timestamp | None) -> Timestamp | None:
-    """Return the date of JSON-LD if another source names its day or instant, or if it is the only source.
-
-    If JSON-LD has only a day, a more precise timestamp of the same day is returned.
-    """
+    """Return the date of JSON-LD if no other source contradicts its day; a more precise timestamp of the same day takes precedence."""
     if json_ld is None:
         return None
     others = [other for other in (meta, microdata) if other is not None]

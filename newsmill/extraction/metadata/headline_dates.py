@@ -108,10 +108,7 @@ def _is_in_teaser(blocks: Sequence[TextBlock], index: int, at: int) -> bool:
 
 
 def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:
-    """Yield the dates of one line, or of the dateline of a paragraph.
-
-    Of two dates without a label, the earlier one comes first, because the other is the last change.
-    """
+    """Yield the dates of one line, or of the dateline of a paragraph. Of two without a label, the earlier one is the publication."""
     dates = find_written_dates(text, language)
     if dates and (text.endswith("。") or count_words(_remove_dates(text, dates)) > MAX_OTHER_WORDS):
         dates = [one for one in dates[:1] if one.start <= MAX_DATELINE_CHARACTERS and _DATELINE_END.match(text, one.end)]

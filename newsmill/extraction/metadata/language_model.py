@@ -20,10 +20,7 @@ ARRAYS = ("weights", "priors", "languages", "next_states", "rows", "outputs")  #
 
 @cache
 def load_detector() -> Any:
-    """Return py3langid's LanguageIdentifier, which gives calibrated probabilities.
-
-    The first call of a user unpacks the model. Where the cache folder cannot be written, each process does.
-    """
+    """Return py3langid's LanguageIdentifier, with calibrated probabilities. The first call of a user unpacks the model into the cache."""
     # numpy costs 0.07 s of CPU, which the processes that import this module and read no page need not spend
     from py3langid import modelio  # type: ignore[import-untyped]  # publishes no types
     from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]

@@ -61,10 +61,7 @@ def detect_list_page(evidence: Evidence, blocks: Sequence[Block], *, empty: bool
 
 
 def _measure_linked_share(tree: HtmlElement, url: str, words: int, blocks: Sequence[Block]) -> tuple[float, int]:
-    """Return the share of the words of the body in links and teasers, and the number of linked headlines.
-
-    `words` is the number of words of the body, `blocks` are all blocks of the page.
-    """
+    """Return the share of the body's words in links and teasers, and the number of linked headlines. `blocks`: all of the page."""
     links = (link for link in tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
     written = {link: "".join(link.itertext()) for link in links}
     texts = {link: normalise_line(text) for link, text in written.items()}

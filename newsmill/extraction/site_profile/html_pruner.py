@@ -55,10 +55,7 @@ _MIN_TRIED_PAGES = 32  # pages to try before pruning may stop for a site that do
 
 
 class HtmlPruner:
-    """Prunes the boxes of one site, given by their signatures (`blocks.make_signature`).
-
-    It learns which of them do not benefit. Extraction results do not change.
-    """
+    """Prunes the boxes of one site, given by their signatures, and learns which do not benefit. Extraction results do not change."""
 
     def __init__(self, signs: Set[str]) -> None:
         self.signs = frozenset(sign for sign in signs if sign.partition(".")[0] in NESTED_TAGS)
@@ -77,10 +74,7 @@ class HtmlPruner:
         self._gained += gained
 
     def record_misplaced(self, signs: Set[str]) -> None:
-        """Record signatures of boxes that were emptied on a page where they are not closed.
-
-        If this happens to a signature on more than one page in ten, the pruner drops the signature.
-        """
+        """Record boxes that were emptied on a page where they are not closed. One that is on more than one page in ten is dropped."""
         self._misplaced.update(signs)
         often = {sign for sign in signs if 10 * self._misplaced[sign] > self._tried}
         if often:

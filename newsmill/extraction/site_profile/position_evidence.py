@@ -63,10 +63,7 @@ def _is_teaser_link(profile: Profile, path: str, seen: PathStats) -> bool:
 
 
 def holds_text(seen: PathStats | None) -> bool | None:
-    """Return whether most of a position's words were text, or None if it was on fewer than MIN_KNOWN_PAGES pages.
-
-    MIN_SURE_PAGES pages suffice if all of its words were text.
-    """
+    """Return whether most of a position's words were text, or None if it was on fewer than MIN_KNOWN_PAGES (MIN_SURE_PAGES if all were)."""
     if seen is None or not seen.words or (seen.pages < MIN_KNOWN_PAGES and (seen.pages < MIN_SURE_PAGES or seen.kept_words < seen.words)):
         return None
     return 2 * seen.kept_words > seen.words

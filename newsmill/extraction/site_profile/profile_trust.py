@@ -46,10 +46,7 @@ def measure_fit(profile: Profile, blocks: Iterable[Block]) -> float:
 
 
 def has_layout_changed(profile: Profile, fits: Collection[float]) -> bool:
-    """Return True if most of the recent pages have their text at positions without text on the profile's own pages.
-
-    `fits` are the `measure_fit` values of the recent pages.
-    """
+    """Return True if most of the recent pages (`fits`: their `measure_fit`) have their text where the profile's own pages have none."""
     return len(fits) >= MIN_RECENT_PAGES and median(fits) < 0.5 * (profile.fit or 0.0)
 
 
