@@ -86,7 +86,8 @@ def export(
         ),
     ] = None,
     include: Annotated[
-        list[str] | None, typer.Option("--include", metavar="FIELD", help="Add fields: markdown, or marks (stars, tags and notes).")
+        list[str] | None,
+        typer.Option("--include", metavar="FIELD", help="Add fields: markdown, fingerprint, or marks (stars, tags and notes)."),
     ] = None,
     live_updates: Annotated[
         str | None, typer.Option("--live-updates", metavar="in-text", help="Include the updates of live blogs in the text.")

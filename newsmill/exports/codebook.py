@@ -18,7 +18,11 @@ FIELDS_OF_FORMATS: Mapping[str, str] = {
     "markdown": "Each file is one article with its fields before the text; `index/` has its file, id, URL, title, date and checksum.",
     "warc": "The files hold the pages as they were fetched (WARC, ISO 28500).",
 }
-FIELD_TEXTS: Mapping[str, str] = {**{name: BY_NAME[name].meaning for name in FIELDS}, "markdown": "the text as Markdown"}
+FIELD_TEXTS: Mapping[str, str] = {
+    **{name: BY_NAME[name].meaning for name in FIELDS},
+    "markdown": "the text as Markdown",
+    "fingerprint": "numbers by which near duplicates of the text are found",
+}
 
 
 def render_codebook(manifest: Manifest) -> str:
@@ -71,6 +75,6 @@ def _render_fields(plan: ExportPlan) -> list[str]:
         return [f"The fields have the names of {plan.names}."]
     if plan.format not in PLAIN_FIELDS:
         return [FIELDS_OF_FORMATS[plan.format]]
-    left_out = {*({"markdown"} - set(plan.include)), *(list_fields(Use.NO_CELL) if plan.format in ("csv", "xlsx") else ())}
+    left_out = {*({"markdown", "fingerprint"} - set(plan.include)), *(list_fields(Use.NO_CELL) if plan.format in ("csv", "xlsx") else ())}
     rows = [f"| `{name}` | {text} |" for name, text in FIELD_TEXTS.items() if name not in left_out]
     return ["A field that is not known is empty, never a guess.", "", "| field | content |", "|---|---|", *rows]

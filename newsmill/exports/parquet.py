@@ -121,4 +121,5 @@ def arrow_schema(include: Sequence[str] = ()) -> Any:
         FieldType.IMAGES: pa.list_(image),
         FieldType.UPDATES: pa.list_(pa.struct([("text", words), ("title", words), ("at", at)])),
     }
-    return pa.schema([*((name, types[BY_NAME[name].type]) for name in FIELDS), *((name, words) for name in include)])
+    optional = {"markdown": words, "fingerprint": pa.list_(number)}
+    return pa.schema([*((name, types[BY_NAME[name].type]) for name in FIELDS), *((name, optional[name]) for name in include)])

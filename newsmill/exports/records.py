@@ -9,6 +9,7 @@ from typing import Any
 from newsmill.exports.markdown import render_markdown
 from newsmill.model import Document, DocumentMarks
 from newsmill.model.document_fields import DOCUMENT_FIELDS
+from newsmill.similarity.near_duplicates import Fingerprint, fingerprint
 
 Record = dict[str, Any]
 FIELDS = (*(field.name for field in fields(Document)), *(field.name for field in DOCUMENT_FIELDS if field.derived))
@@ -32,8 +33,17 @@ def read_marks(document: Document) -> DocumentMarks:
     return document.marks if isinstance(document, MarkedDocument) else _NO_MARKS
 
 
-# Markdown takes more time than all other fields together; marks belong to a user.
-OPTIONAL_FIELDS: Mapping[str, Callable[[Document], Any]] = {"markdown": render_markdown, "marks": read_marks}
+def read_fingerprint(document: Document) -> Fingerprint | None:
+    """The numbers by which near duplicates of the text are found; None for a short text."""
+    return fingerprint(document.text)
+
+
+# Markdown takes more time than all other fields together, and a fingerprint a third of a Parquet row's; marks belong to a user.
+OPTIONAL_FIELDS: Mapping[str, Callable[[Document], Any]] = {
+    "markdown": render_markdown,
+    "marks": read_marks,
+    "fingerprint": read_fingerprint,
+}
 
 
 def to_record(document: Document, include: Sequence[str] = ()) -> Record:

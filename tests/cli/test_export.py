@@ -292,7 +292,7 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
         (["--to", "newsmill-data"], "has files, but no manifest of an export"),
         (["--format", "xml"], "expected jsonl, csv, xlsx, parquet, jsonld, text, markdown or warc, not 'xml'"),
         (["--format", "markdown"], "--format markdown writes a folder; use --to TARGET"),
-        (["--include", "html"], "--include: expected markdown, marks, not 'html'"),
+        (["--include", "html"], "--include: expected markdown, marks, fingerprint, not 'html'"),
         (["--include", "markdown", "--format", "jsonld"], "--include works with --format jsonl, csv, xlsx, parquet and without --as"),
         (["--include", "markdown", "--as", "zyte"], "--include works with --format jsonl, csv, xlsx, parquet and without --as"),
         (["--live-updates", "yes"], "--live-updates: expected in-text, not 'yes'"),

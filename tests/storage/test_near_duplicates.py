@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from rows import NOON, SITE, Mill, document_of, good, insert_documents, links
+from rows import NOON, SITE, Mill, document_of, good, insert_documents, insert_pages, links
 from sqlalchemy import Engine, delete, func, insert, select, update
 
+from newsmill.exports.parquet import write_parquet
 from newsmill.model import Document
 from newsmill.similarity import near_duplicates as newsmill_near_duplicates
 from newsmill.storage import fingerprints, schema
@@ -17,6 +19,7 @@ from newsmill.storage.fingerprints import BANDS, NearDuplicates, catch_up, pendi
 from newsmill.storage.ledger import Ledger
 from newsmill.text import urls
 
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "search-and-export.md"
 FOOT = "\n\nRead more in our newsletter, every morning at seven."
 
 
@@ -159,3 +162,24 @@ def test_what_thousands_have_in_common_hides_no_copy(engine: Engine, ledger: Led
         assert len(both) == 2
         assert fingerprints.find_similar_pages(conn, ["short", text_of(9), body]) == [[], [], both]
     assert found(near, "a") == ["b"]
+
+
+def test_a_join_of_exported_fingerprints_finds_the_same_pairs(
+    engine: Engine, near: NearDuplicates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe of the guide, on copies, excerpts, other texts and one that is too short."""
+    texts = [text_of(1), text_of(1) + FOOT, text_of(1, 250), text_of(1, 150), text_of(2), text_of(2) + FOOT * 3, text_of(3), "Short."]
+    found = [article(str(number), text) for number, text in enumerate(texts)]
+    insert_pages(engine, *found)
+    catch_up(engine)
+    expected = {(one.id, other.id) for one in found for other in near.of(one.id) or () if one.id < other.id}
+    assert 2 < len(expected) < 8
+    (tmp_path / "corpus" / "data").mkdir(parents=True)
+    for number in range(2):
+        with (tmp_path / f"corpus/data/{number}.parquet").open("wb") as file:
+            write_parquet(file, found[number::2], ["fingerprint"])
+    monkeypatch.chdir(tmp_path)
+    recipe = GUIDE.read_text(encoding="utf-8").partition("<!-- near duplicates -->\n```python\n")[2].partition("```")[0]
+    names: dict[str, object] = {}
+    exec(recipe, names)
+    assert names["near"] == expected
