@@ -82,7 +82,7 @@ def test_a_manifest_says_what_is_there(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
     readme = (tmp_path / "out" / "README.md").read_text()
     assert f"`sha256:{compute_digest(parse_manifest(json.dumps(written).encode(), ''))}`" in readme
-    assert set(FIELD_TEXTS) == {*FIELDS, "markdown"}
+    assert set(FIELD_TEXTS) == {*FIELDS, "markdown", "fingerprint"}
     assert (written["complete"], written["documents"], written["parts"], written["place"]["cursor"]) == (True, 10, 1, f"{9:032x}")
     assert written["summary"]["sources"] == {"s0": 4, "s1": 3, "s2": 3}
     assert written["completeness"]["s1"] == [{"week": "2026-11-23", "articles": 401, "late": 2, "at_most": 0.01, "unknown": None}]
