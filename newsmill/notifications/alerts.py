@@ -41,24 +41,24 @@ class AlertSender(OutboxSender):
     """Matches the documents of each round before it begins and sends the messages about them."""
 
     name = "alert-sender"
-    outbox: Alerts
 
     def __init__(self, context: AppContext, writer: AlertWriter) -> None:
         self.context, self.writer = context, writer
-        self.searches, self.outbox = SavedSearches(context.engine), Alerts(context.engine)
+        self.searches, self.alerts = SavedSearches(context.engine), Alerts(context.engine)
+        self.outbox = self.alerts.outbox
         self._next_cleanup = time.monotonic()
 
     def prepare(self, now: datetime) -> None:
         end = Changes(self.context.engine).end()
         self.match(end, now)
-        self.outbox.begin_due(end, now=now)
+        self.alerts.begin_due(end, now=now)
         if time.monotonic() >= self._next_cleanup:
             self.searches.delete_old(now=now)
             self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
 
     def send(self, job: Message) -> None:
         """Send a message, unless its alert or its documents were removed."""
-        alert = self.outbox.get(job.owner)
+        alert = self.alerts.get(job.owner)
         if alert is not None and alert.delivery == job.id and (content := self.writer.write(alert)) is not None:
             send_message(self.context, alert.channel, alert.target, content, alert.secret)
 

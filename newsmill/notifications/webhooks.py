@@ -37,27 +37,27 @@ class WebhookSender(OutboxSender):
     """
 
     name = "webhook-sender"
-    outbox: Webhooks
 
     def __init__(self, context: AppContext, allow_nets: tuple[str, ...], write_changes: ChangeWriter) -> None:
         self.context, self.write_changes = context, write_changes
-        self.outbox = Webhooks(context.engine)
+        self.webhooks = Webhooks(context.engine)
+        self.outbox = self.webhooks.outbox
         self.guard = Guard.from_networks(allow_nets)
         self._next_cleanup = time.monotonic()
         self._last_looked_at: UnnotifiedSubmission | None = None  # None: begin with the oldest
 
     def prepare(self, now: datetime) -> None:
-        for webhook in self.outbox.list_idle():
+        for webhook in self.webhooks.list_idle():
             self.add_document_delivery(webhook, now)
         self.add_submission_deliveries(now)
         if time.monotonic() >= self._next_cleanup:
             delete_old_messages(self.context.engine, now=now)
-            self.outbox.delete_unused(now=now)
+            self.webhooks.delete_unused(now=now)
             Submissions(self.context.engine).delete_old(now=now)
             self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
 
     def send(self, job: Message) -> int | None:
-        webhook = self.outbox.get(job.owner)
+        webhook = self.webhooks.get(job.owner)
         if webhook is None:  # it was removed meanwhile, with its messages
             return None
         return post_message(webhook.url, job.payload, job.id, webhook.secret, self.guard, self.context.now())
@@ -68,9 +68,9 @@ class WebhookSender(OutboxSender):
         if documents or removed:
             data = self.write_changes(documents, removed) | {"cursor": end.cursor}
             message = build_message(WebhookEvent.DOCUMENTS, data, now)
-            self.outbox.move(webhook, message, until=end.stored_at, last=end.id, now=now)
+            self.webhooks.move(webhook, message, until=end.stored_at, last=end.id, now=now)
         elif (end.stored_at, end.id) != (webhook.seen_at, webhook.seen_id):
-            self.outbox.move(webhook, None, until=end.stored_at, last=end.id, now=now)
+            self.webhooks.move(webhook, None, until=end.stored_at, last=end.id, now=now)
 
     def find_documents(self, webhook: Webhook) -> tuple[list[StoredDocument], list[RemovedDocument], ChangePosition]:
         """Up to MAX_DOCUMENTS documents of the webhook that follow its position, removed ones, and the position of the last one.
@@ -95,7 +95,7 @@ class WebhookSender(OutboxSender):
 
         Each round looks at some submissions and the next one at those behind them, so that no number of open ones hides a finished one.
         """
-        found = self.outbox.list_unnotified(self._last_looked_at)
+        found = self.webhooks.list_unnotified(self._last_looked_at)
         for submission in found:
             self.add_submission_delivery(submission.id, submission.webhook, now)
         self._last_looked_at = found[-1] if len(found) == MAX_UNNOTIFIED else None
@@ -107,7 +107,7 @@ class WebhookSender(OutboxSender):
             return
         outcomes = Counter(str(row.outcome) for row in submissions.rows(submission_id, limit=MAX_COUNTED_URLS))
         data = {"submission": submission_id, "urls": submission.urls, "outcomes": dict(outcomes)}
-        self.outbox.notify_submission(submission_id, webhook_id, build_message(WebhookEvent.SUBMISSION, data, now), now=now)
+        self.webhooks.notify_submission(submission_id, webhook_id, build_message(WebhookEvent.SUBMISSION, data, now), now=now)
 
 
 def build_message(event: WebhookEvent, data: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -103,11 +103,13 @@ class Alert:
         return f"{self.target.partition(':')[0]}://…" if self.channel is Channel.APPRISE else self.target
 
 
-class Alerts(Outbox):
+class Alerts:
     """Alerts with their messages, of which the active ones are sent. Every call may raise ServiceError."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine, MessageKind.ALERT, outbox.c.owner.in_(select(alerts.c.id).where(IS_ACTIVE)))
+        is_active = outbox.c.owner.in_(select(alerts.c.id).where(IS_ACTIVE))
+        self._engine = engine
+        self.outbox = Outbox(engine, MessageKind.ALERT, is_active, on_sent=_note_sent, on_given_up=_note_given_up)
 
     def add(self, search: SavedSearch, channel: Channel, target: str, schedule: Schedule, *, now: datetime, language: str = "en") -> Alert:
         """A new alert on the matches from now on. `target` was checked. A webhook gets a secret. Raises ConfigError."""
@@ -192,26 +194,28 @@ class Alerts(Outbox):
         with writing(self._engine) as conn:
             return sum(_begin(conn, alert, now) for alert in sorted(found, key=lambda alert: alert.id))
 
-    def _record_sent(self, conn: Connection, message: Message, status: int | None, now: datetime) -> None:
-        """The next message is due at the next time of the schedule. A webhook continues at once while matches are left."""
-        this = alerts.c.delivery == message.id
-        row = conn.execute(_WITH_SEARCH.where(this).with_for_update(of=alerts)).mappings().one_or_none()
-        if row is not None:
-            alert = _to_alert(row)
-            due_at = alert.schedule.next_after(now)
-            if alert.channel is not Channel.WEBHOOK:
-                due_at = max(due_at, now + MIN_INTERVAL)
-            elif alert.search.matches > (alert.until or 0):
-                due_at = now
-            conn.execute(update(alerts).where(this).values(notified=alert.until, delivery=None, sent_at=now, due_at=due_at))
-        super()._record_sent(conn, message, status, now)
-
-    def _give_up(self, conn: Connection, message: Message, is_final: bool) -> None:
-        conn.execute(update(alerts).where(alerts.c.delivery == message.id, IS_ACTIVE).values(state=AlertState.DEAD.value))
-
     def _read(self, statement: Select[Any]) -> list[Alert]:
         with reading(self._engine) as conn:
             return [_to_alert(row) for row in conn.execute(statement).mappings()]
+
+
+def _note_sent(conn: Connection, message: Message, now: datetime) -> None:
+    """The next message is due at the next time of the schedule. A webhook continues at once while matches are left."""
+    this = alerts.c.delivery == message.id
+    row = conn.execute(_WITH_SEARCH.where(this).with_for_update(of=alerts)).mappings().one_or_none()
+    if row is None:
+        return
+    alert = _to_alert(row)
+    due_at = alert.schedule.next_after(now)
+    if alert.channel is not Channel.WEBHOOK:
+        due_at = max(due_at, now + MIN_INTERVAL)
+    elif alert.search.matches > (alert.until or 0):
+        due_at = now
+    conn.execute(update(alerts).where(this).values(notified=alert.until, delivery=None, sent_at=now, due_at=due_at))
+
+
+def _note_given_up(conn: Connection, message: Message, is_final: bool) -> None:
+    conn.execute(update(alerts).where(alerts.c.delivery == message.id, IS_ACTIVE).values(state=AlertState.DEAD.value))
 
 
 def _begin(conn: Connection, alert: Alert, now: datetime) -> bool:

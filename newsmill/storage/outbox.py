@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -68,10 +68,21 @@ class Message:
 
 
 class Outbox:
-    """The messages of one kind, of the owners that accept messages now. Every call may raise ServiceError."""
+    """The messages of one kind, of the owners that accept messages now. Every call may raise ServiceError.
 
-    def __init__(self, engine: Engine, kind: MessageKind, accepts: ColumnElement[bool] | None = None) -> None:
-        self._engine = engine
+    `on_sent` and `on_given_up` change the owner of a message in the transaction that records its result. The owner is locked first.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        kind: MessageKind,
+        accepts: ColumnElement[bool] | None = None,
+        *,
+        on_sent: Callable[[Connection, Message, datetime], None] = lambda conn, message, now: None,
+        on_given_up: Callable[[Connection, Message, bool], None] = lambda conn, message, is_final: None,
+    ) -> None:
+        self._engine, self._on_sent, self._on_given_up = engine, on_sent, on_given_up
         self._wanted = and_(outbox.c.kind == kind.value, IS_DUE, _IS_FIRST, true() if accepts is None else accepts)
 
     def claim_due(self, *, now: datetime, limit: int) -> list[Message]:
@@ -87,27 +98,21 @@ class Outbox:
 
     def mark_sent(self, message: Message, status: int | None = None, *, now: datetime) -> None:
         """Record that a message arrived."""
+        values = {"state": MessageState.DELIVERED.value, "ended_at": now, "failing_since": None, "detail": None}
         with writing(self._engine) as conn:
-            self._record_sent(conn, message, status, now)
+            self._on_sent(conn, message, now)
+            _record(conn, message, status, values)
 
     def mark_failed(self, message: Message, detail: str, status: int | None = None, *, now: datetime, is_final: bool = False) -> None:
         """Record a failed try. The next is after RETRY_DELAYS_SECONDS; after the last, or a final one, the message is given up."""
         next_at = None if is_final else find_next_try(message.attempts + 1, now)
         with writing(self._engine) as conn:
             if next_at is None:
-                self._give_up(conn, message, is_final)
+                self._on_given_up(conn, message, is_final)
             state = MessageState.FAILED if next_at is None else MessageState.DUE
             values: dict[str, Any] = {"ended_at": now} if next_at is None else {"next_at": next_at}
             values |= {"state": state.value, "detail": detail[:MAX_DETAIL_CHARACTERS]}
             _record(conn, message, status, values | {"failing_since": func.coalesce(outbox.c.failing_since, now)})
-
-    def _record_sent(self, conn: Connection, message: Message, status: int | None, now: datetime) -> None:
-        """Record that a message arrived, with the effect on its owner. The owner is locked first."""
-        values = {"state": MessageState.DELIVERED.value, "ended_at": now, "failing_since": None, "detail": None}
-        _record(conn, message, status, values)
-
-    def _give_up(self, conn: Connection, message: Message, is_final: bool) -> None:
-        """The effect on the owner of a message that is given up."""
 
 
 def add_message(

@@ -69,11 +69,13 @@ class UnnotifiedSubmission:
     created_at: datetime
 
 
-class Webhooks(Outbox):
+class Webhooks:
     """Webhooks with their messages, of which those of enabled ones are sent. Every call may raise ServiceError."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine, MessageKind.WEBHOOK, outbox.c.owner.in_(select(webhooks.c.id).where(webhooks.c.enabled)))
+        is_enabled = outbox.c.owner.in_(select(webhooks.c.id).where(webhooks.c.enabled))
+        self._engine = engine
+        self.outbox = Outbox(engine, MessageKind.WEBHOOK, is_enabled, on_given_up=_note_given_up)
 
     def add(
         self,
@@ -179,11 +181,6 @@ class Webhooks(Outbox):
                 add_message(conn, MessageKind.WEBHOOK, hook, payload, now, queue=hook)
         return True
 
-    def _give_up(self, conn: Connection, message: Message, is_final: bool) -> None:
-        """A webhook whose receiver wants no more messages is disabled."""
-        if is_final:
-            conn.execute(update(webhooks).where(webhooks.c.id == message.owner).values(enabled=False))
-
     def retry(self, message_id: str, *, now: datetime) -> bool:
         """Send a message again that was given up. False: it does not exist."""
         wanted = and_(outbox.c.kind == MessageKind.WEBHOOK.value, outbox.c.id == message_id, outbox.c.state == MessageState.FAILED.value)
@@ -223,6 +220,12 @@ def remove_from_deliveries(conn: Connection, ids: Sequence[str]) -> None:
         payload = {**row.payload, "data": {**data, "documents": kept}}
         delivery_id = row.id if row.state == MessageState.DELIVERED else make_message_id()
         conn.execute(update(outbox).where(this).values(id=delivery_id, payload=payload))
+
+
+def _note_given_up(conn: Connection, message: Message, is_final: bool) -> None:
+    """A webhook whose receiver wants no more messages is disabled."""
+    if is_final:
+        conn.execute(update(webhooks).where(webhooks.c.id == message.owner).values(enabled=False))
 
 
 def _lock(conn: Connection, webhook_id: str) -> bool:

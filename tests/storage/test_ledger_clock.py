@@ -127,7 +127,7 @@ def test_a_delivery_does_not_wait_for_the_clock(ledger: Ledger, engine: Engine, 
     hooks.ping(hook.id, {}, now=NOON + jump)
     Heartbeat(engine, role="crawler").beat(NOON + jump)
     ledger.clock_repair.adjust(now=NOON)
-    assert len(hooks.claim_due(now=NOON, limit=9)) == 1
+    assert len(hooks.outbox.claim_due(now=NOON, limit=9)) == 1
 
 
 def hosts(leases: list[HostLease]) -> list[str]:

@@ -142,7 +142,7 @@ def test_messages_of_an_older_program_are_carried_over(new_database: NewDatabase
         "msg_9": ("h", "due", 2),
     }
     assert [one.id for one in Outbox(engine, MessageKind.ALARM).claim_due(now=NOON, limit=9)] == ["msg_1"], "the beginning before the end"
-    assert [one.id for one in Webhooks(engine).claim_due(now=NOON, limit=9)] == ["msg_9"], "the older one first"
+    assert [one.id for one in Webhooks(engine).outbox.claim_due(now=NOON, limit=9)] == ["msg_9"], "the older one first"
     alerts = Alerts(engine)
     assert [(one.id, one.until, one.detail) for one in alerts.list_all()] == [
         ("dead", 5, "no answer"),
@@ -150,5 +150,5 @@ def test_messages_of_an_older_program_are_carried_over(new_database: NewDatabase
         ("idle", None, None),
     ]
     assert alerts.resume("dead", now=NOON)
-    assert {one.owner for one in alerts.claim_due(now=NOON, limit=9)} == {"due", "dead"}
+    assert {one.owner for one in alerts.outbox.claim_due(now=NOON, limit=9)} == {"due", "dead"}
     engine.dispose()

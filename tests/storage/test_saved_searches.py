@@ -127,14 +127,14 @@ def test_a_message_has_one_id_in_every_try(mill: Mill, engine: Engine, search: S
     match(engine)
     end, now = changes.end(), after(minutes=1)
     assert (alerts.begin_due(end, now=now), alerts.begin_due(end, now=now)) == (2, 0)
-    claimed = {message.owner: message for message in alerts.claim_due(now=now, limit=9)}
+    claimed = {message.owner: message for message in alerts.outbox.claim_due(now=now, limit=9)}
     assert {owner: message.payload["until"] for owner, message in claimed.items()} == {mail.id: 60, hook.id: 50}
-    again = {message.owner: message for message in alerts.claim_due(now=now + LEASE, limit=9)}
+    again = {message.owner: message for message in alerts.outbox.claim_due(now=now + LEASE, limit=9)}
     assert {message.id for message in again.values()} == {message.id for message in claimed.values()}, "their sender died"
     for message in again.values():
-        alerts.mark_sent(message, now=now + LEASE)
+        alerts.outbox.mark_sent(message, now=now + LEASE)
     assert alerts.begin_due(end, now=now + LEASE) == 1
-    (rest,) = alerts.claim_due(now=now + LEASE, limit=9)
+    (rest,) = alerts.outbox.claim_due(now=now + LEASE, limit=9)
     current = alerts.get(rest.owner)
     assert current is not None and (current.channel, current.notified, current.until) == (Channel.WEBHOOK, 50, 60), "it goes on at once"
     told = alerts.get(mail.id, "ann")
@@ -150,27 +150,27 @@ def test_a_dead_target_stops_its_own_alert(mill: Mill, engine: Engine, search: S
     stored(mill, 1, "Harbour opens")
     match(engine)
     assert alerts.begin_due(changes.end(), now=now) == 3
-    for message in alerts.claim_due(now=now, limit=9):
+    for message in alerts.outbox.claim_due(now=now, limit=9):
         if message.owner == good_one.id:
-            alerts.mark_sent(message, now=now)
+            alerts.outbox.mark_sent(message, now=now)
         else:
-            alerts.mark_failed(message, "no answer", now=now, is_final=message.owner == gone.id)
+            alerts.outbox.mark_failed(message, "no answer", now=now, is_final=message.owner == gone.id)
     states = {alert.id: alert.state for alert in alerts.list_failing()}
     assert states == {dead.id: AlertState.ACTIVE, gone.id: AlertState.DEAD}
     for wait in RETRY_DELAYS_SECONDS:
         now += timedelta(seconds=wait)
-        (message,) = alerts.claim_due(now=now, limit=9)
+        (message,) = alerts.outbox.claim_due(now=now, limit=9)
         assert message.owner == dead.id
-        alerts.mark_failed(message, "no answer", now=now)
+        alerts.outbox.mark_failed(message, "no answer", now=now)
     ended = alerts.get(dead.id)
     assert ended is not None and (ended.state, ended.failing_since, ended.detail) == (AlertState.DEAD, after(hours=1), "no answer")
     assert delete_old_messages(engine, now=now + timedelta(days=99)) == 1 and len(alerts.list_failing()) == 2, "they can be resumed"
     assert alerts.resume(dead.id, now=now) and alerts.list_failing()[0].id == gone.id
-    assert alerts.pause(dead.id) and alerts.claim_due(now=now, limit=9) == [] and alerts.resume(dead.id, now=now)
-    (message,) = alerts.claim_due(now=now, limit=9)
+    assert alerts.pause(dead.id) and alerts.outbox.claim_due(now=now, limit=9) == [] and alerts.resume(dead.id, now=now)
+    (message,) = alerts.outbox.claim_due(now=now, limit=9)
     assert (message.owner, message.attempts, message.id) == (dead.id, 0, ended.delivery)
     assert alerts.remove(dead.id) and not alerts.pause(dead.id)
-    alerts.mark_sent(message, now=now)  # it was removed meanwhile
+    alerts.outbox.mark_sent(message, now=now)  # it was removed meanwhile
 
 
 def test_a_digest_waits_for_its_time_and_is_sent_once_when_it_was_missed(mill: Mill, engine: Engine, search: SavedSearch) -> None:
@@ -187,8 +187,8 @@ def test_a_digest_waits_for_its_time_and_is_sent_once_when_it_was_missed(mill: M
     match(engine)
     assert alerts.begin_due(changes.end(), now=morning + timedelta(hours=23, minutes=59)) == 0
     assert alerts.begin_due(changes.end(), now=late) == 1
-    (message,) = alerts.claim_due(now=late, limit=9)
-    alerts.mark_sent(message, now=late)
+    (message,) = alerts.outbox.claim_due(now=late, limit=9)
+    alerts.outbox.mark_sent(message, now=late)
     sent = alerts.get(daily.id)
     assert sent is not None and (sent.notified, sent.due_at) == (2, morning + timedelta(days=4))
     assert alerts.begin_due(changes.end(), now=late) == 0
@@ -201,8 +201,8 @@ def test_a_clock_that_was_ahead_silences_no_alert(mill: Mill, engine: Engine, se
     stored(mill, 1, "Harbour opens")
     match(engine)
     assert alerts.begin_due(changes.end(), now=ahead) == 1
-    (message,) = alerts.claim_due(now=ahead, limit=9)
-    alerts.mark_sent(message, now=ahead)
+    (message,) = alerts.outbox.claim_due(now=ahead, limit=9)
+    alerts.outbox.mark_sent(message, now=ahead)
     stored(mill, 1, "Harbour closes")
     match(engine)
     assert alerts.begin_due(changes.end(), now=ahead + timedelta(seconds=1)) == 0

@@ -55,9 +55,9 @@ class Follower:
         self._export = run.place
         for webhook in self._webhooks.list_idle():
             self._sender.add_document_delivery(webhook, NOON)
-        for delivery in self._webhooks.claim_due(now=NOON, limit=9):
+        for delivery in self._webhooks.outbox.claim_due(now=NOON, limit=9):
             self.sent += [document["id"] for document in delivery.payload["data"]["documents"]]
-            self._webhooks.mark_sent(delivery, 200, now=NOON)
+            self._webhooks.outbox.mark_sent(delivery, 200, now=NOON)
 
 
 @pytest.mark.parametrize(

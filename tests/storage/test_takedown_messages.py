@@ -62,14 +62,14 @@ def test_the_other_documents_arrive_under_a_new_id(store: Store, hooks: Webhooks
 def test_one_that_is_being_sent_is_sent_again_without_the_document(store: Store, hooks: Webhooks, hook: Webhook) -> None:
     """The process that sends it can note nothing about it any more, whatever the receiver answered."""
     notify(hooks, hook, write_payload(store, [URL, f"{SITE}/2"]))
-    (old,) = hooks.claim_due(now=NOON, limit=4)
+    (old,) = hooks.outbox.claim_due(now=NOON, limit=4)
     take_down(store.app, [URL], REASON)
-    hooks.mark_sent(old, 200, now=NOON)
-    hooks.mark_failed(old, "the receiver answered 500", 500, now=NOON)
-    assert hooks.claim_due(now=NOON, limit=4) == [], "not while the old one is being sent"
-    (new,) = hooks.claim_due(now=NOON + LEASE + timedelta(seconds=1), limit=4)
+    hooks.outbox.mark_sent(old, 200, now=NOON)
+    hooks.outbox.mark_failed(old, "the receiver answered 500", 500, now=NOON)
+    assert hooks.outbox.claim_due(now=NOON, limit=4) == [], "not while the old one is being sent"
+    (new,) = hooks.outbox.claim_due(now=NOON + LEASE + timedelta(seconds=1), limit=4)
     assert (list_urls(new.payload), new.id != old.id) == ([f"{SITE}/2"], True)
-    hooks.mark_sent(new, 200, now=NOON)
+    hooks.outbox.mark_sent(new, 200, now=NOON)
     assert [(one.id, one.state) for one in hooks.list_deliveries(hook.id, limit=9)] == [(new.id, "delivered")]
 
 
@@ -78,8 +78,8 @@ def test_messages_of_other_states_and_without_other_documents(store: Store, hook
     document = store.app.documents.get(URL)
     assert document is not None
     notify(hooks, hook, write_payload(store, [URL, f"{SITE}/2"]))
-    (arrived,) = hooks.claim_due(now=NOON, limit=4)
-    hooks.mark_sent(arrived, 200, now=NOON)
+    (arrived,) = hooks.outbox.claim_due(now=NOON, limit=4)
+    hooks.outbox.mark_sent(arrived, 200, now=NOON)
     for payload in (write_payload(store, [URL]), write_payload(store, [URL], ("f" * 32,)), write_payload(store, [], (document.id,))):
         hooks.ping(hook.id, payload, now=NOON)
     take_down(store.app, [URL], REASON)

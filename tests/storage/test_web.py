@@ -177,14 +177,14 @@ def test_a_hook_has_one_delivery_under_way_and_one_process_makes_it(engine: Engi
     assert hooks.move(hook, {"n": 1}, until=after(seconds=1), last="a", now=NOON)
     assert not hooks.move(hook, {"n": 1}, until=after(seconds=1), last="a", now=NOON), "the other process was faster"
     assert hooks.list_idle() == []
-    (delivery,) = hooks.claim_due(now=NOON, limit=4)
+    (delivery,) = hooks.outbox.claim_due(now=NOON, limit=4)
     current = hooks.get(hook.id)
     assert current is not None and (current.seen_id, delivery.owner, delivery.payload) == ("a", hook.id, {"n": 1})
-    hooks.mark_failed(delivery, "the receiver answered 500", 500, now=NOON)
+    hooks.outbox.mark_failed(delivery, "the receiver answered 500", 500, now=NOON)
     ping = hooks.ping(hook.id, {}, now=NOON)
-    assert [one.id for one in hooks.claim_due(now=after(seconds=1), limit=4)] == [ping], "a test does not wait"
-    (again,) = hooks.claim_due(now=after(seconds=5), limit=4)
-    hooks.mark_sent(again, 204, now=after(seconds=6))
+    assert [one.id for one in hooks.outbox.claim_due(now=after(seconds=1), limit=4)] == [ping], "a test does not wait"
+    (again,) = hooks.outbox.claim_due(now=after(seconds=5), limit=4)
+    hooks.outbox.mark_sent(again, 204, now=after(seconds=6))
     (_, log) = hooks.list_deliveries(hook.id, limit=9)
     assert (log.id, log.state, log.attempts, log.status) == (delivery.id, "delivered", 2, 204)
     assert len(hooks.list_idle()) == 1

@@ -140,8 +140,8 @@ def fill_alerts(world: SampleStore, search: SavedSearch) -> None:
     end = Changes(context.engine).end()
     AlertSender(context, AlertMessages(context)).match(end, NOON)
     alerts.begin_due(end, now=NOON)
-    for message in alerts.claim_due(now=NOON, limit=9):
-        alerts.mark_failed(message, f"the receiver answered 500 {PAYLOADS[0]}", now=NOON)
+    for message in alerts.outbox.claim_due(now=NOON, limit=9):
+        alerts.outbox.mark_failed(message, f"the receiver answered 500 {PAYLOADS[0]}", now=NOON)
     alerts.pause(paused.id)
 
 
