@@ -20,9 +20,14 @@ from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
 from newsmill.storage import copy_groups, fingerprints
 from newsmill.storage.completeness import update_completeness
+from newsmill.storage.database import Engine
+from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.listing_plans import plan_listings
+from newsmill.storage.outbox import delete_old_messages
 from newsmill.storage.owner_ids import is_dead
 from newsmill.storage.processes import Heartbeat
+from newsmill.storage.saved_searches import SavedSearches
+from newsmill.storage.webhooks import Webhooks
 from workers.health_checks import check_sources
 from workers.process import open_heartbeat, stop_on_signals
 from workers.site_learning import SiteLearning
@@ -148,10 +153,19 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     if enqueued:
         log.info("pending segments enqueued again: %d", enqueued)
     if abs(now - context.swept_at) >= SWEEP_INTERVAL:
+        delete_old_rows(context.app.engine, now)
         orphans = archive.remove_orphans(ledger.segments.filter_known, older_than=now - ORPHAN_AGE, only=context.orphans)
         context.swept_at, context.orphans = now, frozenset(orphans)
         if waiting := context.app.takedowns.count_to_erase():
             log.warning("URLs of takedowns may still have pages in the archive: %d; run `newsmill takedowns erase`", waiting)
+
+
+def delete_old_rows(engine: Engine, now: datetime) -> None:
+    """Delete old messages, webhooks and submissions, and matches of saved searches."""
+    delete_old_messages(engine, now=now)
+    Webhooks(engine).delete_unused(now=now)
+    Submissions(engine).delete_old(now=now)
+    SavedSearches(engine).delete_old(now=now)
 
 
 def request_learning(context: SchedulerContext, learning: SiteLearning, now: datetime) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,9 +51,9 @@ class AlarmSender(OutboxSender):
         if self.targets:
             prepare_messages(self.context.engine, self.targets, now=now)
 
-    def claim(self, now: datetime, limit: int) -> Sequence[Message]:
+    def claim(self, now: datetime, limit: int) -> Mapping[str, Message]:
         """A process without targets leaves the messages to those that have some."""
-        return super().claim(now, limit) if self.targets else []
+        return super().claim(now, limit) if self.targets else {}
 
     def send(self, job: Message) -> None:
         """Send a message, unless the administrator has removed its target, or its alarm was deleted."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -20,7 +19,6 @@ from newsmill.storage.saved_searches import MATCH_AGE, MatchedPage, SavedSearch,
 
 log = logging.getLogger(__name__)
 
-CLEANUP_SECONDS = 3600.0  # between two deletions of old matches
 MAX_TESTS = 2  # test messages at once, each of which holds one of the threads that serve requests
 PAGE_DOCUMENTS = 200  # compared with a search at a time
 MAX_STORING = timedelta(days=1)  # from the fetch of a page to the commit of its document, while workers are behind
@@ -46,15 +44,11 @@ class AlertSender(OutboxSender):
         self.context, self.writer = context, writer
         self.searches, self.alerts = SavedSearches(context.engine), Alerts(context.engine)
         self.outbox = self.alerts.outbox
-        self._next_cleanup = time.monotonic()
 
     def prepare(self, now: datetime) -> None:
         end = Changes(self.context.engine).end()
         self.match(end, now)
         self.alerts.begin_due(end, now=now)
-        if time.monotonic() >= self._next_cleanup:
-            self.searches.delete_old(now=now)
-            self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
 
     def send(self, job: Message) -> None:
         """Send a message, unless its alert or its documents were removed."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 
 from newsmill.context import AppContext
@@ -26,16 +25,8 @@ PING_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """A call of the watching service, which is not stored."""
-
-    url: str
-    id: str = "ping"
-
-
-class HealthWatch(Sender[Ping]):
-    """Begins and ends the alarm of the whole installation."""
+class HealthWatch(Sender[str]):
+    """Begins and ends the alarm of the whole installation, and calls the URL of the watching service."""
 
     name = "health-watch"
     max_concurrent = 1
@@ -67,21 +58,21 @@ class HealthWatch(Sender[Ping]):
                 log.info("the alarm is over: %s", CAUSE_NAMES[alarm.finding.cause])
         return is_silent
 
-    def claim(self, now: datetime, limit: int) -> Sequence[Ping]:
+    def claim(self, now: datetime, limit: int) -> Mapping[str, str]:
         url = self.context.settings.health_ping
         if url is None or self._is_silent or time.monotonic() < self._next_ping:
-            return []
+            return {}
         self._next_ping = time.monotonic() + PING_SECONDS
-        return [Ping(url)]
+        return {"ping": url}
 
-    def send(self, job: Ping) -> int:
+    def send(self, job: str) -> int:
         guard = Guard.from_networks(map(str, self.context.settings.allow_nets))
-        return check_status(post(job.url, b"", {"User-Agent": self.context.settings.agent}, guard))
+        return check_status(post(job, b"", {"User-Agent": self.context.settings.agent}, guard))
 
-    def mark_sent(self, job: Ping, status: int | None, now: datetime) -> None:
+    def mark_sent(self, job: str, status: int | None, now: datetime) -> None:
         self._problem = None
 
-    def mark_failed(self, job: Ping, error: DeliveryError, now: datetime) -> None:
+    def mark_failed(self, job: str, error: DeliveryError, now: datetime) -> None:
         """A failure is logged once; the service notices it anyway."""
         if str(error) != self._problem:
             log.warning("NEWSMILL_HEALTH_PING: %s", error)

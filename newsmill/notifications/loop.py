@@ -11,11 +11,11 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from newsmill.exceptions import ServiceError
 from newsmill.health.outage_log import OutageLog
@@ -28,17 +28,10 @@ STOP_SECONDS = 15.0  # for what is running to end
 log = logging.getLogger(__name__)
 
 
-class Job(Protocol):
-    """A message that a sender has claimed. `id` is the same in each try."""
-
-    @property
-    def id(self) -> str: ...
+Job = TypeVar("Job")  # what a sender sends: a message, a request
 
 
-AnyJob = TypeVar("AnyJob", bound=Job)
-
-
-class Sender(ABC, Generic[AnyJob]):
+class Sender(ABC, Generic[Job]):
     """What is to be sent of one kind, and how. Every method may raise ServiceError."""
 
     name: ClassVar[str]
@@ -48,19 +41,19 @@ class Sender(ABC, Generic[AnyJob]):
         """Record the messages that became due."""
 
     @abstractmethod
-    def claim(self, now: datetime, limit: int) -> Sequence[AnyJob]:
-        """Claim messages whose next try is due; no other process gets them during the claim."""
+    def claim(self, now: datetime, limit: int) -> Mapping[str, Job]:
+        """Claim messages whose next try is due, by IDs that stay the same; no other process gets them during the claim."""
 
     @abstractmethod
-    def send(self, job: AnyJob) -> int | None:
+    def send(self, job: Job) -> int | None:
         """Send a message; the status of the answer, if there is one. Raises DeliveryError."""
 
     @abstractmethod
-    def mark_sent(self, job: AnyJob, status: int | None, now: datetime) -> None:
+    def mark_sent(self, job: Job, status: int | None, now: datetime) -> None:
         """Record that a message arrived."""
 
     @abstractmethod
-    def mark_failed(self, job: AnyJob, error: DeliveryError, now: datetime) -> None:
+    def mark_failed(self, job: Job, error: DeliveryError, now: datetime) -> None:
         """Record a failed try."""
 
 
@@ -69,8 +62,8 @@ class OutboxSender(Sender[Message]):
 
     outbox: Outbox
 
-    def claim(self, now: datetime, limit: int) -> Sequence[Message]:
-        return self.outbox.claim_due(now=now, limit=limit)
+    def claim(self, now: datetime, limit: int) -> Mapping[str, Message]:
+        return {message.id: message for message in self.outbox.claim_due(now=now, limit=limit)}
 
     def mark_sent(self, job: Message, status: int | None, now: datetime) -> None:
         self.outbox.mark_sent(job, status, now=now)
@@ -147,7 +140,7 @@ class SenderLoop:
                 log.exception("%s failed; the next round follows", lane.sender.name)
             return []
         lane.outage.report_success()
-        started = {job.id: pool.submit(self._deliver, lane.sender, job) for job in jobs}
+        started = {job_id: pool.submit(self._deliver, lane.sender, job_id, job) for job_id, job in jobs.items()}
         lane.running |= started
         for job_id, future in started.items():
             future.add_done_callback(partial(self._note_end, lane, job_id))
@@ -159,24 +152,25 @@ class SenderLoop:
         lane.has_ended = True
         self._wake.set()
 
-    def _claim(self, lane: _Lane) -> list[Job]:
+    def _claim(self, lane: _Lane) -> dict[str, Any]:
         lane.sender.prepare(self._now())
         free = lane.sender.max_concurrent - len(lane.running)
-        claimed = lane.sender.claim(self._now(), free) if free > 0 else []
-        return [job for job in claimed if job.id not in lane.running]  # a process that was frozen still sends one whose lease has ended
+        claimed = lane.sender.claim(self._now(), free) if free > 0 else {}
+        # A process that was frozen still sends one whose lease has ended.
+        return {job_id: job for job_id, job in claimed.items() if job_id not in lane.running}
 
-    def _deliver(self, sender: Sender[Any], job: Job) -> None:
+    def _deliver(self, sender: Sender[Any], job_id: str, job: Any) -> None:
         """Send one message and store the result. Without a stored result, it is tried again when the lease ends."""
         try:
-            status, failure = self._send(sender, job)
+            status, failure = self._send(sender, job_id, job)
             if failure is None:
                 sender.mark_sent(job, status, self._now())
             else:
                 sender.mark_failed(job, failure, self._now())
         except ServiceError as error:
-            log.warning("%s, message %s: %s", sender.name, job.id, error)
+            log.warning("%s, message %s: %s", sender.name, job_id, error)
 
-    def _send(self, sender: Sender[Any], job: Job) -> tuple[int | None, DeliveryError | None]:
+    def _send(self, sender: Sender[Any], job_id: str, job: Any) -> tuple[int | None, DeliveryError | None]:
         """The status of the answer, or why the message was not delivered. Raises ServiceError."""
         try:
             return sender.send(job), None
@@ -185,5 +179,5 @@ class SenderLoop:
         except ServiceError:
             raise
         except Exception:  # a bug counts as a failed try, or its message would be sent for ever and hold up those behind it
-            log.exception("%s, message %s: failed", sender.name, job.id)
+            log.exception("%s, message %s: failed", sender.name, job_id)
             return None, DeliveryError("an internal error; the log of the web process has the reason")

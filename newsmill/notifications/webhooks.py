@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,10 +13,9 @@ from newsmill.notifications.channels.http_post import post_message
 from newsmill.notifications.loop import OutboxSender
 from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.ledger.submissions import Submissions
-from newsmill.storage.outbox import Message, delete_old_messages
+from newsmill.storage.outbox import Message
 from newsmill.storage.webhooks import MAX_UNNOTIFIED, UnnotifiedSubmission, Webhook, WebhookEvent, Webhooks
 
-CLEANUP_SECONDS = 3600.0  # between two deletions of old deliveries and submissions
 MAX_DOCUMENTS = 50  # in one message
 MAX_MATCHED_DOCUMENTS = 2000  # that one round compares with the query of one webhook
 MAX_COUNTED_URLS = 10_000  # of a submission
@@ -43,18 +41,12 @@ class WebhookSender(OutboxSender):
         self.webhooks = Webhooks(context.engine)
         self.outbox = self.webhooks.outbox
         self.guard = Guard.from_networks(allow_nets)
-        self._next_cleanup = time.monotonic()
         self._last_looked_at: UnnotifiedSubmission | None = None  # None: begin with the oldest
 
     def prepare(self, now: datetime) -> None:
         for webhook in self.webhooks.list_idle():
             self.add_document_delivery(webhook, now)
         self.add_submission_deliveries(now)
-        if time.monotonic() >= self._next_cleanup:
-            delete_old_messages(self.context.engine, now=now)
-            self.webhooks.delete_unused(now=now)
-            Submissions(self.context.engine).delete_old(now=now)
-            self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
 
     def send(self, job: Message) -> int | None:
         webhook = self.webhooks.get(job.owner)

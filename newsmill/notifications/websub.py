@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -17,7 +18,8 @@ SOURCES_INTERVAL_SECONDS = 10.0  # between two looks for sources that were pause
 
 
 class WebSubSubscriber(Sender[HubRequest]):
-    """A request follows from the state of its subscription, so it is no message of the outbox."""
+    """Requests are no messages of the outbox: they follow from the state of their subscription, a hub must still verify one that arrived,
+    and a renewal is due after days. A row of the outbox would repeat that state and follow another law."""
 
     name = "websub-subscriber"
 
@@ -33,8 +35,8 @@ class WebSubSubscriber(Sender[HubRequest]):
             self.requests.follow_sources(self.public_url, now=now)
             self._next_look = time.monotonic() + SOURCES_INTERVAL_SECONDS
 
-    def claim(self, now: datetime, limit: int) -> list[HubRequest]:
-        return self.requests.claim_due(self.public_url, limit=limit, now=now)
+    def claim(self, now: datetime, limit: int) -> Mapping[str, HubRequest]:
+        return {request.id: request for request in self.requests.claim_due(self.public_url, limit=limit, now=now)}
 
     def send(self, job: HubRequest) -> int:
         """Send a request, unless the hub's owner has stopped the crawler."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
@@ -16,12 +15,7 @@ from newsmill.notifications.channels.http_post import DeliveryError
 from newsmill.notifications.loop import Sender, SenderLoop
 
 
-@dataclass(frozen=True)
-class Job:
-    id: str
-
-
-class ExampleSender(Sender[Job]):
+class ExampleSender(Sender[str]):
     """Claims the jobs of each round: names, or an error."""
 
     def __init__(self, name: str, *rounds: list[str] | Exception) -> None:
@@ -29,27 +23,27 @@ class ExampleSender(Sender[Job]):
         self.results: list[tuple[str, str]] = []
         self.works, self.may_end = threading.Event(), threading.Event()
 
-    def claim(self, now: datetime, limit: int) -> list[Job]:
+    def claim(self, now: datetime, limit: int) -> dict[str, str]:
         found = self.rounds.pop(0) if self.rounds else []
         if isinstance(found, Exception):
             raise found
         self.works.set()
-        return [Job(name) for name in found]
+        return {name: name for name in found}
 
-    def send(self, job: Job) -> int | None:
-        if job.id == "slow":
+    def send(self, job: str) -> int | None:
+        if job == "slow":
             self.may_end.wait(10)
-        if job.id == "refused":
+        if job == "refused":
             raise DeliveryError("the receiver answered 500", 500)
-        if job.id == "bug":
+        if job == "bug":
             raise ValueError("a bug")
         return 200
 
-    def mark_sent(self, job: Job, status: int | None, now: datetime) -> None:
-        self.results.append((job.id, f"sent {status}"))
+    def mark_sent(self, job: str, status: int | None, now: datetime) -> None:
+        self.results.append((job, f"sent {status}"))
 
-    def mark_failed(self, job: Job, error: DeliveryError, now: datetime) -> None:
-        self.results.append((job.id, f"failed {error.status}"))
+    def mark_failed(self, job: str, error: DeliveryError, now: datetime) -> None:
+        self.results.append((job, f"failed {error.status}"))
 
 
 def now() -> datetime:

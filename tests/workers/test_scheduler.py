@@ -14,6 +14,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Page, Source, State
 from newsmill.storage.ledger import FROM_BACKFILL, Ended
 from newsmill.storage.processes import Heartbeat
+from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from workers.scheduler import SchedulerContext, run_pass, try_pass
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -133,6 +134,17 @@ def test_orphan_files_of_the_archive_are_swept_hourly(world: WorkersWorld, conte
     run_pass(context, NOW + timedelta(hours=4))
     moved, kept = sorted((file.parts[-5], file.name.partition(".")[0]) for file in world.segment_files())[::-1]
     assert (kept, moved) == (("segments", known), ("unknown", orphan)), "the database may be older than the archive"
+
+
+def test_a_sweep_deletes_messages_that_ended_long_ago(world: WorkersWorld, context: SchedulerContext) -> None:
+    hooks = Webhooks(world.app.engine)
+    hook = hooks.add("https://there.example/", WebhookEvent.DOCUMENTS, now=NOW).id
+    for _ in range(2):
+        hooks.ping(hook, {}, now=NOW)
+    (ended, _) = hooks.outbox.claim_due(now=NOW, limit=9)
+    hooks.outbox.mark_sent(ended, now=NOW)
+    run_pass(context, NOW + timedelta(days=31))
+    assert [message.state for message in hooks.list_deliveries(hook, limit=9)] == ["due"]
 
 
 @pytest.mark.parametrize("jump", [timedelta(seconds=15), timedelta(hours=1), timedelta(days=2)], ids=str)
