@@ -41,8 +41,8 @@ class Use(Flag):
     REVISION = auto()  # kept for each revision
     COMPARED = auto()  # what a reader sees, compared between two revisions
     NO_CELL = auto()  # not in CSV, Excel and data frames
-    SHOW = TERMINAL | FRONT_MATTER
-    MAIN = SHOW | STREAM | HIT
+    HEAD = TERMINAL | FRONT_MATTER  # above the text of an article
+    LISTS = HEAD | STREAM | HIT  # and in lists of articles
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,35 +65,35 @@ class DocumentField:
 
 TEXT, URL, TIME, DAY, NUMBER, FRACTION, FLAG, TEXTS, PAIRS, AUTHORS, BLOCKS, IMAGES, UPDATES = FieldType
 SCALARS = frozenset({TEXT, URL, TIME, DAY, NUMBER, FRACTION, FLAG})
-NONE, SHOW, FRONT, STREAM, HIT, REVISION, COMPARED, NO_CELL, MAIN = (
-    Use.NONE, Use.SHOW, Use.FRONT_MATTER, Use.STREAM, Use.HIT, Use.REVISION, Use.COMPARED, Use.NO_CELL, Use.MAIN,
+NONE, HEAD, FRONT, STREAM, HIT, REVISION, COMPARED, NO_CELL, LISTS = (
+    Use.NONE, Use.HEAD, Use.FRONT_MATTER, Use.STREAM, Use.HIT, Use.REVISION, Use.COMPARED, Use.NO_CELL, Use.LISTS,
 )  # fmt: skip
 
 DOCUMENT_FIELDS = (
-    DocumentField("url", URL, "URL after redirects", MAIN, "URL", "URL", required=True),
+    DocumentField("url", URL, "URL after redirects", LISTS, "URL", "URL", required=True),
     DocumentField("canonical_url", URL, "URL that the page states for itself", FRONT | STREAM, "Canonical URL", "Kanonische URL"),
     DocumentField("requested_url", URL, "URL that was requested", NONE, "Requested URL", "Angeforderte URL", required=True),
     DocumentField("title", TEXT, "headline", FRONT | STREAM | HIT | REVISION | COMPARED, "Title", "Titel"),
     DocumentField(
-        "authors", AUTHORS, "names, and whether each is a person or an organisation", MAIN | REVISION | COMPARED, "Authors", "Autoren"
+        "authors", AUTHORS, "names, and whether each is a person or an organisation", LISTS | REVISION | COMPARED, "Authors", "Autoren"
     ),
-    DocumentField("published_at", TIME, "publication time that the page or its feed states, UTC", MAIN, "Published", "Veröffentlicht"),
+    DocumentField("published_at", TIME, "publication time that the page or its feed states, UTC", LISTS, "Published", "Veröffentlicht"),
     DocumentField("published_source", TEXT, "origin of the publication time"),
     DocumentField("published_precision", TEXT, "second, minute or day", HIT),
     DocumentField("published_day", DAY, "day of publication in the site's time zone"),
     DocumentField(
-        "modified_at", TIME, "time of the last change that the page states, UTC", SHOW | STREAM | REVISION, "Modified", "Geändert"
+        "modified_at", TIME, "time of the last change that the page states, UTC", HEAD | STREAM | REVISION, "Modified", "Geändert"
     ),
     DocumentField(
         "first_seen_at", TIME, "time when the URL was first found, UTC", FRONT | STREAM | HIT, "First seen", "Zuerst gesehen", required=True
     ),
-    DocumentField("fetched_at", TIME, "time when the page was fetched, UTC", SHOW | REVISION, "Fetched", "Abgerufen", required=True),
-    DocumentField("gone_at", TIME, "time when the page was first missing, UTC", MAIN, "Removed from the site", "Von der Website entfernt"),
-    DocumentField("language", TEXT, "language (BCP 47)", MAIN, "Language", "Sprache"),
-    DocumentField("source", TEXT, "name of the source in Newsmill", MAIN, "Source", "Quelle"),
-    DocumentField("site_name", TEXT, "name of the site on the page", MAIN, "Site", "Website"),
-    DocumentField("section", TEXT, "section that the page states", MAIN, "Section", "Rubrik"),
-    DocumentField("tags", TEXTS, "keywords that the page states", SHOW, "Tags", "Schlagwörter"),
+    DocumentField("fetched_at", TIME, "time when the page was fetched, UTC", HEAD | REVISION, "Fetched", "Abgerufen", required=True),
+    DocumentField("gone_at", TIME, "time when the page was first missing, UTC", LISTS, "Removed from the site", "Von der Website entfernt"),
+    DocumentField("language", TEXT, "language (BCP 47)", LISTS, "Language", "Sprache"),
+    DocumentField("source", TEXT, "name of the source in Newsmill", LISTS, "Source", "Quelle"),
+    DocumentField("site_name", TEXT, "name of the site on the page", LISTS, "Site", "Website"),
+    DocumentField("section", TEXT, "section that the page states", LISTS, "Section", "Rubrik"),
+    DocumentField("tags", TEXTS, "keywords that the page states", HEAD, "Tags", "Schlagwörter"),
     DocumentField("description", TEXT, "summary that the page states", FRONT | STREAM | REVISION | COMPARED, "Description", "Beschreibung"),
     DocumentField("text", TEXT, "text of the article, a blank line between paragraphs", REVISION | COMPARED, required=True),
     DocumentField("blocks", BLOCKS, "parts of the text in order, with their types", REVISION | NO_CELL),
@@ -101,21 +101,21 @@ DOCUMENT_FIELDS = (
     DocumentField("image", URL, "URL of the main image", FRONT | HIT, "Image", "Bild"),
     DocumentField("images", IMAGES, "images with captions and credits"),
     DocumentField("article_type", TEXT, "type that the page states", FRONT, "Type", "Typ"),
-    DocumentField("is_free", FLAG, "whether everybody may read the article; empty: unknown", MAIN, "Free to read", "Frei zugänglich"),
+    DocumentField("is_free", FLAG, "whether everybody may read the article; empty: unknown", LISTS, "Free to read", "Frei zugänglich"),
     DocumentField("is_free_reason", TEXT, "how that is known"),
     DocumentField("license", TEXT, "licence that the page states", FRONT, "Licence", "Lizenz"),
     DocumentField("rights", PAIRS, "what the page and its headers allow robots and text miners", NONE, "Rights", "Rechte"),
-    DocumentField("word_count", NUMBER, "number of words in the text", MAIN | REVISION, "Words", "Wörter", required=True),
-    DocumentField("confidence", FRACTION, "expected F1 of the text over words, 0 to 1", SHOW | STREAM, "Confidence", "Konfidenz"),
-    DocumentField("doubtful", FLAG, f"true where the confidence is below {DOUBTFUL_CONFIDENCE}", MAIN, required=True, derived=True),
-    DocumentField("warnings", TEXTS, "problems that the extraction noticed", SHOW, "Warnings", "Warnungen"),
+    DocumentField("word_count", NUMBER, "number of words in the text", LISTS | REVISION, "Words", "Wörter", required=True),
+    DocumentField("confidence", FRACTION, "expected F1 of the text over words, 0 to 1", HEAD | STREAM, "Confidence", "Konfidenz"),
+    DocumentField("doubtful", FLAG, f"true where the confidence is below {DOUBTFUL_CONFIDENCE}", LISTS, required=True, derived=True),
+    DocumentField("warnings", TEXTS, "problems that the extraction noticed", HEAD, "Warnings", "Warnungen"),
     DocumentField("extractor", TEXT, "program version that read the page", REVISION, "Extractor", "Extraktor", required=True),
     DocumentField("profile_version", NUMBER, "version of the site profile that was used", REVISION, "Profile version", "Profilversion"),
-    DocumentField("revision", NUMBER, "number of the content, 1 for the first", SHOW | STREAM, "Revision", "Fassung", required=True),
+    DocumentField("revision", NUMBER, "number of the content, 1 for the first", HEAD | STREAM, "Revision", "Fassung", required=True),
     DocumentField("content_hash", TEXT, "hash of title and text", FRONT | STREAM | REVISION, "Content hash", "Prüfsumme", required=True),
     DocumentField("provenance", PAIRS, "origin of each field", NO_CELL),
-    DocumentField("archive_ref", TEXT, "position of the page in the archive", SHOW | REVISION, "Archive position", "Position im Archiv"),
-    DocumentField("id", TEXT, "identity: a hash of the canonical URL", MAIN, "ID", "ID", required=True),
+    DocumentField("archive_ref", TEXT, "position of the page in the archive", HEAD | REVISION, "Archive position", "Position im Archiv"),
+    DocumentField("id", TEXT, "identity: a hash of the canonical URL", LISTS, "ID", "ID", required=True),
 )
 BY_NAME = {one.name: one for one in DOCUMENT_FIELDS}
 

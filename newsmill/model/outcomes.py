@@ -174,7 +174,7 @@ OUTCOMES: Mapping[Outcome, OutcomeFacts] = {
         State.FAILED, "proxy error", "The proxy cannot be used, or refused the connection (see detail)", failure="proxy error", passes=True
     ),
     Outcome.MIDDLEWARE_ERROR: OutcomeFacts(
-        State.FAILED, "middleware error", "A Scrapy middleware of yours failed (see detail)", passes=True
+        State.FAILED, "middleware error", "A Scrapy middleware of your settings failed (see detail)", passes=True
     ),
     Outcome.BAD_LISTING: OutcomeFacts(
         State.FAILED, "invalid listing", "The feed or sitemap is invalid (see detail)", failure="invalid feed, sitemap or page"

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import BindParameter, Connection, Engine, and_, bindparam, func, or_, select, text, union
+from sqlalchemy import BindParameter, Connection, Engine, Transaction, and_, bindparam, func, or_, select, text, union
 
 from newsmill.search.variants import COMPOUNDING, MAX_SPELLINGS, find_compounds, find_spellings, register_endings
 from newsmill.search.word_forms import CACHED_WORDS, FormRow, find_form, load_strategy
@@ -41,6 +41,7 @@ WHERE lemmatizer <> '' GROUP BY lemmatizer ORDER BY count(*) DESC, lemmatizer LI
 _LAST_REMOVAL = select(func.max(removed_documents.c.removed_at))
 # By database, the time of the last removal and the forms: most words of a document are in the table, and asking it costs 0.5 ms a document.
 _known_forms = WeakKeyDictionary[Engine, tuple[Any, set[FormRow]]]()
+_adding = WeakSet[Transaction]()  # transactions that have added forms
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +61,17 @@ Forms = Mapping[str, WordForms]  # by word
 
 
 def register_forms(conn: Connection, rows: Iterable[FormRow]) -> None:
-    """Add the forms that the table does not have. Call it once in a transaction."""
-    known = _list_known(conn)
+    """Add the forms that the table does not have."""
+    known, transaction = _list_known(conn), conn.get_transaction()
     ordered = sorted({*rows} - known)
     if not ordered:
         return
     added = _REGISTER.run(conn, ordered)
     register_endings(conn, {(form, lemmatizer) for form, lemmatizer, _ in added})
-    known.update(row for row in ordered if row not in added)  # what this transaction added may still be rolled back
+    if transaction not in _adding:  # what this transaction has added may still be rolled back
+        known.update(row for row in ordered if row not in added)
+    if added and transaction is not None:
+        _adding.add(transaction)
 
 
 def _list_known(conn: Connection) -> set[FormRow]:

@@ -42,6 +42,7 @@ from newsmill.web.api import sources as sources_api
 from newsmill.web.config import WebConfig
 from newsmill.web.entity_tags import ETagMiddleware
 from newsmill.web.extraction_executor import ExtractionExecutor
+from newsmill.web.inspections import Inspections
 from newsmill.web.lead_images import LeadImages
 from newsmill.web.pages import (
     api_reference,
@@ -51,6 +52,7 @@ from newsmill.web.pages import (
     error_pages,
     explore,
     home,
+    inspection_pages,
     lead_image,
     mark_forms,
     operations,
@@ -59,13 +61,11 @@ from newsmill.web.pages import (
     rule_editor,
     saved_searches,
     search,
-    site_inspection,
     source,
     sources,
     static_files,
 )
 from newsmill.web.pages.host_proofs import HostProofs
-from newsmill.web.pages.inspections import Inspections
 from newsmill.web.problem_details import check_query_parameters, error_responses, install_error_handlers, problem_schemas
 from newsmill.web.rate_limits import RateLimitMiddleware
 from newsmill.web.request_guard import RequestGuardMiddleware
@@ -94,7 +94,7 @@ API_ROUTERS = (
 )
 PAGE_ROUTERS = (
     *(home.router, bot.router, search.router, explore.router, saved_searches.router, document.router, revisions.router, lead_image.router),
-    *(sources.router, site_inspection.router, source.router, rule_editor.router),  # the fixed paths under /sources before /sources/{name}
+    *(sources.router, inspection_pages.router, source.router, rule_editor.router),  # the fixed paths under /sources before /sources/{name}
     *(operations.router, preferences.router, static_files.router),
     archived_page.router,
     mark_forms.marks_router,

@@ -13,7 +13,7 @@ from articles import article, found, numbers, store
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rows import SITE, Mill, after, good, insert_documents
-from sqlalchemy import Engine, delete, update
+from sqlalchemy import Engine, delete, select, update
 
 from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document, is_doubtful
@@ -26,7 +26,7 @@ from newsmill.search.search import Search
 from newsmill.search.tokens import tokenize
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.schema import documents
+from newsmill.storage.schema import documents, search_forms
 
 
 @pytest.fixture
@@ -385,6 +385,17 @@ def test_the_index_follows_changes_and_deletions(engine: Engine, search: Search)
     with writing(engine) as conn:
         conn.execute(delete(documents).where(documents.c.url == f"{SITE}/1"))
     assert found(search, "old") == set() == found(search, "article -new") and search.count() == 1
+
+
+def test_forms_of_a_transaction_that_is_rolled_back_are_not_known(engine: Engine) -> None:
+    rows, find_forms = [("ferries", "en", "ferry")], select(search_forms.c.form)
+    with pytest.raises(ZeroDivisionError), writing(engine) as conn:
+        for _ in range(2):  # the second call finds what the first one has added
+            form_table.register_forms(conn, rows)
+        raise ZeroDivisionError
+    with writing(engine) as conn:
+        form_table.register_forms(conn, rows)
+        assert conn.execute(find_forms).scalars().all() == ["ferries"]
 
 
 def test_a_document_that_waits_to_be_indexed_may_be_stored_again(engine: Engine, search: Search) -> None:

@@ -22,7 +22,7 @@ from newsmill.storage import copy_groups, fingerprints
 from newsmill.storage.ledger import Ended
 from newsmill.storage.listing_plans import plan_listings
 from newsmill.web.config import WebConfig
-from newsmill.web.pages.inspections import Inspections
+from newsmill.web.inspections import Inspections
 
 API = "/api/v1"
 

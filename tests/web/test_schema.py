@@ -15,7 +15,7 @@ from site_of_tests import RunningApp, archive, open_door, quarantine, served, st
 
 from newsmill.site_inspection.findings import SiteInspection
 from newsmill.web.config import WebConfig
-from newsmill.web.pages.inspections import Inspections
+from newsmill.web.inspections import Inspections
 
 # Of each operation and mode. A nightly run of CI makes more; 150 of each found nothing more.
 EXAMPLES = int(os.environ.get("NEWSMILL_SCHEMA_EXAMPLES") or 4)

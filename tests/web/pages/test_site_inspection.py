@@ -14,7 +14,7 @@ from site_of_tests import RunningApp
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.site_inspection.findings import FoundListing, Obstacle, SampleArticle, SiteInspection
-from newsmill.web.pages.inspections import MAX_WAITING, Inspections
+from newsmill.web.inspections import MAX_WAITING, Inspections
 
 EVIL = "<script>hit()</script>\" onmouseover='hit()"
 SITE = "https://paper.example/"

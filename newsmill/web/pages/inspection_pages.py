@@ -22,7 +22,7 @@ from newsmill.sources.files import render_table
 from newsmill.storage.tokens import Scope
 from newsmill.text.urls import normalize
 from newsmill.web.auth import require_scope
-from newsmill.web.pages.inspections import Inspections, SubmittedInspection
+from newsmill.web.inspections import Inspections, SubmittedInspection
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.source_health_view import describe_failure
 from newsmill.web.pages.sources import WRITE_ACCESS, Text, render_sources

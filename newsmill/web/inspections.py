@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from newsmill.site_inspection.findings import FoundListing, SiteInspection
 from newsmill.site_inspection.processes import InspectionProcesses, inspect_site
 
-#
 # A thread waits for each process, beside those that serve requests, so a slow site delays no other page.
 MAX_RUNNING = 2  # processes of about 150 MB
 MAX_WAITING = 6  # running ones included
@@ -35,7 +34,7 @@ class SubmittedInspection:
 
 
 class Inspections:
-    """Runs and keeps inspections for these pages and for the API. Used by several threads."""
+    """Runs and keeps inspections for the pages and the API. Used by several threads."""
 
     def __init__(self, inspect: Callable[..., SiteInspection] = inspect_site) -> None:
         self._inspect = inspect
