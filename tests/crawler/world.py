@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,6 +57,16 @@ def crawl(options: dict[str, Any]) -> int:
         if ahead:
             context = replace(context, now=lambda: datetime.now(UTC) + timedelta(seconds=float(Path(ahead).read_text())))
         return process.run(context, **options)
+
+
+def run_scrapy(options: dict[str, Any]) -> int:
+    """A `scrapy` command with its arguments, in a folder."""
+    from scrapy.cmdline import execute
+
+    os.chdir(options["folder"])
+    sys.argv = ["scrapy", *options["arguments"]]
+    execute()
+    return 0
 
 
 class World:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
-from math import ceil, log2
 from typing import TypeVar
 
 ENOUGH = 0.06  # seconds of CPU time that the larger input takes; below, the fixed costs of a call hide how the rest grows
@@ -29,8 +28,8 @@ def growth(run: Callable[[Input], object], make: Callable[[int], Input], most: i
         run(make(n))  # what is loaded at the first call is no part of the work
         seconds = _cpu(run, make(n * TIMES))
         while n * TIMES * 2 <= most and seconds < ENOUGH:
-            needed = 2 ** ceil(log2(ENOUGH / max(seconds, ENOUGH / 64)))  # times as large, if the work grows with the size
-            n = min(n * needed, most // TIMES)
+            needed = 1.2 * ENOUGH / max(seconds, ENOUGH / 64)  # times as large, if the work grows with the size
+            n = min(max(n + 1, round(n * needed)), most // TIMES)
             seconds = _cpu(run, make(n * TIMES))
         times = _times(run, make, n, seconds)
         if times > MOST and n * TIMES**2 <= most:
@@ -47,7 +46,9 @@ def _times(run: Callable[[Input], object], make: Callable[[int], Input], n: int,
     for attempt in range(ATTEMPTS):
         if attempt:
             more = min(more, _cpu(run, make(n * TIMES)))
-        less = min(less, _cpu(run, small), _cpu(run, small))
+        less = min(less, _cpu(run, small))
+        if more > MOST / 2 * less:  # near the limit, a cache that was cold at the first call counts
+            less = min(less, _cpu(run, small))
         if more <= MOST * less or more <= NEGLIGIBLE:
             break
     if more <= NEGLIGIBLE:
