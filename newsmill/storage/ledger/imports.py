@@ -91,7 +91,7 @@ class ImportedDocument:
     @classmethod
     def of(cls, document: Document, bands: Fingerprint | None = None) -> ImportedDocument:
         """Raises UrlError. After a redirect from another site the row is that of the final URL, as for a submitted page."""
-        is_on_site = find_site(document.requested_url) == find_site(document.url)
+        is_on_site = document.requested_url == document.url or find_site(document.requested_url) == find_site(document.url)
         url = document.requested_url if is_on_site else document.url
         identities = frozenset(list_identities(document))
         return cls(document, url, make_key(url), identities, bands or fingerprint(document.text), find_edition(document.url))
