@@ -29,16 +29,14 @@ from newsmill.exceptions import ConfigError
 from newsmill.exports import spreadsheet
 from newsmill.model import Document, Link
 from newsmill.search.query import restrict_to_source
-from newsmill.storage import database, schema_version
+from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 from newsmill.text import urls
 
 
 def store(folder: Path, *documents: Document, minute: int = 0) -> None:
     """Documents into the data folder."""
-    folder.mkdir(exist_ok=True)
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
-    schema_version.upgrade(engine)
     mill = Mill(Ledger(engine), now=after(minutes=minute))
     mill.ledger.sources.put(SOURCE, now=mill.now)
     claims = {claim.url: claim for claim in mill.fetch(*(Link(one.url, source=one.source) for one in documents))}
@@ -46,11 +44,11 @@ def store(folder: Path, *documents: Document, minute: int = 0) -> None:
     engine.dispose()
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Path:
     """Three documents: two of the source paper, one about a harbour; the second's title is a formula."""
-    monkeypatch.chdir(tmp_path)
-    data = tmp_path / "newsmill-data"
+    data = tmp_path_factory.mktemp("export")
+    shutil.copy(sqlite_template, data / "newsmill.sqlite")
     archive = Archive(str(data / "archive"))
     page_urls = [f"https://{HOST}/{name}" for name in "abc"]
     segment = archive.write([page_of(url, b"<p>" + url.encode()) for url in page_urls], now=after())
@@ -64,6 +62,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
     )
     return data
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the data folder, which a test may change."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(filled, tmp_path / "newsmill-data"))
 
 
 def test_one_file_or_a_pipe(newsmill: Newsmill, tmp_path: Path) -> None:
@@ -327,7 +332,7 @@ def test_an_interrupted_export_resumes(newsmill: Newsmill, folder: Path, tmp_pat
 
     with database.writing(engine) as conn:
         row = dict(conn.execute(select(schema.documents).limit(1)).mappings().one())
-        for start in range(0, 8000, 500):
+        for start in range(0, 3000, 500):
             conn.execute(insert(schema.documents), [{**row, "id": f"{number:032x}"} for number in range(start, start + 500)])
     engine.dispose()
     command = [sys.executable, "-m", "newsmill.cli.main", "export", "--to", "out"]
@@ -339,7 +344,7 @@ def test_an_interrupted_export_resumes(newsmill: Newsmill, folder: Path, tmp_pat
     assert (running.returncode, printed.splitlines()[-1]) == (130, "interrupted; run the same command again to resume")
     assert newsmill("export", "--to", "out").code == 0
     found = [json.loads(line)["id"] for path in (tmp_path / "out/data").iterdir() for line in path.read_text().splitlines()]
-    assert len(found) == len(set(found)) == 8003
+    assert len(found) == len(set(found)) == 3003
 
 
 @pytest.mark.parametrize(
