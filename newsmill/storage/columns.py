@@ -20,17 +20,24 @@ from sqlalchemy import (
     Dialect,
     Float,
     Integer,
+    MetaData,
     String,
     Text,
     TypeDecorator,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
+from newsmill.model import Hint, Source
 from newsmill.model.document_fields import DOCUMENT_FIELDS, FieldType, Use
+from newsmill.model.lazy_adapter import make_adapter
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # Postgres refuses NaN
+
+metadata = MetaData(
+    naming_convention={"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"}
+)
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only where the key is INTEGER
 
@@ -132,3 +139,26 @@ def list_document_columns(use: Use = Use.NONE) -> Iterator[Column[Any]]:
     for field in DOCUMENT_FIELDS:
         if use in field.uses and not field.derived and field.name != "id":
             yield Column(field.name, COLUMN_TYPES.get(field.type, Json), nullable=field.is_nullable)
+
+
+_HINT = make_adapter(Hint)
+_SOURCE = make_adapter(Source)
+_NO_HINT = Hint()
+
+
+def dump_hint(hint: Hint) -> Any:
+    """JSON, or None for an empty hint (most rows of a section page)."""
+    return None if hint == _NO_HINT else _HINT.dump_python(hint, mode="json", exclude_defaults=True)
+
+
+def load_hint(value: Any) -> Hint:
+    return _NO_HINT if value is None else _HINT.validate_python(value)
+
+
+def dump_source(source: Source) -> Any:
+    return _SOURCE.dump_python(source, mode="json")
+
+
+def load_source(plan: Any, enabled: bool) -> Source:
+    """`enabled` is the column, which `set_enabled` changes; the plan may hold an older value."""
+    return _SOURCE.validate_python({**plan, "enabled": enabled})

@@ -13,8 +13,8 @@ from newsmill.health.causes import Finding
 from newsmill.model import Source
 from newsmill.storage.alarms import OPEN_ALARMS, SourceAlarm, begin_alarms, end_alarms, to_alarm
 from newsmill.storage.check_histories import CheckHistory, write_histories
+from newsmill.storage.columns import load_source
 from newsmill.storage.database import reading, writing
-from newsmill.storage.model_columns import load_source
 from newsmill.storage.schema import ledger, source_alarms, source_checks, sources
 from newsmill.storage.statements import IS_LISTING
 

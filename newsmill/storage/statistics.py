@@ -14,11 +14,11 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from newsmill.model import Outcome, Source
+from newsmill.storage.columns import load_source
 from newsmill.storage.counter_updates import FOUND
 from newsmill.storage.database import reading
 from newsmill.storage.dialects import format_hour
 from newsmill.storage.document_heads import HEAD_COLUMNS, NEWEST, DocumentHead, load_heads
-from newsmill.storage.model_columns import load_source
 from newsmill.storage.schema import counts, documents, sources
 
 STATISTICS_DAYS = 14

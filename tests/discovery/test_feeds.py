@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from newsmill.discovery.feeds import read_entries, read_feed
 from newsmill.exceptions import ListingError
 from newsmill.model import Hint, Kind, Link
+from newsmill.storage.columns import dump_hint, load_hint
 from newsmill.storage.ledger.links import _merge_hints
-from newsmill.storage.model_columns import dump_hint, load_hint
 from newsmill.text import urls
 
 URL = "https://news.example/feeds/all.xml"

@@ -20,10 +20,10 @@ from sqlalchemy import Connection, and_, bindparam, delete, literal, or_, select
 
 from newsmill.discovery.source_sites import LISTED_BY, is_hint_trusted, list_sites
 from newsmill.model import Kind
+from newsmill.storage.columns import load_source
 from newsmill.storage.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, NEVER_REQUEUED, REQUEUED, batches
 from newsmill.storage.ledger.priority import FROM_PLAN
-from newsmill.storage.model_columns import load_source
 from newsmill.storage.schema import documents, ledger, listing_schedules, sources
 from newsmill.storage.statements import NOW, AnyRow
 from newsmill.storage.storing_order import make_stamp

@@ -14,7 +14,7 @@ from newsmill.discovery.source_sites import LISTED_BY, is_hint_trusted
 from newsmill.discovery.url_variants import mask_tokens
 from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
-from newsmill.storage.columns import make_storable
+from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.database import writing
 from newsmill.storage.dialects import Upsert
@@ -23,7 +23,6 @@ from newsmill.storage.ledger.adoption import adopt, read_sites
 from newsmill.storage.ledger.barred_urls import find_reasons
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, batches, requeue, requeue_keys
 from newsmill.storage.ledger.priority import RANK_RECENT, REQUESTED_BY, rank
-from newsmill.storage.model_columns import dump_hint
 from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.statements import AnyRow, state_is
 from newsmill.storage.url_parameters import drop_useless

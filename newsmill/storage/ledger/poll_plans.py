@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Engine, and_, bindparam, exists, select, upda
 from newsmill.model import Kind, Outcome
 from newsmill.polling.listings import NextPoll
 from newsmill.storage.clock import CLOCK_SLACK
+from newsmill.storage.columns import load_hint
 from newsmill.storage.database import reading
 from newsmill.storage.ledger.polls import OF_LISTING
-from newsmill.storage.model_columns import load_hint
 from newsmill.storage.schema import hosts, ledger, listing_schedules, publisher_orders, sources
 from newsmill.storage.statements import IS_LISTING, LIMIT, NOW, AnyRow, state_is
 

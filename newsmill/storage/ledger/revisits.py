@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, or_, select, update
 from newsmill.discovery.url_variants import is_same_edition
 from newsmill.model import OUTCOMES, SPIDER, Document, Kind, Outcome, OutcomeRecord, Source
 from newsmill.polling.revisits import RevisitResult, compute_next_revisit, find_age_start
-from newsmill.storage.model_columns import load_source
+from newsmill.storage.columns import load_source
 from newsmill.storage.schema import documents, ledger, sources
 from newsmill.storage.statements import FREE, IS_LISTING, NOW, AnyRow
 from newsmill.storage.storing_order import make_stamp

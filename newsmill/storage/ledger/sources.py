@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, and_, bindparam, exists, or_, select,
 
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.clock import CLOCK_SLACK
+from newsmill.storage.columns import dump_source, load_source
 from newsmill.storage.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.database import reading, writing
 from newsmill.storage.dialects import Upsert
@@ -22,7 +23,6 @@ from newsmill.storage.ledger import poll_plans, polls
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, requeue
 from newsmill.storage.ledger.links import insert_rows, make_row
 from newsmill.storage.ledger.priority import FROM_BACKFILL, FROM_PLAN, RANK_LISTING
-from newsmill.storage.model_columns import dump_source, load_source
 from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
 from newsmill.storage.statements import IS_LISTING, NOW, AnyRow, state_is
 from newsmill.text.urls import make_spider_url

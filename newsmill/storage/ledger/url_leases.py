@@ -11,10 +11,10 @@ from sqlalchemy import Engine, String, bindparam, case, exists, func, or_, selec
 
 from newsmill.model import Kind, LeasedUrl, Rendering, Segment
 from newsmill.storage.clock import MAX_ROW_WAIT
+from newsmill.storage.columns import load_hint
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.segments import insert_segment
-from newsmill.storage.model_columns import load_hint
 from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 

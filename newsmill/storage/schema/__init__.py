@@ -3,6 +3,7 @@
 Triggers, functions and the FTS5 tables of SQLite are in `migrations/versions/0001_schema.py`.
 """
 
+from newsmill.storage.columns import metadata
 from newsmill.storage.schema.document_tables import (
     copies_due,
     copy_groups,
@@ -24,7 +25,6 @@ from newsmill.storage.schema.message_tables import (
     websub_pushes,
     websub_subscriptions,
 )
-from newsmill.storage.schema.registry import metadata
 from newsmill.storage.schema.search_tables import search_codes, search_endings, search_entries, search_forms, search_pending
 from newsmill.storage.schema.source_tables import backfills, completeness, listing_schedules, sightings, source_patterns, sources
 from newsmill.storage.schema.user_tables import marks, saved_searches, search_matches, tokens

@@ -5,8 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, text
 
 from newsmill.model.document_fields import Use
-from newsmill.storage.columns import Id, Json, StorableString, StorableText, UtcDateTime, list_document_columns
-from newsmill.storage.schema.registry import metadata
+from newsmill.storage.columns import Id, Json, StorableString, StorableText, UtcDateTime, list_document_columns, metadata
 
 documents = Table(
     "documents",

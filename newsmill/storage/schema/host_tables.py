@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, false, text, true
 
-from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime
-from newsmill.storage.schema.registry import metadata
+from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime, metadata
 
 hosts = Table(
     "hosts",

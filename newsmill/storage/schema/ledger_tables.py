@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Date, ForeignKey, Index, Integer, String, Table, text
 
-from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime
-from newsmill.storage.schema.registry import metadata
+from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime, metadata
 
 segments = Table(
     "segments",

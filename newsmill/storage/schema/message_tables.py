@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, text
 
-from newsmill.storage.columns import Id, Json, StorableString, StorableText, UtcDateTime
-from newsmill.storage.schema.registry import metadata
+from newsmill.storage.columns import Id, Json, StorableString, StorableText, UtcDateTime, metadata
 
 # Receivers of notifications. `seen_at` and `seen_id` are the last document for which a delivery was made.
 webhooks = Table(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, LargeBinary, PrimaryKeyConstraint, String, Table, UniqueConstraint, text
 
-from newsmill.storage.columns import Id, StorableText, Vector
-from newsmill.storage.schema.registry import metadata
+from newsmill.storage.columns import Id, StorableText, Vector, metadata
 
 # The search index: one row per document, ordered by time. On SQLite the words are in the FTS5 table search_words, whose rowid is
 # `moment`.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Date, Float, ForeignKey, Index, Integer, PrimaryKeyConstraint, String, Table, text
 
-from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime
-from newsmill.storage.schema.registry import metadata
+from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime, metadata
 
 sources = Table(
     "sources",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, Index, PrimaryKeyConstraint, String, Table, UniqueConstraint, text
 
-from newsmill.storage.columns import Id, StorableString, StorableText, UtcDateTime
-from newsmill.storage.schema.registry import metadata
+from newsmill.storage.columns import Id, StorableString, StorableText, UtcDateTime, metadata
 
 # Tokens of programs, sessions of browsers, and links that open one session. Only the hash of the secret is stored.
 tokens = Table(
