@@ -17,7 +17,6 @@ from newsmill.storage.ledger.barred_urls import BarredUrls
 from newsmill.storage.ledger.claims import Claims
 from newsmill.storage.ledger.clock_repair import ClockRepair
 from newsmill.storage.ledger.counters import Counters
-from newsmill.storage.ledger.dead_leases import DeadLeases
 from newsmill.storage.ledger.deferred import DeferredPages
 from newsmill.storage.ledger.due_revisits import DueRevisits
 from newsmill.storage.ledger.host_leases import Hosts
@@ -37,7 +36,7 @@ from newsmill.storage.ledger.sources import Sources
 from newsmill.storage.ledger.submitted_pages import SubmittedPages
 from newsmill.storage.ledger.traces import Traces
 from newsmill.storage.ledger.url_endings import UrlEndings
-from newsmill.storage.ledger.url_leases import UrlLeases
+from newsmill.storage.ledger.url_leases import DeadLeases, UrlLeases
 from newsmill.storage.publishers import Publishers
 
 

@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, select, update
+from sqlalchemy import Connection, Engine, bindparam, literal_column, select, update
 
 from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, State
 from newsmill.storage.counter_updates import CounterUpdates
 from newsmill.storage.database import writing
-from newsmill.storage.ledger import polls, redirects, revisits
+from newsmill.storage.dialects import Upsert
+from newsmill.storage.ledger import links, polls, revisits
 from newsmill.storage.ledger.ended_rows import extract_first_pages
 from newsmill.storage.ledger.polls import Poll
 from newsmill.storage.ledger.revisits import EndedRevisit
-from newsmill.storage.schema import ledger
+from newsmill.storage.schema import ledger, sightings
 from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, fenced, is_failure, state_is
+from newsmill.text import urls
 
 READ_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED})
 _IS_EMPTY = {Outcome.LISTED: False, Outcome.EMPTY_LISTING: True}  # by the outcome of a poll; the others do not say it
@@ -113,7 +115,7 @@ def _write_outcomes(conn: Connection, endings: Sequence[tuple[AnyRow, Ended]], n
     counters.write(conn)
     for _, ended in endings:
         if ended.leads_to is not None:
-            redirects.follow(conn, ended.id, ended.leads_to, now)
+            _follow_redirect(conn, ended.id, ended.leads_to, now)
 
 
 def _has_first_page(row: AnyRow, outcome: Outcome) -> bool:
@@ -122,7 +124,7 @@ def _has_first_page(row: AnyRow, outcome: Outcome) -> bool:
 
 
 def _limit_redirects(conn: Connection, ended: Ended) -> Ended:
-    if ended.leads_to is None or not redirects.is_too_long(conn, ended.leads_to.found_on):
+    if ended.leads_to is None or not _is_redirect_loop(conn, ended.leads_to.found_on):
         return ended
     ending = OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_SITE_REDIRECTS} redirects from site to site")
     return replace(ended, ending=ending, leads_to=None)
@@ -189,3 +191,33 @@ class UrlEndings:
             ]
             changed = len(revisited) + (conn.execute(_POSTPONE, waiting).rowcount if waiting else 0)
             return changed + (conn.execute(_POSTPONE_FAILED, failed).rowcount if failed else 0)
+
+
+_KEY = ledger.c.url_key == bindparam("b_key")
+_BEFORE = select(ledger.c.found_on).where(_KEY, ledger.c.kind == literal_column("'page'"))
+_TARGET = select(ledger.c.id).where(_KEY)
+_SET_TARGET = update(ledger).where(ledger.c.id == bindparam("b_id")).values(final_url=bindparam("b_url"))
+_SIGHTED = select(sightings.c.listing_id, sightings.c.sighted_at, sightings.c.is_late).where(sightings.c.page_id == bindparam("b_id"))
+_SIGHT = Upsert(sightings, ("page_id", "listing_id"))
+
+
+def _is_redirect_loop(conn: Connection, url: str | None) -> bool:
+    """Whether MAX_SITE_REDIRECTS redirects from site to site have led to the row of this URL, which redirects too."""
+    for _ in range(MAX_SITE_REDIRECTS + 1):
+        if url is None or urls.find_site(url) is None:
+            return False
+        url = conn.execute(_BEFORE, {"b_key": urls.make_key(url)}).scalar()
+    return url is not None
+
+
+def _follow_redirect(conn: Connection, row_id: int, link: Link, now: datetime) -> None:
+    """Give the end of a redirect to another site a row of its own, seen on the listings of the row that redirects.
+
+    A row that followed such a redirect would own a document of the other site, and could later replace or remove it.
+    """
+    links.add(conn, [link], now, again=False)
+    conn.execute(_SET_TARGET, {"b_id": row_id, "b_url": link.url})
+    target = conn.execute(_TARGET, {"b_key": urls.make_key(link.url)}).scalar()
+    if target is not None:  # it may be known without a parameter that makes copies
+        rows = conn.execute(_SIGHTED, {"b_id": row_id}).mappings()
+        _SIGHT.run(conn, [{"page_id": target, **row} for row in rows])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, String, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import BindParameter, Engine, String, bindparam, case, exists, func, or_, select, union, update
 
 from newsmill.model import Kind, LeasedUrl, Rendering, Segment
 from newsmill.storage.clock import MAX_ROW_WAIT
@@ -198,3 +198,34 @@ class UrlLeases:
         """Rows whose crawler died while fetching are due again."""
         with writing(self._engine) as conn:
             return len(conn.execute(_EXPIRE, {"b_now": now}).all())
+
+
+_OWNERS: BindParameter[Any] = bindparam("b_owners", expanding=True)
+_OWNERS_OF_LEASES = union(
+    select(hosts.c.owner).where(hosts.c.owner.is_not(None), hosts.c.lease_until > NOW),
+    select(ledger.c.owner).where(IN_FLIGHT, ledger.c.owner.is_not(None), ledger.c.lease_until > NOW),
+)
+_END_HOST_LEASES = update(hosts).where(hosts.c.owner.in_(_OWNERS)).values(lease_until=NOW)
+_ROWS_OF_OWNERS = (
+    select(ledger.c.id).where(IN_FLIGHT, ledger.c.owner.in_(_OWNERS)).order_by(ledger.c.id).with_for_update(skip_locked=True).cte("theirs")
+)
+_END_ROW_LEASES = update(ledger).where(ledger.c.id.in_(select(_ROWS_OF_OWNERS.c.id))).values(lease_until=NOW)
+
+
+class DeadLeases:
+    """The leases of dead owners. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def end(self, is_dead: Callable[[str], bool], *, now: datetime) -> list[str]:
+        """End the leases of owners for which `is_dead` (owner_ids) is true. Returns the owners. The rows can be leased at once.
+
+        Marks, fences and states stay, as after any ended lease.
+        """
+        with writing(self._engine) as conn:
+            dead = [owner for (owner,) in conn.execute(_OWNERS_OF_LEASES, {"b_now": now}) if is_dead(owner)]
+            if dead:
+                conn.execute(_END_HOST_LEASES, {"b_owners": dead, "b_now": now})
+                conn.execute(_END_ROW_LEASES, {"b_owners": dead, "b_now": now})
+            return dead
