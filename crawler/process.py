@@ -29,8 +29,7 @@ from crawler.politeness.throttle import StopRequestedError, StopSignal
 from crawler.state.crawl_state import CrawlLimits
 from crawler.state.ledger_calls import LEASE_SECONDS
 from crawler.user_settings.components import check_components_started
-from crawler.user_settings.exit_message import exit_with_message
-from crawler.user_settings.merge import crawl_settings, load_user_settings
+from crawler.user_settings.merge import crawl_settings, exit_with_message, load_user_settings
 from crawler.user_settings.protection import check_protection
 from newsmill import settings as configuration
 from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source

@@ -6,8 +6,7 @@ Scrapy's own middlewares and extensions are on here, as in every Scrapy project;
 from __future__ import annotations
 
 from crawler.settings import NETWORK_SETTINGS, make_settings
-from crawler.user_settings.exit_message import exit_with_message
-from crawler.user_settings.merge import load_user_settings
+from crawler.user_settings.merge import exit_with_message, load_user_settings
 from newsmill.settings import load
 
 BOT_NAME = "newsmill"

@@ -19,7 +19,7 @@ from crawler.inspection.page_fetch import DELAY_SECONDS, make_fetcher, run_spide
 from crawler.inspection.samples import find_refusal, is_article, read_article
 from crawler.inspection.site_inspector import SiteInspector
 from crawler.listings.parser import ListingParser
-from crawler.user_settings.exit_message import exit_with_message
+from crawler.user_settings.merge import exit_with_message
 from newsmill.model import Kind, Outcome, OutcomeRecord
 from newsmill.sandbox.pages import Sandbox
 from newsmill.site_inspection import findings, plan

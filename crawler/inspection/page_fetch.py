@@ -29,8 +29,7 @@ from crawler.politeness.response_policy import RetryAt, decide_response
 from crawler.politeness.throttle import HostThrottle, StopSignal
 from crawler.settings import MAX_BODY_BYTES
 from crawler.user_settings.components import check_components_started
-from crawler.user_settings.exit_message import exit_with_message
-from crawler.user_settings.merge import crawl_settings, load_user_settings
+from crawler.user_settings.merge import crawl_settings, exit_with_message, load_user_settings
 from crawler.user_settings.protection import check_protection
 from newsmill import settings as configuration
 from newsmill.context import has_store, open_context

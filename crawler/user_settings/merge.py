@@ -6,7 +6,9 @@ against the settings that Newsmill decides itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from crawler.settings import CRAWL_SETTINGS, HANDLERS, NETWORK_SETTINGS, make_se
 from crawler.user_settings.components import COMPONENT_SETTINGS, LAST_ADDON, UNUSED_COMPONENTS, add_middlewares, check_components
 from crawler.user_settings.protection import CAPPED, CRAWL_PROTECTED, PROTECTED, is_within
 from crawler.user_settings.user_modules import import_settings
-from newsmill.exceptions import ConfigError
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.settings import Settings
 from newsmill.sources.config_file import read_scrapy_table
 
@@ -77,3 +79,13 @@ def _check_handlers(handlers: object, origin: str) -> None:
             f"{origin}: DOWNLOAD_HANDLERS cannot be changed: only Newsmill's handlers have the IP address guard and the limits; "
             f"only {PLAYWRIGHT_HANDLER} is accepted, and replaced by Newsmill's own"
         )
+
+
+@contextmanager
+def exit_with_message() -> Iterator[None]:
+    """Turn a NewsmillError into its message and exit code 2."""
+    try:
+        yield
+    except NewsmillError as error:
+        print(f"scrapy: {error}", file=sys.stderr)
+        sys.exit(2)
