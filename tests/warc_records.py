@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+SITE = "https://paper.example"
 DATE = "2020-03-01T09:30:00Z"
+WORDS = "The {} decided on Tuesday after a long debate that the bridge over the river is built again next year, for three million."
 
 
 def record(
@@ -24,3 +29,15 @@ def make_record(url: str, block: bytes, *, kind: str = "response", date: str = D
     """A record, not compressed, with any block."""
     head = f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {url}\r\nWARC-Date: {date}\r\nContent-Length: {len(block)}\r\n\r\n"
     return head.encode() + block + b"\r\n\r\n"
+
+
+def article(topic: str, language: str = "en", sentence: str = WORDS, **options: Any) -> bytes:
+    """A record with an article of eight paragraphs."""
+    paragraphs = "".join(f"<p>{number}. {sentence.format(topic)}</p>" for number in range(1, 9))
+    html = f"<html lang={language}><head><title>The {topic}</title></head><body><article><h1>The {topic}</h1>{paragraphs}"
+    return record(options.pop("url", f"{SITE}/{topic}"), html.encode(), **options)
+
+
+def list_bytes(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file in a folder by its path."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -1,4 +1,4 @@
-"""The output folder of the batch function: two Parquet files for each file that was read."""
+"""The output folder of the batch function: two Parquet files for each file that was read, and its counts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import BinaryIO
 from newsmill.archive.object_store import open_object_store
 from newsmill.batch.options import BatchOptions, FileCounts
 from newsmill.exceptions import ConfigError
-from newsmill.exports.parquet import RowWriter, arrow_schema, outcome_schema, read_notes
+from newsmill.exports.parquet import RowWriter, arrow_schema, outcome_schema
 from newsmill.text.redaction import redact
 from newsmill.version import __version__
 
 MARKER = "_newsmill.json"  # readers of data sets ignore names that begin with "_"
-COUNTS_NOTE = "newsmill"  # metadata of a file of documents
+COUNTS_FOLDER = "_finished"
 MAX_NAME_CHARACTERS = 100
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _SUFFIX = re.compile(r"(\.warc)?(\.gz|\.zst|\.lz4|\.wacz)?$", re.IGNORECASE)
@@ -38,8 +38,7 @@ def make_part_name(source: str) -> str:
 class PartsFolder:
     """A folder, or s3://bucket/prefix, with the parts that one version of Newsmill made with one set of options.
 
-    A part appears whole: it is written beside and renamed. The file of outcomes comes first, so a source is finished when its file of
-    documents is there.
+    A file appears whole: it is written beside and renamed. The counts of a source come last, so a source that has them is finished.
     """
 
     def __init__(self, folder: str, options: BatchOptions) -> None:
@@ -62,11 +61,11 @@ class PartsFolder:
     def find_counts(self, source: str) -> FileCounts | None:
         """The counts of a source that is finished; None for others, and for one that could not be read the last time."""
         try:
-            with self._store.open(f"documents/{make_part_name(source)}") as file:
-                notes = json.loads(read_notes(file)[COUNTS_NOTE])
+            with self._store.open(_name_counts(source)) as file:
+                notes = json.loads(file.read())
+                counts = FileCounts(notes["source"], notes["documents"], notes["outcomes"])
         except (FileNotFoundError, KeyError, ValueError):
             return None
-        counts = FileCounts(notes["source"], notes["documents"], notes["outcomes"])
         return counts if counts.is_readable else None
 
     def write(self, source: str, fill: Fill) -> FileCounts:
@@ -76,16 +75,22 @@ class PartsFolder:
         def write_both(documents: BinaryIO) -> FileCounts:
             return self._store.put(f"outcomes/{name}", lambda outcomes: _write_rows(documents, outcomes, fill))
 
-        return self._store.put(f"documents/{name}", write_both)
+        counts = self._store.put(f"documents/{name}", write_both)
+        notes = {"source": counts.source, "documents": counts.documents, "outcomes": dict(sorted(counts.outcomes.items()))}
+        self._store.put(_name_counts(source), lambda out: out.write(json.dumps(notes).encode()))
+        return counts
 
 
 def _write_rows(documents: BinaryIO, outcomes: BinaryIO, fill: Fill) -> FileCounts:
     with RowWriter(documents, arrow_schema()) as document_rows, RowWriter(outcomes, outcome_schema()) as outcome_rows:
         counts = fill(document_rows, outcome_rows)
-        notes = {"source": counts.source, "documents": counts.documents, "outcomes": dict(sorted(counts.outcomes.items()))}
-        for writer in (document_rows, outcome_rows):
-            writer.finish({COUNTS_NOTE: json.dumps(notes)})
+        document_rows.finish()
+        outcome_rows.finish()
     return counts
+
+
+def _name_counts(source: str) -> str:
+    return f"{COUNTS_FOLDER}/{make_part_name(source).removesuffix('.parquet')}.json"
 
 
 def _describe_difference(found: str, wanted: str) -> str:

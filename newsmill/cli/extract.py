@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 from newsmill.cli.extract_inputs import open_inputs
 from newsmill.cli.extract_lines import InputLine, parse_line
 
-OUTPUT_FORMATS = ("json", "markdown", "text", "csv")
+OUTPUT_FORMATS = ("json", "markdown", "text", "csv", "parquet")
 BAD_INPUT = "bad_input"  # the outcome of a line that names no page
 MAX_BYTES_IN_MEMORY = 64 << 20  # of input with --learn; more of it goes to a temporary file
 MAX_LEARNING_PAGES = 200  # per site; of more pages, those with the smallest hash, so that the order of lines does not matter
@@ -60,8 +60,17 @@ def extract(
     ] = "json",
     url: Annotated[str | None, typer.Option("--url", help="URL of the page, if the input is one FILE or HTML on standard input.")] = None,
     language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
-    processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="Pages to extract in parallel.")] = 1,
+    processes: Annotated[
+        int, typer.Option("--processes", "-p", min=1, max=256, help="Pages, or with parquet files, to extract in parallel.")
+    ] = 1,
     learn: Annotated[bool, typer.Option("--learn", help="Learn a profile of each site from its pages first.")] = False,
+    folder: Annotated[str | None, typer.Option("--output", "-o", metavar="FOLDER", help="With parquet: a folder or s3:// URL.")] = None,
+    hosts: Annotated[list[str] | None, typer.Option("--host", help="With parquet: only this host and its subdomains; repeatable.")] = None,
+    languages: Annotated[
+        list[str] | None, typer.Option("--only-language", help="With parquet: only documents in this language; repeatable.")
+    ] = None,
+    since: Annotated[str | None, typer.Option("--since", help="With parquet: first day, month or year of capture.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="With parquet: last day, month or year of capture.")] = None,
 ) -> None:
     """Extract documents from pages: files, folders, WARC files, URLs, or HTML or JSON lines from standard input. Stores nothing.
 
@@ -71,13 +80,29 @@ def extract(
     Output: the fields of `newsmill export`, with outcome, detail and seconds, one JSON line per page, in the same order.
     Other formats write the documents, and report pages without a document on standard error. An invalid line gets the outcome bad_input.
     --learn extracts every page twice, and writes the first document after it has read the last page.
+    --format parquet -o FOLDER reads WARC files, folders of them and URLs such as s3://…, and writes documents and all other outcomes.
+    Run the same command again to resume after Ctrl-C or a kill; finished files are skipped.
     """
     if form not in OUTPUT_FORMATS:
         raise ConfigError(f"--format: expected {', '.join(OUTPUT_FORMATS)}, not {form!r}")
+    if (form == "parquet") != (folder is not None) or (folder is None and (hosts or languages or since or until)):
+        raise ConfigError("--format parquet needs -o FOLDER, and -o, --host, --only-language, --since and --until need --format parquet")
+    if folder is not None:
+        if url is not None or learn:
+            raise ConfigError("--url and --learn: not with --format parquet")
+        # pyarrow and multiprocessing cost 0.3 s of CPU, which a page need not spend
+        from newsmill.batch.options import BatchOptions
+        from newsmill.cli.extract_parquet import extract_to_parquet
+        from newsmill.cli.submit import read_period
+
+        first, end = read_period(since, until)
+        options = BatchOptions(hosts=tuple(hosts or ()), languages=tuple(languages or ()), since=first, until=end, language=language)
+        extract_to_parquet(inputs or [], folder, options, processes=processes)
+        return
     writer, started_at = OutputWriter(form), now()
     with ExitStack() as resources:
-        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="newsmill-extract-")))
-        found = open_inputs(inputs or [], url, language, folder)
+        temporary = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="newsmill-extract-")))
+        found = open_inputs(inputs or [], url, language, temporary)
         lines, profiles = found.lines, None
         writer.has_headings = form == "text" and (found.has_many or len(list(found.lines)) > 1)
         if learn:

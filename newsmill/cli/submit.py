@@ -99,13 +99,17 @@ def describe_counts(counts: SubmissionCounts, *, again: bool) -> str:
 
 
 def read_filter(hosts: Sequence[str], since: str | None, until: str | None) -> IsWanted:
-    """The filter of the options; days are in UTC, and the last one is included. Raises ConfigError."""
+    """The filter of the options. Raises ConfigError."""
+    return make_filter(hosts, *read_period(since, until))
+
+
+def read_period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """The first moment, and the one behind the last; days are in UTC, and the last one is included. Raises ConfigError."""
     first = None if since is None else parse_day(since)
     last = None if until is None else parse_day(until, is_last=True)
     if first is not None and last is not None and first > last:
         raise ConfigError(f"no day lies between {first} and {last}; --since is the older one")
-    return make_filter(
-        hosts,
+    return (
         None if first is None else datetime.combine(first, clock_time(), UTC),
         None if last is None or last == date.max else datetime.combine(last + timedelta(days=1), clock_time(), UTC),
     )

@@ -6,9 +6,8 @@ microseconds of UTC. pyarrow comes with the extra `parquet`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
-from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from newsmill.exceptions import ConfigError
@@ -46,11 +45,10 @@ class RowWriter:
         if len(self._rows) >= MAX_GROUP_ROWS or self._characters >= MAX_GROUP_CHARACTERS:
             self._flush()
 
-    def finish(self, notes: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Write the rest. `notes`: metadata of the file."""
+    def finish(self) -> None:
+        """Write the rest."""
         if self._rows:
             self._flush()
-        self._writer.add_key_value_metadata(dict(notes))
 
     def __enter__(self) -> RowWriter:
         return self
@@ -69,13 +67,6 @@ def write_parquet(out: BinaryIO, documents: Iterable[Document], include: Sequenc
         for document in documents:
             writer.add(document.to_dict() | {name: OPTIONAL_FIELDS[name](document) for name in include}, len(document.text))
         writer.finish()
-
-
-def read_notes(file: BinaryIO) -> dict[str, str]:
-    """The metadata that `RowWriter.finish` wrote. Raises OSError and ValueError for a file that is damaged."""
-    import pyarrow.parquet
-
-    return {key.decode(): value.decode() for key, value in (pyarrow.parquet.read_metadata(file).metadata or {}).items()}
 
 
 def outcome_schema() -> Any:

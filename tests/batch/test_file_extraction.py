@@ -15,23 +15,13 @@ import fsspec
 import pyarrow
 import pyarrow.parquet
 import pytest
-from warc_records import make_record, record
+from warc_records import SITE, article, list_bytes, make_record, record
 
 import newsmill
 from newsmill.batch import BatchOptions, FileCounts, extract_file, file_extraction
 from newsmill.exceptions import ConfigError
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.pages import Sandbox
-
-SITE = "https://paper.example"
-WORDS = "The {} decided on Tuesday after a long debate that the bridge over the river is built again next year, for three million."
-
-
-def article(topic: str, language: str = "en", sentence: str = WORDS, **options: Any) -> bytes:
-    paragraphs = "".join(f"<p>{number}. {sentence.format(topic)}</p>" for number in range(1, 9))
-    html = f"<html lang={language}><head><title>The {topic}</title></head><body><article><h1>The {topic}</h1>{paragraphs}"
-    return record(options.pop("url", f"{SITE}/{topic}"), html.encode(), **options)
-
 
 RECORDS = (
     record("dns:paper.example", kind="request"),
@@ -56,10 +46,6 @@ def crawl(tmp_path: Path) -> Path:
 
 def read(folder: Path, kind: str) -> list[dict[str, Any]]:
     return pyarrow.parquet.read_table(folder / kind).to_pylist()  # type: ignore[no-any-return]
-
-
-def list_bytes(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_documents_and_outcomes(crawl: Path, tmp_path: Path) -> None:

@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import brotli
+import pyarrow.parquet
 from warc_records import record
 from workers_world import WorkersWorld
 
+import newsmill
 from newsmill.archive.warc_writer import write_page, write_warcinfo
+from newsmill.batch import extract_file
+from newsmill.batch.parts import make_part_name
+from newsmill.demo import newspaper_folder
 from newsmill.intake.capture_filters import make_filter
 from newsmill.intake.page_submission import make_enqueue, make_item_page
 from newsmill.intake.warc_files import WarcInput, open_warc
@@ -27,6 +32,8 @@ from workers.jobs import extract_claimed_pages
 from workers.process import WorkerContext
 
 SITE = "https://paper.example"
+FETCHED_AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
+HTML = (("Content-Type", "text/html; charset=utf-8"),)
 WORDS = "The {} decided on Tuesday after a long debate that the bridge over the river, the Brücke, is built again next year."
 
 
@@ -202,3 +209,51 @@ def test_a_filter_by_host_and_time() -> None:
         (f"{SITE}/", until),
     ):
         assert not wanted(url, at)
+
+
+def test_the_batch_function_gives_the_documents_and_outcomes_of_workers(
+    shared: Path, world: WorkersWorld, context: WorkerContext, tmp_path: Path
+) -> None:
+    site = newspaper_folder() / "site"
+    pages = [path.read_bytes() for path in sorted(site.rglob("*.html"))]
+    own = world.archive.write(
+        [
+            Page(f"{SITE}/{n}/a-story-of-{n}.html", f"{SITE}/{n}/a-story-of-{n}.html", FETCHED_AT, 200, HTML, page)
+            for n, page in enumerate(pages)
+        ],
+        now=FETCHED_AT,
+    )
+    foreign = [path for path in sorted((shared / "cases/warc/files").rglob("*.warc*")) if path.suffix != ".lz4"]
+    files = [*foreign, next(path for path in world.segment_files() if own.id in path.name)]
+    rows: dict[str, dict[str, Any]] = {}
+    outcomes: dict[str, str] = {}
+    for file in files:
+        extract_file(file, tmp_path / "out")
+        with open_warc(str(file)) as inputs:
+            job = WarcSubmission(world.app, make_enqueue(world.app.settings), is_wanted=lambda url, at: True, warn=lambda text: None)
+            for _ in job.read(inputs[0]):
+                pass
+            job.finish()
+        extract_pending(context)
+        name = make_part_name(str(file))
+        found = {row["url"]: row for row in pyarrow.parquet.read_table(tmp_path / "out" / "documents" / name).to_pylist()}
+        rows |= {url: row for url, row in found.items() if url not in rows or row["fetched_at"] >= rows[url]["fetched_at"]}
+        outcomes |= {row["url"]: row["outcome"] for row in pyarrow.parquet.read_table(tmp_path / "out" / "outcomes" / name).to_pylist()}
+    stored_rows = [document.to_dict() for document in world.documents.iterate()]
+    documents = {row["url"]: row for row in pyarrow.Table.from_pylist(stored_rows, schema=newsmill.arrow_schema()).to_pylist()}
+    assert len(documents) > 30
+    for url, document in documents.items():
+        different = {
+            name for name, value in document.items() if name != "provenance" and value != rows[url][name]
+        }  # JSONB has another order
+        assert different <= {"archive_ref", "first_seen_at", "revision"}, (url, different)
+    pages_read = [url for url in (*rows, *outcomes) if (url or "").startswith("http")]
+    traces = {url: trace.outcome for url in pages_read if (trace := world.ledger.traces.get(url)) is not None}
+    assert {traces[url] for url in rows.keys() - documents.keys()} <= {
+        Outcome.DUPLICATE,
+        None,
+    }  # None: deferred, for a thread of the worker
+    no_pages = {"other", "revisit"}  # records with the URL of a page
+    ended = {url: outcome for url, outcome in outcomes.items() if url in traces and url not in rows and outcome not in no_pages}
+    assert ended == {url: traces[url] for url in ended}
+    assert len(ended) > 3

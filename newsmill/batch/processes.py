@@ -1,0 +1,147 @@
+"""Many files on one machine: a process of its own extracts one file after the other."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+from newsmill.batch.file_extraction import extract_file
+from newsmill.batch.options import BatchOptions, FileCounts
+from newsmill.exceptions import NewsmillError
+from newsmill.model import Capture
+from newsmill.sandbox.process_limits import die_with_parent
+
+REPORT_SECONDS = 0.5  # between two messages about the progress of a file
+STOP_SECONDS = 0.2  # within which a stop is noticed
+MAX_ATTEMPTS = 2  # at a file whose process ends: the system kills processes where memory is short
+KILLED = "killed"  # the outcome of such a file; it has no part, so the next run extracts it
+
+
+@dataclass(slots=True)
+class _Task:
+    """A process, and the file that it extracts."""
+
+    process: SpawnProcess
+    connection: Connection
+    source: str | None = None
+    attempt: int = 0
+    records_end: int = 0  # offset of the record that was read last
+
+    def end(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the files are that are being extracted: the offset of each file's last record."""
+
+    offsets: dict[str, int]
+
+
+def extract_files(
+    sources: Sequence[str],
+    folder: str,
+    options: BatchOptions,
+    *,
+    processes: int,
+    on_progress: Callable[[Progress], object],
+    is_stopped: Callable[[], bool],
+) -> Iterator[FileCounts]:
+    """Extract files in this many processes; yields the counts of each when it is finished. A stop ends the files in progress at once.
+
+    Raises NewsmillError if a part cannot be written or no page can be read. Parts that are finished stay, so the same call resumes.
+    """
+    pending = deque((source, 1) for source in sources)
+    tasks: list[_Task] = []
+    try:
+        while not is_stopped() and (pending or any(task.source is not None for task in tasks)):
+            _hand_out(pending, tasks, folder, options, processes)
+            for connection in wait([task.connection for task in tasks if task.source is not None], STOP_SECONDS):
+                task = next(task for task in tasks if task.connection is connection)
+                counts = _receive(task, tasks, pending)
+                if counts is not None:
+                    yield counts
+            on_progress(Progress({task.source: task.records_end for task in tasks if task.source is not None}))
+    finally:
+        for task in tasks:
+            task.end()
+
+
+def _hand_out(pending: deque[tuple[str, int]], tasks: list[_Task], folder: str, options: BatchOptions, processes: int) -> None:
+    """Give each idle task a file. A new process is started only while there are files for it."""
+    idle = [task for task in tasks if task.source is None]
+    while pending and (idle or len(tasks) < processes):
+        task = idle.pop() if idle else _start(folder, options)
+        if task not in tasks:
+            tasks.append(task)
+        task.source, task.attempt = pending.popleft()
+        task.records_end = 0
+        task.connection.send(task.source)
+
+
+def _receive(task: _Task, tasks: list[_Task], pending: deque[tuple[str, int]]) -> FileCounts | None:
+    """The counts of a file that is finished; None for a message about its progress, and for a file that is tried again."""
+    assert task.source is not None
+    try:
+        message = task.connection.recv()
+    except (EOFError, OSError):  # its process was killed
+        task.end()
+        tasks.remove(task)
+        if task.attempt == MAX_ATTEMPTS:
+            return FileCounts(task.source, 0, {KILLED: 1})
+        pending.appendleft((task.source, task.attempt + 1))
+        return None
+    if isinstance(message, int):
+        task.records_end = message
+        return None
+    task.source = None
+    if isinstance(message, NewsmillError):
+        raise message
+    assert isinstance(message, FileCounts)
+    return message
+
+
+def _start(folder: str, options: BatchOptions) -> _Task:
+    # Not forked: the progress bar of the caller has a thread.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    with theirs:
+        process = context.Process(target=_serve, args=(theirs, folder, options))
+        process.start()
+    return _Task(process, ours)
+
+
+def _serve(connection: Connection, folder: str, options: BatchOptions) -> None:
+    """Extract the files that the parent names, until it closes the connection."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal, and the parent decides
+    while True:
+        try:
+            source = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer: FileCounts | NewsmillError = extract_file(source, folder, options, on_capture=_Reporter(connection))
+        except NewsmillError as error:
+            answer = error
+        connection.send(answer)
+
+
+class _Reporter:
+    """Tells the parent how far the file is read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._next = connection, 0.0
+
+    def __call__(self, capture: Capture) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + REPORT_SECONDS
+            self._connection.send(capture.offset)

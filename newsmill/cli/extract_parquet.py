@@ -1,0 +1,121 @@
+"""`newsmill extract --format parquet`: the pages of WARC files become Parquet files in a folder."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import typer
+
+from newsmill.archive.remote_files import is_url
+from newsmill.batch.file_extraction import name_source
+from newsmill.batch.options import UNREADABLE, BatchOptions, FileCounts
+from newsmill.batch.parts import PartsFolder
+from newsmill.batch.processes import KILLED, Progress, extract_files
+from newsmill.cli.interrupt import Interrupt
+from newsmill.cli.progress import ProgressBar, format_time_left
+from newsmill.cli.terminal import format_count, format_size, note, printable
+from newsmill.exceptions import ConfigError
+from newsmill.exports.parquet import require_pyarrow
+from newsmill.intake.warc_files import WARC_SUFFIXES
+from newsmill.text.redaction import redact
+
+
+def extract_to_parquet(names: Sequence[str], folder: str, options: BatchOptions, *, processes: int) -> None:
+    """Extract WARC files, and report the counts. Exits with 1 if a file could not be read, 130 after Ctrl-C. Raises NewsmillError."""
+    require_pyarrow()
+    sources = list(dict.fromkeys(map(name_source, list_sources(names))))
+    parts = PartsFolder(folder, options)
+    parts.claim()
+    finished = {source: counts for source in sources if (counts := parts.find_counts(source)) is not None}
+    remaining = [source for source in sources if source not in finished]
+    if finished:
+        note(f"{format_count(len(finished), 'file')} of {len(sources):,} finished before")
+    total, failed = Counter[str](), list[str]()
+    with Interrupt() as interrupt, ProgressBar("extract") as bar:
+        progress = BatchProgress(bar, remaining)
+        found = extract_files(
+            remaining, folder, options, processes=processes, on_progress=progress.show, is_stopped=lambda: interrupt.is_set
+        )
+        for counts in finished.values():
+            count(counts, total)
+        for counts in found:
+            count(counts, total)
+            progress.end_file(counts)
+            if {UNREADABLE, KILLED} & counts.outcomes.keys():
+                failed.append(counts.source)
+                bar.print_line(printable(describe_failed_file(counts)))
+    note(describe_total(total))
+    if interrupt.is_set:
+        note("stopped; the same command continues")
+        raise typer.Exit(130)
+    if failed:
+        note(f"{format_count(len(failed), 'file')} failed; the same command tries again")
+        raise typer.Exit(1)
+
+
+def list_sources(names: Sequence[str]) -> list[str]:
+    """The WARC files of the arguments: files, URLs, and all WARC files in folders. Raises ConfigError for another argument."""
+    found: list[str] = []
+    for name in names:
+        path = Path(name)
+        if is_url(name):
+            found.append(name)
+        elif path.is_dir():
+            inside = sorted(str(one) for one in path.rglob("*") if one.name.lower().endswith(WARC_SUFFIXES) and one.is_file())
+            if not inside:
+                raise ConfigError(f"{name} has no WARC file; their names end with {', '.join(WARC_SUFFIXES)}")
+            found += inside
+        elif path.exists():
+            found.append(name)
+        else:
+            raise ConfigError(f"{name}: no such file or folder")
+    if not found:
+        raise ConfigError("--format parquet: give WARC files, folders or URLs such as s3://bucket/pages.warc.gz")
+    return found
+
+
+class BatchProgress:
+    """Shows the files, documents and bytes that are done, and the time left at the rate so far."""
+
+    def __init__(self, bar: ProgressBar, sources: Sequence[str]) -> None:
+        self._bar, self._files, self._started_at = bar, len(sources), time.monotonic()
+        self._sizes = {source: 0 if is_url(source) else Path(source).stat().st_size for source in sources}
+        self._ended_files = self._ended_bytes = self._documents = 0
+        self._are_sizes_known = not any(map(is_url, sources))
+
+    def show(self, progress: Progress) -> None:
+        """Show how far the current files are."""
+        done_bytes = self._ended_bytes + sum(min(offset, self._sizes[source]) for source, offset in progress.offsets.items())
+        done, total = (done_bytes, sum(self._sizes.values())) if self._are_sizes_known else (self._ended_files, self._files)
+        left = format_time_left(total - done, done, time.monotonic() - self._started_at)
+        size = f"{format_size(done)} of {format_size(total)}" if self._are_sizes_known else ""
+        files = f"{self._ended_files:,} of {format_count(self._files, 'file')}"
+        self._bar.update(done, total, ", ".join(filter(None, (files, size, format_count(self._documents, "document"), left))))
+
+    def end_file(self, counts: FileCounts) -> None:
+        """Count a file as done."""
+        self._ended_files += 1
+        self._ended_bytes += self._sizes.get(counts.source, 0)
+        self._documents += counts.documents
+
+
+def count(counts: FileCounts, total: Counter[str]) -> None:
+    """Add the counts of a file."""
+    total["documents"] += counts.documents
+    total.update(counts.outcomes)
+
+
+def describe_total(total: Mapping[str, int]) -> str:
+    """The documents, then the outcomes that occurred, most frequent first."""
+    outcomes = sorted((item for item in total.items() if item[0] != "documents" and item[1]), key=lambda item: (-item[1], item[0]))
+    return ", ".join([format_count(total["documents"], "document"), *(f"{number:,} {name}" for name, number in outcomes)])
+
+
+def describe_failed_file(counts: FileCounts) -> str:
+    """Why a file is not done."""
+    if KILLED in counts.outcomes:
+        return f"{redact(counts.source)}: its process was killed twice, usually for memory; run fewer processes"
+    return f"{counts.source}: could not be read to its end; the file of outcomes has the reason"

@@ -1,0 +1,104 @@
+"""`newsmill extract --format parquet`: all files of a folder, the summary, kills, and what is refused before any work."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_result import Newsmill
+from warc_records import article, list_bytes
+from workers_world import descendants
+
+FILES, PAGES = 4, 12
+
+
+@pytest.fixture
+def crawl(tmp_path: Path) -> Path:
+    for number in range(FILES):
+        folder = tmp_path / "crawl" / str(number % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        records = [gzip.compress(article(f"story-{number}-{page}")) for page in range(PAGES)]
+        (folder / f"{number // 2}.warc.gz").write_bytes(b"".join(records))
+    return tmp_path / "crawl"
+
+
+def start(crawl: Path, out: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "newsmill", "extract", str(crawl), "--format", "parquet", "-o", str(out), "-p", "2"]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    errors = process.communicate(timeout=120)[1]
+    return process.returncode, errors
+
+
+def kill_somebody(process: subprocess.Popen[str], out: Path, chance: random.Random) -> None:
+    """Kill a task, a reader, a fork server or the whole command at a random moment of its work."""
+    while process.poll() is None and not (out / "_newsmill.json").exists():
+        time.sleep(0.01)
+    time.sleep(chance.random() * 3)
+    for pid in chance.choice(([process.pid], sorted(descendants(process.pid))[:1], sorted(descendants(process.pid)))):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_no_byte(crawl: Path, tmp_path: Path) -> None:
+    code, errors = finish(start(crawl, tmp_path / "whole"))
+    assert (code, errors.splitlines()[-1]) == (0, f"{FILES * PAGES} documents")
+    chance, rounds = random.Random(7), int(os.environ.get("NEWSMILL_BATCH_KILLS", "2"))
+    for number in range(rounds):
+        process = start(crawl, tmp_path / "killed")
+        kill_somebody(process, tmp_path / "killed", chance)
+        finish(process)
+        if number % 5 == 4 or number == rounds - 1:
+            code, errors = finish(start(crawl, tmp_path / "killed"))
+            assert code == 0, errors
+            left = {name: data for name, data in list_bytes(tmp_path / "killed").items() if not name.endswith(".tmp")}
+            assert left == list_bytes(tmp_path / "whole")
+            for path in tmp_path.glob("killed/*/*"):
+                path.unlink()
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done(crawl: Path, tmp_path: Path) -> None:
+    process = start(crawl, tmp_path / "out")
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("out/_finished/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    code, errors = finish(process)
+    finished = len(list(tmp_path.glob("out/_finished/*.json")))
+    assert finished >= 1 and "Traceback" not in errors
+    assert (code, "stopped; the same command continues" in errors) == (130, True) or finished == FILES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.warc"], "missing.warc: no such file or folder"),
+        (["s4://bucket/a.warc"], "Protocol not known: s4"),
+        (["."], "has no WARC file"),
+        (["a.warc", "--learn"], "not with --format parquet"),
+        (["a.warc", "--since", "May"], "expected a day, month or year"),
+        (["s3://bucket/a.warc", "-o", "s3://user:secret@bucket/out"], "credentials"),
+        ([], "give WARC files"),
+    ],
+)
+def test_what_is_refused_before_any_work(
+    arguments: list[str], message: str, newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = newsmill("extract", *arguments, "--format", "parquet", *([] if "-o" in arguments else ["-o", "out"]))
+    assert (done.code, message in done.err, done.err.count("\n"), (tmp_path / "out").exists()) == (2, True, 1, False), done.err
+    done = newsmill("extract", "a.warc", "--format", "parquet")
+    assert (done.code, "needs -o FOLDER" in done.err) == (2, True)
