@@ -159,7 +159,7 @@ def test_input_that_is_neither_is_refused_once(newsmill: Newsmill, monkeypatch: 
         (["<p>" + "a page " * 1000], "a page a: no such file, folder or URL"),
         (["ftp://a.example/page"], "ftp://a.example/page: not an http or https URL"),
         (["-", "-"], "- is standard input, which can be read once; give it once"),
-        (["page.html", "--format", "pdf"], "--format: expected json, markdown, text, csv, not 'pdf'"),
+        (["page.html", "--format", "pdf"], "--format: expected json, markdown, text, csv, parquet, not 'pdf'"),
         (["page.html", "empty.html", "--url", "https://a.example/"], "--url is the URL of one page"),
     ],
 )
