@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from newsmill.archive import warc_writer
-from newsmill.archive.captures import read_capture
-from newsmill.archive.remote_files import is_url, open_remote
 from newsmill.exceptions import ArchiveDamaged, ConfigError
 from newsmill.model import Page
 from newsmill.text.redaction import redact
@@ -57,6 +55,8 @@ def find_file_id(segment_id: str) -> str | None:
 @contextmanager
 def open_external(file: ExternalFile, segment_id: str) -> Iterator[ExternalReader]:
     """A segment of the file, to read pages of. Raises ArchiveDamaged when it is missing or has another length."""
+    from newsmill.archive.remote_files import is_url, open_remote  # most archives have no such file
+
     try:
         with open_remote(file.url) if is_url(file.url) else Path(file.url).open("rb") as opened:
             if (length := opened.seek(0, io.SEEK_END)) != file.length:
@@ -78,6 +78,8 @@ class ExternalReader:
 
     def page(self, offset: int) -> Page:
         """The page of the record at an offset. Raises ArchiveDamaged."""
+        from newsmill.archive.captures import read_capture  # most archives have no such file
+
         try:
             page = read_capture(self._opened, offset)
         except ArchiveDamaged as error:

@@ -21,7 +21,7 @@ from newsmill.exports.parquet_reader import BadRow, RowGroup, list_row_groups, r
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
-from newsmill.storage.ledger.imports import ImportedDocument, ImportedOutcome
+from newsmill.storage.ledger.imports import ImportedDocument, ImportedOutcome, Imports
 
 PARQUET_SUFFIX = ".parquet"
 MAX_MESSAGES = 20  # of one part
@@ -70,7 +70,7 @@ def _import_documents(app: AppContext, part: RowGroup) -> ImportedPart:
             except UrlError as error:
                 messages.append(f"{part.path}: {error}")
         counts["invalid"] += len(rows) - len(found)
-        counts += app.ledger.imports.add_documents(found, found_on=Path(part.path).name, now=app.now())
+        counts += Imports(app.engine).add_documents(found, found_on=Path(part.path).name, now=app.now())
     return ImportedPart(counts, tuple(messages[:MAX_MESSAGES]))
 
 
@@ -83,7 +83,7 @@ def _import_outcomes(app: AppContext, part: RowGroup) -> ImportedPart:
             if row.url is not None and row.outcome in _PAGE_OUTCOMES
         ]
         counts["other"] += len(rows) - len(found)
-        counts += app.ledger.imports.add_outcomes(found, found_on=Path(part.path).name, now=app.now())
+        counts += Imports(app.engine).add_outcomes(found, found_on=Path(part.path).name, now=app.now())
     return ImportedPart(counts)
 
 

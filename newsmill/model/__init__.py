@@ -18,8 +18,7 @@ from newsmill.model.documents import (
     MarkKind,
     is_doubtful,
 )
-from newsmill.model.imports import ImportCounts
-from newsmill.model.links import Hint, Kind, Link, Listing, SubmissionCounts, WarcCounts
+from newsmill.model.links import Hint, ImportCounts, Kind, Link, Listing, SubmissionCounts, WarcCounts
 from newsmill.model.outcomes import NETWORK_FAILURES, OUTCOMES, Outcome, OutcomeRecord, State, describe_failure, get_refusal
 from newsmill.model.pages import (
     RENDERED_TYPE,

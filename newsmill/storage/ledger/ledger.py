@@ -20,7 +20,6 @@ from newsmill.storage.ledger.counters import Counters
 from newsmill.storage.ledger.deferred import DeferredPages
 from newsmill.storage.ledger.due_revisits import DueRevisits
 from newsmill.storage.ledger.host_leases import Hosts
-from newsmill.storage.ledger.imports import Imports
 from newsmill.storage.ledger.links import Links
 from newsmill.storage.ledger.listing_moves import ListingMoves
 from newsmill.storage.ledger.modified_pages import ModifiedPages
@@ -55,7 +54,6 @@ class Ledger:
         self.url_endings = UrlEndings(engine)
         self.publishers = Publishers(engine)
         self.pushes = Pushes(engine)
-        self.imports = Imports(engine)
         self.claims = Claims(engine)
         self.segments = Segments(engine)
         self.results = Results(engine)
