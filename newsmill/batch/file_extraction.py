@@ -47,7 +47,7 @@ def extract_file(
     Args:
         source: The path or URL of a file, compressed with gzip or zstd or not at all. Any URL that fsspec can open, such as s3://….
         folder: The output folder, or s3://bucket/prefix.
-        options: Filters, the default language and site profiles; all calls for one folder have the same ones.
+        options: Filters and the default language; all calls for one folder have the same ones.
         on_capture: Called with each record that was read, to show progress.
 
     Returns the counts. A file that cannot be read has one more row, with the outcome `unreadable`; the next call tries it again.

@@ -23,7 +23,6 @@ class BatchOptions:
     is_wanted: Callable[[str, datetime], bool] | None = None  # called with the URL and the time of each capture
     languages: Collection[str] = ()  # BCP 47, of documents; "de" is also "de-AT"; empty: all
     language: str | None = None  # default language of pages whose language cannot be detected
-    profiles: str | None = None  # file of site profiles
 
     def describe(self) -> dict[str, Any]:
         """The options as JSON, for the folder: parts that other options made do not belong there."""
