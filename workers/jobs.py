@@ -23,6 +23,7 @@ from newsmill.intake import url_submission
 from newsmill.model import ClaimedPage, ExtractionResult, Page, Source
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.ledger import Result
+from newsmill.text.sentences import Sentence
 from newsmill.text.urls import MAX_URL_CHARACTERS, get_host
 from workers import site_learning
 from workers.cpu_budgets import CpuBudgets, get_owner
@@ -222,7 +223,7 @@ def store_results(context: WorkerContext, results: Sequence[Result]) -> None:
         first = results[0].claim
         if len(results) == 1:
             log.warning("%s is deferred: %s", format_name(first.source, f"page {first.url}"), error)
-            ledger.claims.report_crash(first, "store", f"deadline: {error}", now=now())
+            ledger.claims.report_crash(first, "store", Sentence("deadline: {error}", error=error), now=now())
             return
         log.warning("segment %s: %s; the batch is stored in halves", first.segment, error)
         for half in (results[: len(results) // 2], results[len(results) // 2 :]):

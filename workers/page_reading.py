@@ -17,6 +17,7 @@ from newsmill.polling.retries import compute_retry_delay
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Result
+from newsmill.text.sentences import Sentence, join_sentences
 from workers.cpu_budgets import CpuBudgets, get_owner
 from workers.process import SegmentState, WorkerContext, find_profile, find_source
 
@@ -136,8 +137,8 @@ def _describe_rendering_failure(result: ExtractionResult, page: Page) -> Extract
     """The result; without a document, its detail says why the page was not rendered."""
     if page.rendering_failure is None or result.document is not None:
         return result
-    detail = f"not rendered: {page.rendering_failure}"
-    return replace(result, ending=replace(result.ending, detail=f"{result.ending.detail}; {detail}" if result.ending.detail else detail))
+    detail = Sentence("not rendered: {reason}", reason=page.rendering_failure)
+    return replace(result, ending=replace(result.ending, detail=join_sentences(filter(None, (result.ending.detail, detail)))))
 
 
 def first_attempt_seconds(page: Page) -> float:

@@ -44,6 +44,7 @@ from newsmill.extraction.decode import decode_body
 from newsmill.model import Page
 from newsmill.network.address_guard import Guard
 from newsmill.text.charset import to_utf8
+from newsmill.text.sentences import Sentence
 
 logging.getLogger("scrapy-playwright").setLevel(logging.ERROR)  # its warnings are about single pages, which have outcomes
 
@@ -174,7 +175,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
             async with asyncio.timeout(MAX_PAGE_SECONDS):
                 await super().download_request(request)
         except TimeoutError:
-            raise RenderingError(f"no DOM after {MAX_PAGE_SECONDS:.0f} s") from None
+            raise RenderingError(Sentence("no DOM after {n:.0f} s", n=MAX_PAGE_SECONDS)) from None
         except PlaywrightError as error:
             killed = self._memory_watch.kills[kills:]
             raise RenderingError(killed[-1] if killed else first_line(error)) from error
@@ -182,7 +183,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
             account.close()
             await self._end_page(name)
         if rendering.dom is None:
-            raise RenderingError("the browser did not display the page")
+            raise RenderingError(Sentence("the browser did not display the page"))
         return HtmlResponse(job.page.url, body=rendering.dom, encoding="utf-8", request=request)
 
     async def _end_page(self, name: str) -> None:
@@ -253,4 +254,4 @@ def _decode(page: Page) -> bytes:
     try:
         return to_utf8(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))
     except DecodeError as error:
-        raise RenderingError(f"the body cannot be decoded: {error}") from error
+        raise RenderingError(Sentence("the body cannot be decoded: {error}", error=error)) from error

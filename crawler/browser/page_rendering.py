@@ -24,6 +24,7 @@ from crawler.browser.proxy_account import ProxyAccount
 from crawler.browser.renderer import RenderingError
 from newsmill.model import RENDERED_TYPE, Page
 from newsmill.network.address_guard import Guard
+from newsmill.text.sentences import Sentence
 
 MAX_REQUESTS = 400  # of one page; news pages make 20 to 300 without images, fonts and media
 PARSE_SECONDS = 5.0  # until the document is parsed
@@ -103,7 +104,7 @@ class PageRendering:
         answer = await session.send("Runtime.evaluate", {"expression": READ_DOM, "contextId": context_id, "returnByValue": True})
         html = answer["result"].get("value") if self._is_served else ""
         if not isinstance(html, str):
-            raise RenderingError(f"the DOM has more than {MAX_DOM_CHARACTERS:,} characters")
+            raise RenderingError(Sentence("the DOM has more than {n:,} characters", n=MAX_DOM_CHARACTERS))
         self.dom = f"<!DOCTYPE html>{html}".encode("utf-8", "replace") if html else None
         await page.goto("about:blank")
 

@@ -20,6 +20,7 @@ from scrapy.http import Response
 from crawler.politeness.response_policy import RequestOutcomeError
 from newsmill.model import LeasedUrl, Page, Render, Source
 from newsmill.network.address_guard import Guard
+from newsmill.text.sentences import cut_sentence
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +77,9 @@ class Renderer:
                 if not self._is_unavailable_logged:
                     log.error("source %s asks for rendering: %s", source.name, error)
                 self._is_unavailable_logged = True
-                return replace(page, rendering_failure=str(error)[:MAX_FAILURE_CHARACTERS])
+                return replace(page, rendering_failure=cut_sentence(str(error), MAX_FAILURE_CHARACTERS))
             except (RenderingError, RequestOutcomeError) as error:  # the latter: of a middleware of the user
-                return replace(page, rendering_failure=str(error)[:MAX_FAILURE_CHARACTERS])
+                return replace(page, rendering_failure=cut_sentence(str(error), MAX_FAILURE_CHARACTERS))
         return replace(page, rendered=response.body)
 
     def _guard_of(self, page: Page) -> Guard:

@@ -20,6 +20,7 @@ from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.network.address_guard import Guard
 from newsmill.text import urls
 from newsmill.text.redaction import redact
+from newsmill.text.sentences import Sentence, join_sentences, keyed
 
 MAX_REDIRECTS = 5  # RFC 9309 wants five for robots.txt, and no honest article needs more
 MAX_HEADER_LINES = 500  # a page with all its cookies and policies has about 60
@@ -89,7 +90,9 @@ class Downloader:
             response = await self._download(url, fetch_request, seconds_left)
             seconds_left -= time.monotonic() - started_at
             if isinstance(response, OutcomeRecord):
-                return response if not redirects else OutcomeRecord(response.outcome, f"{response.detail} (redirected to {url})")
+                if not redirects:
+                    return response
+                return OutcomeRecord(response.outcome, Sentence("{detail} (redirected to {url})", detail=response.detail, url=url))
             if response.status not in REDIRECT_STATUSES:
                 return replace(self._page(fetch_request, url, tuple(redirects), response), is_moved=is_moved and bool(redirects))
             redirects.append(url)
@@ -102,16 +105,17 @@ class Downloader:
                 return refusal
             url = target
             if seconds_left <= 0:
-                return OutcomeRecord(Outcome.TIMEOUT, f"the deadline passed before {url} was requested")
+                return OutcomeRecord(Outcome.TIMEOUT, Sentence("the deadline passed before {url} was requested", url=url))
 
     def _find_redirect_refusal(self, redirects: list[str], target: str, response: Response) -> OutcomeRecord | None:
         """The outcome of a redirect that would not end. A site that has set a cookie may serve the page at the same URL."""
         sets_cookie = b"Set-Cookie" in response.headers
         if target in redirects and not (sets_cookie and self.keeps_cookies):
-            remedy = "; it sets a cookie, which COOKIES_ENABLED = true in [scrapy] of sources.toml would keep" if sets_cookie else ""
-            return OutcomeRecord(Outcome.REDIRECT_LOOP, f"{redirects[-1]} leads back to {target}{remedy}")
+            loop = Sentence("{url} leads back to {target}", url=redirects[-1], target=target)
+            remedy = Sentence("it sets a cookie, which COOKIES_ENABLED = true in [scrapy] of sources.toml would keep")
+            return OutcomeRecord(Outcome.REDIRECT_LOOP, join_sentences([loop, remedy] if sets_cookie else [loop]))
         if len(redirects) > MAX_REDIRECTS:
-            return OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_REDIRECTS} redirects")
+            return OutcomeRecord(Outcome.REDIRECT_LOOP, Sentence("more than {n} redirects", n=MAX_REDIRECTS))
         return None
 
     async def _download(self, url: str, fetch_request: FetchRequest, seconds: float) -> Response | OutcomeRecord:
@@ -137,10 +141,10 @@ class Downloader:
         if refusal is not None:
             return OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
         if not 100 <= response.status <= 999:  # three digits (RFC 9112, section 4); no database takes an integer of any length
-            return OutcomeRecord(Outcome.CONNECTION, f"the status {str(response.status)[:20]} has not three digits")
+            return OutcomeRecord(Outcome.CONNECTION, Sentence("the status {status} has not three digits", status=str(response.status)[:20]))
         count = sum(1 for _ in _header_lines(response))
         if count > MAX_HEADER_LINES:
-            return OutcomeRecord(Outcome.TOO_MANY_HEADERS, f"{count} header lines")
+            return OutcomeRecord(Outcome.TOO_MANY_HEADERS, Sentence("{n} header lines", n=count))
         return None
 
     def headers(self, fetch_request: FetchRequest) -> dict[str, str]:
@@ -173,11 +177,11 @@ def redirect_target(url: str, response: Response) -> str | OutcomeRecord:
     """The absolute URL that a redirect names, or the outcome if it names none that may be fetched."""
     location = response.headers.get(b"Location")
     if location is None:
-        return OutcomeRecord(Outcome.BAD_REDIRECT, f"HTTP {response.status} without Location")
+        return OutcomeRecord(Outcome.BAD_REDIRECT, Sentence("HTTP {status} without Location", status=response.status))
     try:
         return urls.normalize(_decode(location), url)
     except UrlError as e:
-        return OutcomeRecord(Outcome.BAD_REDIRECT, f"{redact(_decode(location))[:200]}: {e}")
+        return OutcomeRecord(Outcome.BAD_REDIRECT, keyed(redact(_decode(location))[:200], e))
 
 
 def _header_lines(message: Request | Response) -> Iterator[tuple[str, str]]:

@@ -28,6 +28,7 @@ from crawler.settings import DEADLINE_SECONDS
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.network.address_guard import REFUSED_HOSTS
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence, cut_sentence, keyed
 
 MAX_ERROR_CHARACTERS = 300
 
@@ -50,32 +51,47 @@ DOWNLOAD_ERRORS = (
 
 def failure_outcome(error: Exception, url: str) -> OutcomeRecord:
     """The outcome of one of DOWNLOAD_ERRORS, raised for `url`."""
-    text = str(error)[:MAX_ERROR_CHARACTERS]
+    text = cut_sentence(str(error), MAX_ERROR_CHARACTERS)
     match error:
         case ProxyError():
             return OutcomeRecord(Outcome.PROXY_ERROR, text)
         case DownloadConnectionRefusedError():
-            return OutcomeRecord(Outcome.REFUSED, text)
+            return OutcomeRecord(Outcome.REFUSED, _describe_refused_connection(text))
         case CannotResolveHostError():
             host = urlsplit(urls.normalize(url)).hostname or ""
             refusal = REFUSED_HOSTS.get(host)
-            return OutcomeRecord(Outcome.DNS, text) if refusal is None else make_refusal_outcome(host, refusal)
+            return OutcomeRecord(Outcome.DNS, _describe_dns_failure(text, host)) if refusal is None else make_refusal_outcome(host, refusal)
         case DownloadTimeoutError():
-            return OutcomeRecord(Outcome.TIMEOUT, f"no complete response within {DEADLINE_SECONDS:.0f} seconds")
+            return OutcomeRecord(Outcome.TIMEOUT, Sentence("no complete response within {n:.0f} seconds", n=DEADLINE_SECONDS))
         case ResponseDataLossError():
-            return OutcomeRecord(Outcome.DATA_LOSS, "the body was shorter than announced")
+            return OutcomeRecord(Outcome.DATA_LOSS, Sentence("the body was shorter than announced"))
         case DownloadCancelledError():
-            return OutcomeRecord(Outcome.TOO_LARGE, text or "the body is larger than the limit")
+            return OutcomeRecord(Outcome.TOO_LARGE, text or Sentence("the body is larger than the limit"))
         case NotSupported() | UnsupportedURLSchemeError() | ValueError():
             return OutcomeRecord(Outcome.BAD_URL, text)
         case _:
             return _connection_outcome(error)
 
 
+def _describe_refused_connection(text: str) -> str:
+    """Twisted's text with its own reason as a value."""
+    reason = text.removeprefix("Connection was refused by other side: ")
+    return text if reason == text else Sentence("Connection was refused by other side: {error}", error=reason)
+
+
+def _describe_dns_failure(text: str, host: str) -> str:
+    """Twisted's text with its own reason as a value."""
+    no_address = Sentence("DNS lookup failed: no results for hostname lookup: {host}", host=host)
+    if text == no_address:
+        return no_address
+    reason = text.removeprefix("DNS lookup failed: ")
+    return text if reason == text else Sentence("DNS lookup failed: {error}", error=reason)
+
+
 def describe_error(error: BaseException) -> str:
     """The class and the beginning of the message of an error of code that is not ours."""
-    text = str(error)[:MAX_ERROR_CHARACTERS]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text = cut_sentence(str(error), MAX_ERROR_CHARACTERS)
+    return keyed(type(error).__name__, text) if text else type(error).__name__
 
 
 def _connection_outcome(error: Exception) -> OutcomeRecord:
@@ -95,15 +111,15 @@ def _describe_broken_connection(error: Exception) -> str:
     """What the innermost reason means. Twisted's parser raises errors of any class for what is not HTTP."""
     match cause := list(iterate_causes(error))[-1]:
         case ConnectionDone():
-            return "the server closed the connection without a complete response"
+            return Sentence("the server closed the connection without a complete response")
         case ConnectionClosed():
-            return "the connection broke before the response was complete"
+            return Sentence("the connection broke before the response was complete")
         case ConnectError():
-            return f"no connection: {str(cause)[:MAX_ERROR_CHARACTERS]}"
+            return Sentence("no connection: {error}", error=cut_sentence(str(cause), MAX_ERROR_CHARACTERS))
         case _ if cause is error:
             return describe_error(error)
         case _:
-            return f"the response is not valid HTTP: {describe_error(cause)}"
+            return Sentence("the response is not valid HTTP: {error}", error=describe_error(cause))
 
 
 def iterate_causes(error: BaseException) -> Iterator[BaseException]:
@@ -117,4 +133,4 @@ def iterate_causes(error: BaseException) -> Iterator[BaseException]:
 
 def _describe_tls_error(error: BaseException) -> str:
     messages = [entry[-1] for entry in (error.args[0] if error.args else ()) if entry[-1]]
-    return f"no TLS connection: {', '.join(messages) or type(error).__name__}"
+    return Sentence("no TLS connection: {error}", error=", ".join(messages) or type(error).__name__)

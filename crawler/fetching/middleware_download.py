@@ -15,6 +15,7 @@ from crawler.fetching.failures import DOWNLOAD_ERRORS, MAX_ERROR_CHARACTERS, des
 from crawler.politeness.response_policy import RequestOutcomeError
 from crawler.politeness.throttle import StopRequestedError
 from newsmill.model import Outcome, OutcomeRecord
+from newsmill.text.sentences import Sentence
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,9 @@ class MiddlewareDownload:
         except TimeoutError as error:
             raise DownloadTimeoutError(f"longer than {seconds} seconds") from error
         except IgnoreRequest as error:
-            raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware refused it: {describe_error(error)}")) from error
+            raise RequestOutcomeError(
+                OutcomeRecord(Outcome.DENIED, Sentence("a middleware refused it: {error}", error=describe_error(error)))
+            ) from error
         except Exception as error:  # code of the user: no error in it may end the crawl
             log.warning("a middleware failed on %s", request.url, exc_info=error)
             raise RequestOutcomeError(OutcomeRecord(Outcome.MIDDLEWARE_ERROR, describe_error(error))) from error
@@ -53,9 +56,11 @@ class MiddlewareDownload:
         if PLAYWRIGHT in request.meta:
             return response  # of the browser, which has limits of its own
         if response.url != request.url:
-            raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware fetched {response.url[:MAX_ERROR_CHARACTERS]} instead"))
+            raise RequestOutcomeError(
+                OutcomeRecord(Outcome.DENIED, Sentence("a middleware fetched {url} instead", url=response.url[:MAX_ERROR_CHARACTERS]))
+            )
         if max_body and len(response.body) > max_body:
-            raise RequestOutcomeError(OutcomeRecord(Outcome.TOO_LARGE, f"a middleware returned {len(response.body):,} bytes"))
+            raise RequestOutcomeError(OutcomeRecord(Outcome.TOO_LARGE, Sentence("a middleware returned {n:,} bytes", n=len(response.body))))
         return response
 
     def _warn_of_changed_agent(self, agent: list[bytes] | None, request: Request) -> None:

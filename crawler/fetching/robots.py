@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from crawler.fetching.downloader import Downloader, FetchRequest
-from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, FindOrder, wait_for_turn
+from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, FindOrder, make_stopped_redirect, wait_for_turn
 from crawler.politeness.throttle import HostThrottle
 from newsmill.discovery.retry_after import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.discovery.robots import RobotsTxt
@@ -18,6 +18,7 @@ from newsmill.extraction.decode import decode_body
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.storage.ledger import HostLease
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence, keyed
 
 MAX_ROBOTS_AGE = timedelta(hours=6)  # RFC 9309 section 2.4 allows 24 hours; with six hours a changed robots.txt counts the same day
 ROBOTS_ACCEPT = "text/plain,*/*;q=0.5"
@@ -73,12 +74,11 @@ async def fetch_robots(
         current_throttle.mark_response()
         current_throttle = throttle_of(urls.get_host(target))
         if current_throttle.pause_seconds > 0 or not current_throttle.is_held:
-            return OutcomeRecord(Outcome.HTTP_ERROR, f"redirects to {target}, whose host is paused")
+            return OutcomeRecord(Outcome.HTTP_ERROR, Sentence("redirects to {url}, whose host is paused", url=target))
         if current_throttle is throttle:
             return await wait_for_turn(throttle, find_order)
         current_throttle.delay = max(current_throttle.delay, REDIRECT_DELAY_SECONDS)
-        stopped = await wait_for_turn(current_throttle, find_order)
-        return None if stopped is None else replace(stopped, detail=f"redirects to {target}; {stopped.detail}")
+        return None if await wait_for_turn(current_throttle, find_order) is None else make_stopped_redirect(target)
 
     if await wait_for_turn(throttle, find_order) is not None:
         return RobotsResponse(None, b"", STOPPED_BY_OWNER)
@@ -133,8 +133,8 @@ def _response_of_failure(failure: OutcomeRecord) -> RobotsResponse:
     if failure.outcome in HOST_FAILURES:
         return RobotsResponse(None, b"", failure)
     if failure.outcome is Outcome.DENIED:
-        return RobotsResponse(None, b"", replace(failure, detail=f"robots.txt: {failure.detail}"))
-    return _unreachable(None, f"{failure.outcome}: {failure.detail}")
+        return RobotsResponse(None, b"", replace(failure, detail=Sentence("robots.txt: {detail}", detail=failure.detail)))
+    return _unreachable(None, keyed(failure.outcome, failure.detail))
 
 
 def _response_of_page(page: Page) -> RobotsResponse:
@@ -145,9 +145,11 @@ def _response_of_page(page: Page) -> RobotsResponse:
     if RobotsTxt.from_response(page.status, b"").is_reachable:
         return RobotsResponse(page.status, body)
     seconds = parse_retry_after(page.header("Retry-After"), page.fetched_at) if page.status in RETRY_AFTER_STATUSES else None
-    response = _unreachable(page.status, f"HTTP {page.status}" if seconds is None else f"HTTP {page.status}, Retry-After {seconds:.0f} s")
-    return replace(response, retry_after=seconds or 0.0)
+    if seconds is None:
+        return _unreachable(page.status, Sentence("HTTP {status}", status=page.status))
+    response = _unreachable(page.status, Sentence("HTTP {status}, Retry-After {n:.0f} s", status=page.status, n=seconds))
+    return replace(response, retry_after=seconds)
 
 
 def _unreachable(status: int | None, detail: str) -> RobotsResponse:
-    return RobotsResponse(status, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {detail}"))
+    return RobotsResponse(status, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, Sentence("robots.txt: {detail}", detail=detail)))

@@ -20,6 +20,7 @@ from newsmill.discovery.article_pages import MAX_ARTICLE_PAGES, find_page_number
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 Download = Callable[[FetchRequest, CheckRedirect], Awaitable[Page | OutcomeRecord]]
 
@@ -103,7 +104,7 @@ class ArticlePages:
     async def _find_refusal(self, url: str, article: Page) -> OutcomeRecord | None:
         is_known = any(part.url == url for part in article.parts)  # sites redirect from a page behind the last one
         if is_known or urls.get_host(url) != self.throttle.host or not is_page_of(url, article.url):
-            return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {url}")
+            return OutcomeRecord(Outcome.OFF_SITE, Sentence("redirects to {url}", url=url))
         return await self.find_refusal(url)
 
     def _wait(self, failure: OutcomeRecord) -> FailedPart | None:

@@ -11,7 +11,7 @@ from crawler.fetching.robots import HOST_FAILURES, fetch_robots, restore_throttl
 from crawler.frontier.article_pages import ArticlePages, FailedPart
 from crawler.frontier.failure_log import log_ended, log_postponed, log_success
 from crawler.frontier.listing_task import ListingTask, read_pushes
-from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, wait_for_turn
+from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, make_stopped_redirect, wait_for_turn
 from crawler.politeness.response_policy import (
     REFUSAL_STATUSES,
     RetryAt,
@@ -32,6 +32,7 @@ from newsmill.model import Hint, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, 
 from newsmill.polling.retries import MAX_RETRY_DELAY
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 BUSY_HOST_PAUSE_SECONDS = 30.0  # a worker holds a host for up to five minutes, most for a few seconds
 LISTING_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING})
@@ -157,7 +158,7 @@ class FetchTask:
                 return OutcomeRecord(Outcome.TAKEDOWN, reason)
             if self.leased_url.source is not None:
                 if not self._is_own_site(target):
-                    return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
+                    return OutcomeRecord(Outcome.OFF_SITE, Sentence("redirects to {url}", url=target))
                 if refusal := find_pattern_refusal(target, self.source, self.throttle):
                     return refusal
             if urls.get_site(target) != urls.get_site(self.leased_url.url):
@@ -165,7 +166,7 @@ class FetchTask:
         host = urls.get_host(target)
         throttle = self.host_leases.throttle(host)
         is_own_host = host == self.throttle.host
-        stopped = STOPPED_BY_OWNER if is_own_host else replace(STOPPED_BY_OWNER, detail=f"redirects to {target}; {STOPPED_BY_OWNER.detail}")
+        stopped = STOPPED_BY_OWNER if is_own_host else make_stopped_redirect(target)
         order = await self.state.find_order(host)
         if order is not None and order.is_stopped:  # before the host is borrowed: a stopped one would look like a busy one
             return stopped
@@ -175,7 +176,7 @@ class FetchTask:
             if refusal is not None:
                 return refusal
         if (refusal := find_robots_refusal(target, self.source, throttle)) is not None:
-            return replace(refusal, detail=f"redirects to {target}")
+            return replace(refusal, detail=Sentence("redirects to {url}", url=target))
         if throttle.pause_seconds > 0:
             raise HostBusyError(host, self.state.now() + timedelta(seconds=throttle.pause_seconds))
         return None if await wait_for_turn(throttle, self.state.find_order) is None else stopped
@@ -190,9 +191,9 @@ class FetchTask:
     def _leave_site(self, target: str) -> OutcomeRecord:
         """The outcome of a redirect to another site: that URL gets a row of its own. A revisit stays on the site of its document."""
         if self.leased_url.is_revisit:
-            return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
+            return OutcomeRecord(Outcome.OFF_SITE, Sentence("redirects to {url}", url=target))
         self._target = target
-        return OutcomeRecord(Outcome.REDIRECTED, f"redirects to {target}")
+        return OutcomeRecord(Outcome.REDIRECTED, Sentence("redirects to {url}", url=target))
 
     def _is_own_site(self, target: str) -> bool:
         """Whether an article of the source may be on this site. A feed may link to any, also through a service that counts clicks: a source
@@ -217,7 +218,7 @@ class FetchTask:
                 self.state.downloader, throttle, target, self.host_leases.unleased_throttle, self.state.find_order
             )
             if response.refusal == STOPPED_BY_OWNER:
-                return replace(STOPPED_BY_OWNER, detail=f"redirects to {target}; {STOPPED_BY_OWNER.detail}")
+                return make_stopped_redirect(target)
             await self.state.save_robots(throttle, response)
             if response.refusal is not None and (self.state.obeys_robots(self.leased_url) or response.refusal.outcome in HOST_FAILURES):
                 throttle.pause(response.retry_after)
@@ -343,4 +344,4 @@ class FetchTask:
 
 def make_outage_pause(failure: OutcomeRecord, until: datetime) -> RetryAt:
     """The pause of a host during an outage of the network."""
-    return RetryAt(until, f"the network of the crawler does not answer ({failure.outcome})", until)
+    return RetryAt(until, Sentence("the network of the crawler does not answer ({outcome})", outcome=failure.outcome), until)

@@ -22,6 +22,7 @@ from crawler.state.host_leases import CRASH_PAUSE, HostLeases
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Politeness
 from newsmill.storage.ledger import Ended, HostLease, Postponed
+from newsmill.text.sentences import Sentence
 
 log = logging.getLogger(__name__)
 
@@ -252,7 +253,7 @@ class HostWorker:
 
     async def _count_crash(self, now: datetime) -> None:
         """Count one more attempt of the rows in progress, so that a URL that crashes the crawler ends after some attempts."""
-        crash = OutcomeRecord(Outcome.CONNECTION, "the crawler failed on this URL; see its log")
+        crash = OutcomeRecord(Outcome.CONNECTION, Sentence("the crawler failed on this URL; see its log"))
         # Without validators: the crash may have come after a listing's first links, and a 304 would hide the others.
         rows = [replace(leased_url, etag=None, last_modified=None) for leased_url in self._in_progress.values()]
         await self._write(*_split_failed(rows, crash, now))

@@ -25,6 +25,7 @@ from newsmill.site_inspection.plan import choose_site_url, is_homepage
 from newsmill.storage.ledger import FROM_BACKFILL, Added, Backfill, Ended
 from newsmill.storage.websub import Push
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence, join_sentences
 
 MAX_WARNINGS = 10  # of one listing, in its outcome; a reader has a sentence for each kind of oddity
 MAX_BACKFILL_DEPTH = 2_000  # next pages of one section in a backfill: a loop of pages that differ in a parameter must end
@@ -83,8 +84,9 @@ class ListingTask:
         if self.leased_url.kind is Kind.FEED and not self.is_pushed:
             await self._record_hub(page, hub, topic, total.new)
         outcome = Outcome.LISTED if has_links else Outcome.EMPTY_LISTING
-        skipped = (f"{self.skipped_parts} older parts left to a backfill",) if self.skipped_parts else ()
-        detail = "; ".join((f"{total.new} new, {total.known} known", *skipped, *warnings[:MAX_WARNINGS]))
+        skipped = (Sentence("{n} older parts left to a backfill", n=self.skipped_parts),) if self.skipped_parts else ()
+        counts = Sentence("{new} new, {known} known", new=total.new, known=total.known)
+        detail = join_sentences((counts, *skipped, *warnings[:MAX_WARNINGS]))
         return self._ended(OutcomeRecord(outcome, detail), page, update_interval)
 
     def _ended(self, outcome: OutcomeRecord, page: Page | None = None, update_interval: timedelta | None = None) -> Ended:
@@ -255,7 +257,7 @@ async def read_pushes(state: CrawlState, leased_url: LeasedUrl, source: Source |
             return False
         details.append(ended.ending.detail or "")
     # The validators are those of the last request, which the server still knows.
-    outcome = OutcomeRecord(Outcome.LISTED, f"pushed by the hub: {'; '.join(details)}")
+    outcome = OutcomeRecord(Outcome.LISTED, Sentence("pushed by the hub: {details}", details=join_sentences(details)))
     done = Ended(leased_url.id, leased_url.fence, outcome, leased_url.etag, leased_url.last_modified)
     await state.call_ledger(lambda now: state.ledger.pushes.end_listing(done, ids, now=now))
     await state.call_ledger(lambda now: state.ledger.pushes.requeue_listing(leased_url.id, now=now))

@@ -25,6 +25,7 @@ from newsmill.sandbox.pages import Sandbox
 from newsmill.site_inspection import findings, plan
 from newsmill.site_inspection.findings import FoundListing, Obstacle, SiteInspection
 from newsmill.site_inspection.processes import MAX_INSPECTION_SECONDS
+from newsmill.text.sentences import Sentence
 
 
 class InspectionSpider(Spider):
@@ -57,7 +58,9 @@ def inspect(url: str, delay: float | None) -> SiteInspection:
     spider = run_spider(InspectionSpider, url=url, delay=DELAY_SECONDS if delay is None else delay)
     inspector = spider.inspector
     if inspector is None:
-        return SiteInspection(url, obstacle=Obstacle.UNREACHABLE, failure=OutcomeRecord(Outcome.CONNECTION, "the fetch was interrupted"))
+        return SiteInspection(
+            url, obstacle=Obstacle.UNREACHABLE, failure=OutcomeRecord(Outcome.CONNECTION, Sentence("the fetch was interrupted"))
+        )
     found = inspector.found
     if found.obstacle is None and found.kind is None:  # the time ended before the page was read
         found = replace(found, obstacle=Obstacle.UNREACHABLE, failure=OutcomeRecord(Outcome.TIMEOUT, found.note or "no page"))

@@ -39,6 +39,7 @@ from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 from newsmill.settings import Settings
 from newsmill.storage.publishers import PublisherOrder
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 DELAY_SECONDS = 1.0  # between robots.txt and the page, as for a source without a delay of its own
 MAX_WAIT_SECONDS = 10.0  # for a Retry-After; after a longer one, the host gets no further request
@@ -91,7 +92,9 @@ class PoliteFetcher:
         """Obey a Retry-After."""
         throttle.pause(seconds)
         if seconds > MAX_WAIT_SECONDS:
-            self._closed[throttle.host] = OutcomeRecord(Outcome.HTTP_ERROR, f"HTTP {status}, Retry-After {seconds:.0f} s")
+            self._closed[throttle.host] = OutcomeRecord(
+                Outcome.HTTP_ERROR, Sentence("HTTP {status}, Retry-After {n:.0f} s", status=status, n=seconds)
+            )
 
     async def _wait_for_turn(self, url: str) -> OutcomeRecord | None:
         """Wait until the URL may be requested; an outcome if it may not be."""
@@ -125,7 +128,7 @@ class PageFetchSpider(Spider):
     def __init__(self, url: str, values: Mapping[str, Any], has_middlewares: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.url, self.values, self.has_middlewares = url, values, has_middlewares
-        self.result: Page | OutcomeRecord = OutcomeRecord(Outcome.CONNECTION, "the fetch was interrupted")
+        self.result: Page | OutcomeRecord = OutcomeRecord(Outcome.CONNECTION, Sentence("the fetch was interrupted"))
 
     async def start(self) -> AsyncIterator[Any]:
         self.result = await make_fetcher(self).fetch(self.url)

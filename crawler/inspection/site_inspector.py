@@ -34,6 +34,7 @@ from newsmill.site_inspection.findings import FoundListing, Obstacle, RobotsSumm
 from newsmill.site_inspection.plan import MAX_COUNTED_PAGES, MIN_ARTICLE_LINKS, choose_site_url, is_homepage
 from newsmill.site_inspection.processes import OnFinding
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 MAX_FEEDS = 4  # fetched; a site names one for each section
 MAX_SITEMAPS = 4
@@ -181,7 +182,7 @@ class SiteInspector:
         is_news = link.kind is Kind.SITEMAP and bool(pages) and all(one.hint.title for one in pages[:10])
         urls_found = frozenset(one.url for one in pages)
         if link.kind is Kind.FEED and urls_found and urls_found in self._listing_pages:
-            failure = OutcomeRecord(Outcome.DENIED, "the same entries as another feed")
+            failure = OutcomeRecord(Outcome.DENIED, Sentence("the same entries as another feed"))
         self._listing_pages.append(urls_found)
         return FoundListing(link.url, link.kind, link.found_by, len(pages), len(parts), max(dates, default=None), is_news, failure)
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pydantic import TypeAdapter
 
 from newsmill.model import Kind, Link
+from newsmill.text.sentences import Detail
 
 MAX_INDEX_SITEMAPS = 1_000  # of one index, the newest: monthly sitemaps for 80 years, or daily ones for three
 
@@ -35,7 +36,7 @@ class ParsedLinks:
     refetch: tuple[Link, ...] = ()  # sitemaps of an index to fetch again although they are known
     modified: tuple[Link, ...] = ()  # pages whose `lastmod` says that they changed lately, and is theirs alone
     next_pages: tuple[Link, ...] = ()  # of a section: followed only while they give unknown links; of an article: the best first
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Detail, ...] = ()
     hub: str | None = None  # of a feed: model.Listing
     topic: str | None = None
     update_interval: timedelta | None = None
@@ -46,7 +47,7 @@ class ParseResponse:
     """A message of the child: a batch of links, or the error that ends the listing, with the outcome of a DecodeError."""
 
     links: ParsedLinks = ParsedLinks()
-    error: str | None = None
+    error: Detail | None = None
     outcome: str | None = None
 
 

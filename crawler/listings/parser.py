@@ -14,6 +14,7 @@ from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.parent import ChildCrashError, ChildProcess, ChildTimeoutError, ResponseTooLongError
+from newsmill.text.sentences import Sentence
 
 HANDLER = "crawler.listings.reader:make_handler"
 # CPU time of one listing: all hosts share the child. Three times the cost of the largest honest listings: 6.5 s for a news sitemap of
@@ -48,12 +49,14 @@ class ListingParser:
                 is_done = not self._child.is_busy
                 raise
             except ChildTimeoutError:
-                raise ListingError(f"parsing the listing took longer than {self._child.limits.wall:g} seconds") from None
+                raise ListingError(Sentence("parsing the listing took longer than {n:g} seconds", n=self._child.limits.wall)) from None
             except ResponseTooLongError as error:
                 size, limit = error.size, self._child.limits.response
-                raise ListingError(f"a batch of its links takes {size:,} bytes; the limit is {limit:,}") from None
+                raise ListingError(
+                    Sentence("a batch of its links takes {n:,} bytes; the limit is {limit:,}", n=size, limit=limit)
+                ) from None
             except ChildCrashError as error:
-                raise ListingError(f"parsing the listing crashed the child process ({error})") from None
+                raise ListingError(Sentence("parsing the listing crashed the child process ({error})", error=error)) from None
             finally:
                 if not is_done:  # also when the caller stops or is cancelled: the thread must not wait for this listing any longer
                     self._child.kill()

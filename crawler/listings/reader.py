@@ -19,6 +19,7 @@ from newsmill.exceptions import DecodeError, ListingError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Kind, Link, Listing
 from newsmill.text import urls
+from newsmill.text.sentences import PACKED, cut_sentence
 
 CHUNK_BYTES = 64 * 1024  # of a sitemap, read at a time
 BATCH_LINKS = 500  # per ledger transaction: 9 MB where URLs and hints are as long as they may be
@@ -38,16 +39,18 @@ def make_handler() -> Callable[[bytes, bytes], Iterator[bytes]]:
 def _handle(head: bytes, body: bytes) -> Iterator[bytes]:
     try:
         for links in read_listing(REQUEST_JSON.validate_json(head), body):
-            yield RESPONSE_JSON.dump_json(ParseResponse(links))
+            yield RESPONSE_JSON.dump_json(ParseResponse(links), context=PACKED)
     except ListingError as e:
-        yield RESPONSE_JSON.dump_json(ParseResponse(error=_printable(e)))
+        yield RESPONSE_JSON.dump_json(ParseResponse(error=_printable(e)), context=PACKED)
     except DecodeError as e:
-        yield RESPONSE_JSON.dump_json(ParseResponse(error=_printable(e), outcome=e.outcome))
+        yield RESPONSE_JSON.dump_json(ParseResponse(error=_printable(e), outcome=e.outcome), context=PACKED)
 
 
 def _printable(error: Exception) -> str:
     """The error's text, cut and without lone surrogates, which JSON cannot hold."""
-    return str(error)[:MAX_ERROR_CHARACTERS].encode("utf-8", "replace").decode()
+    text = cut_sentence(str(error), MAX_ERROR_CHARACTERS)
+    printable = text.encode("utf-8", "replace").decode()
+    return text if text == printable else printable
 
 
 def read_listing(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:

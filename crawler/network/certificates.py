@@ -22,17 +22,20 @@ from service_identity.pyopenssl import extract_patterns
 from twisted.internet._sslverify import ClientTLSOptions
 from twisted.python.failure import Failure
 
+from newsmill.text.sentences import Sentence, join_sentences
+
 log = logging.getLogger(__name__)
 
-_REMEDY = "SSL_CERT_FILE can name a file with certificates to trust"
+_REMEDY = Sentence("SSL_CERT_FILE can name a file with certificates to trust")
+_NO_AUTHORITY = Sentence("the server does not send the certificate of its authority, or the authority is not trusted")
 # OpenSSL's numbers (X509_V_ERR_…) of the errors that servers have.
 REASONS = {
-    9: "the certificate is not valid yet; check the clock of this machine",
-    10: "the certificate has expired",
-    18: f"the certificate is self-signed; {_REMEDY}",
-    19: f"the certificate is of an authority that is not trusted; {_REMEDY}",
-    20: f"the server does not send the certificate of its authority, or the authority is not trusted; {_REMEDY}",
-    21: f"the server does not send the certificate of its authority, or the authority is not trusted; {_REMEDY}",
+    9: join_sentences([Sentence("the certificate is not valid yet"), Sentence("check the clock of this machine")]),
+    10: Sentence("the certificate has expired"),
+    18: join_sentences([Sentence("the certificate is self-signed"), _REMEDY]),
+    19: join_sentences([Sentence("the certificate is of an authority that is not trusted"), _REMEDY]),
+    20: join_sentences([_NO_AUTHORITY, _REMEDY]),
+    21: join_sentences([_NO_AUTHORITY, _REMEDY]),
 }
 
 
@@ -64,7 +67,7 @@ def _check(tls: weakref.ref[Any], host: ServiceID, _: Connection, certificate: X
         reason = _find_refusal(host, certificate, error, depth, bool(is_valid))
     except Exception as bug:  # the border to OpenSSL, where an exception is lost; parsers of hostile certificates raise many classes
         log.exception("a certificate could not be checked")
-        reason = f"the certificate could not be checked: {bug}"
+        reason = Sentence("the certificate could not be checked: {error}", error=bug)
     if reason is not None and (protocol := tls()) is not None:
         protocol.failVerification(Failure(CertificateRefusedError(reason)))  # type: ignore[no-untyped-call]
     return reason is None
@@ -72,10 +75,10 @@ def _check(tls: weakref.ref[Any], host: ServiceID, _: Connection, certificate: X
 
 def _find_refusal(host: ServiceID, certificate: X509, error: int, depth: int, is_valid: bool) -> str | None:
     if not is_valid:
-        return REASONS.get(error, f"the certificate is not valid (error {error} of OpenSSL)")
+        return REASONS.get(error, Sentence("the certificate is not valid (error {n} of OpenSSL)", n=error))
     if depth == 0:
         try:
             verify_service_identity(extract_patterns(certificate), [host], [])
         except (VerificationError, CertificateError):  # it names other hosts, or none
-            return "the certificate is for another host"
+            return Sentence("the certificate is for another host")
     return None

@@ -18,6 +18,7 @@ from twisted.web.http_headers import InvalidHeaderName
 from crawler.politeness.publisher_orders import LEASE_CHECKS
 from crawler.politeness.throttle import LeaseLostError
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 MAX_HEAD_BYTES = 256 * 1024  # status line and headers: Chrome's limit; one read of 64 KB may hold the start of the body too
 MAX_HEADER_LINE_BYTES = 64 * 1024  # Twisted's 16 KB are less than the longest policies; with more, slow bytes cost much CPU
@@ -61,14 +62,14 @@ class CappedProtocol(_LenientHTTP11ClientProtocol):
         return response
 
     def _refuse_line(self, _: bytes) -> None:
-        error = HeadTooLongError(f"a header line of more than {MAX_HEADER_LINE_BYTES} bytes")
+        error = HeadTooLongError(Sentence("a header line of more than {n} bytes", n=MAX_HEADER_LINE_BYTES))
         self._giveUp(Failure(error))  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
         if self._parser is not None and self._parser.state in (STATUS, HEADER):
             self.head_bytes += len(data)
             if self.head_bytes > MAX_HEAD_BYTES:
-                self._giveUp(Failure(HeadTooLongError(f"more than {MAX_HEAD_BYTES} bytes of headers")))  # type: ignore[no-untyped-call]
+                self._giveUp(Failure(HeadTooLongError(Sentence("more than {n} bytes of headers", n=MAX_HEAD_BYTES))))  # type: ignore[no-untyped-call]
                 return
         super().dataReceived(data)  # type: ignore[no-untyped-call]
 

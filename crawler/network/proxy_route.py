@@ -22,6 +22,7 @@ from crawler.politeness.response_policy import RequestOutcomeError
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.network.address_guard import REFUSED_HOSTS, WEB_PORTS, Guard, is_answer_of_name_server
 from newsmill.network.submitted_urls import REMEDY
+from newsmill.text.sentences import Sentence, join_sentences
 
 WEB_PORT = 443  # with which the guard judges only the IP address of a proxy: a proxy may listen on any port
 
@@ -62,8 +63,8 @@ def find_name_refusal(guard: Guard, host: str, port: int) -> str | None:
         pass
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
-        return f"{host} is the proxy's own machine"
-    return None if port in WEB_PORTS else f"port {port} is not 80 or 443"
+        return Sentence("{host} is the proxy's own machine", host=host)
+    return None if port in WEB_PORTS else Sentence("port {port} is not 80 or 443", port=port)
 
 
 async def _resolve_target(guard: Guard, host: str, port: int) -> str:
@@ -74,7 +75,7 @@ async def _resolve_target(guard: Guard, host: str, port: int) -> str:
     refusal = REFUSED_HOSTS.get(host.rstrip(".")) or (guard.find_refusal(ips[0], port) if ips else None)
     if refusal is not None:
         raise RequestOutcomeError(make_refusal_outcome(host, refusal))
-    raise CannotResolveHostError(f"DNS lookup failed: no results for hostname lookup: {host}")
+    raise CannotResolveHostError(Sentence("DNS lookup failed: no results for hostname lookup: {host}", host=host))
 
 
 def make_refusal_outcome(host: str, refusal: str) -> OutcomeRecord:
@@ -90,11 +91,17 @@ async def _make_route(request: Request, guard: Guard, target_ip: str | None) -> 
     except ValueError:
         host, parts, port = None, urlsplit(""), 0
     if host is None or parts.scheme != "http":
-        raise ProxyError(f"only proxies such as http://proxy.example.org:3128 can be used, not one with the scheme {parts.scheme!r}")
+        raise ProxyError(
+            Sentence(
+                "only proxies such as http://proxy.example.org:3128 can be used, not one with the scheme {name}", name=repr(parts.scheme)
+            )
+        )
     ips = [ip for ip in await resolve(host, WEB_PORT) if guard.find_refusal(ip) is None]
     if not ips:
         refusal = REFUSED_HOSTS.get(host.rstrip("."))
-        raise ProxyError(f"the proxy {host} has no IP address" if refusal is None else f"the proxy {refusal}; {REMEDY}")
+        if refusal is None:
+            raise ProxyError(Sentence("the proxy {host} has no IP address", host=host))
+        raise ProxyError(join_sentences([Sentence("the proxy {refusal}", refusal=refusal), REMEDY]))
     authorization = request.headers.get(b"Proxy-Authorization")
     if authorization is None and parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

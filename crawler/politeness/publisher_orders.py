@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from scrapy.crawler import Crawler
@@ -12,13 +13,20 @@ from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.storage.publishers import PublisherOrder
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence, join_sentences
 
 FindOrder = Callable[[str], Awaitable[PublisherOrder | None]]  # host → its order; may raise StopRequestedError
 
-STOPPED_BY_OWNER = OutcomeRecord(Outcome.ROBOTS_DISALLOWED, "the owner of the host has stopped the crawler")
+STOPPED_BY_OWNER = OutcomeRecord(Outcome.ROBOTS_DISALLOWED, Sentence("the owner of the host has stopped the crawler"))
 ORDER_LOOKUPS: WeakKeyDictionary[Crawler, FindOrder] = WeakKeyDictionary()  # of each crawler, because settings hold no objects
 
 LEASE_CHECKS: WeakKeyDictionary[Crawler, Callable[[str], bool]] = WeakKeyDictionary()  # host → whether its lease, if any, goes on
+
+
+def make_stopped_redirect(target: str) -> OutcomeRecord:
+    """The outcome of a redirect to a host whose owner has stopped the crawler."""
+    redirect = Sentence("redirects to {url}", url=target)
+    return replace(STOPPED_BY_OWNER, detail=join_sentences([redirect, STOPPED_BY_OWNER.detail or ""]))
 
 
 async def wait_for_turn(throttle: HostThrottle, find_order: FindOrder) -> OutcomeRecord | None:

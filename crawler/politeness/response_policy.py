@@ -11,6 +11,7 @@ from crawler.politeness.publisher_orders import STOPPED_BY_OWNER
 from newsmill.discovery.retry_after import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.model import NETWORK_FAILURES, Kind, Outcome, OutcomeRecord, Page
 from newsmill.polling.retries import compute_retry_delay
+from newsmill.text.sentences import Sentence, keyed
 
 # And every 5xx: the server asks us to come back. 403 is how bot filters and overloaded servers refuse a client for some time.
 TRANSIENT_STATUSES = frozenset({403, 408, 425, 429})
@@ -61,13 +62,13 @@ def decide_response(
     if status == 304 and is_conditional:
         return OutcomeRecord(Outcome.NOT_MODIFIED)
     if status in GONE_STATUSES:
-        return OutcomeRecord(Outcome.GONE, f"HTTP {status}")
+        return OutcomeRecord(Outcome.GONE, Sentence("HTTP {status}", status=status))
     if status in TRANSIENT_STATUSES or status >= 500:
         return _decide_transient(page, kind, attempts, now)
     if status in RETRY_ONCE_STATUSES and attempts == 0:
-        return _retry(f"HTTP {status}", Outcome.HTTP_ERROR, kind, attempts, now)
+        return _retry(Sentence("HTTP {status}", status=status), Outcome.HTTP_ERROR, kind, attempts, now)
     if status not in (200, 203):
-        return OutcomeRecord(Outcome.HTTP_ERROR, f"HTTP {status}")
+        return OutcomeRecord(Outcome.HTTP_ERROR, Sentence("HTTP {status}", status=status))
     return _find_media_refusal(page) if kind is Kind.PAGE else None
 
 
@@ -91,11 +92,11 @@ def make_stopped_pause(now: datetime) -> RetryAt:
 
 def _decide_transient(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     """Decide 403, 408, 425, 429 and 5xx. A Retry-After pauses the whole host: the server means the crawler, not this page."""
-    decision = _retry(f"HTTP {page.status}", Outcome.HTTP_ERROR, kind, attempts, now)
+    decision = _retry(Sentence("HTTP {status}", status=page.status), Outcome.HTTP_ERROR, kind, attempts, now)
     until = find_retry_after(page, now)
     if isinstance(decision, OutcomeRecord) or until is None:
         return decision
-    detail = f"{decision.detail}, Retry-After {(until - now).total_seconds():.0f} s"
+    detail = Sentence("{detail}, Retry-After {n:.0f} s", detail=decision.detail, n=(until - now).total_seconds())
     return RetryAt(max(decision.at, until), detail, until, decision.failure)
 
 
@@ -108,7 +109,7 @@ def find_retry_after(page: Page, now: datetime) -> datetime | None:
 def _retry(detail: str, outcome: Outcome, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     wait = compute_retry_delay(attempts + 1, kind)
     failure = OutcomeRecord(outcome, detail)
-    return failure if wait is None else RetryAt(now + wait, f"{outcome}: {detail}", failure=failure)
+    return failure if wait is None else RetryAt(now + wait, keyed(outcome, detail), failure=failure)
 
 
 def _find_media_refusal(page: Page) -> OutcomeRecord | None:
@@ -116,5 +117,8 @@ def _find_media_refusal(page: Page) -> OutcomeRecord | None:
     if media_type not in PAGE_MEDIA_TYPES:
         return OutcomeRecord(Outcome.NOT_HTML, media_type)
     if page.header("Content-Encoding") is None and page.body.startswith(BINARY_SIGNATURES):
-        return OutcomeRecord(Outcome.NOT_HTML, f"a binary file served as {media_type or 'nothing'}")
+        served = (
+            Sentence("a binary file served as {media}", media=media_type) if media_type else Sentence("a binary file served as nothing")
+        )
+        return OutcomeRecord(Outcome.NOT_HTML, served)
     return None

@@ -7,6 +7,7 @@ import regex
 from crawler.politeness.throttle import HostThrottle
 from newsmill.discovery.source_sites import covers
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Source
+from newsmill.text.sentences import Sentence
 
 MAX_PATTERN_SECONDS = 0.01  # of CPU time for one pattern and one URL, in the event loop; an honest pattern takes some microseconds
 
@@ -43,13 +44,18 @@ def find_pattern_refusal(url: str, source: Source | None, throttle: HostThrottle
     try:
         for pattern in source.deny:
             if regex.search(pattern, url, timeout=MAX_PATTERN_SECONDS):
-                return OutcomeRecord(Outcome.DENIED, f"deny {pattern!r}")
+                return OutcomeRecord(Outcome.DENIED, Sentence("deny {pattern}", pattern=repr(pattern)))
         for pattern in source.allow:
             if regex.search(pattern, url, timeout=MAX_PATTERN_SECONDS):
                 return None
     except TimeoutError:
         throttle.charge_cpu(MAX_PATTERN_SECONDS)
         return OutcomeRecord(
-            Outcome.DENIED, f"the pattern {pattern!r} takes longer than {MAX_PATTERN_SECONDS} s on this URL; write a simpler one"
+            Outcome.DENIED,
+            Sentence(
+                "the pattern {pattern} takes longer than {n} s on this URL; write a simpler one",
+                pattern=repr(pattern),
+                n=MAX_PATTERN_SECONDS,
+            ),
         )
-    return OutcomeRecord(Outcome.DENIED, "matches no allow pattern") if source.allow else None
+    return OutcomeRecord(Outcome.DENIED, Sentence("matches no allow pattern")) if source.allow else None

@@ -25,6 +25,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from newsmill.model import Page
+from newsmill.text.sentences import PACKED
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ def _create_file(folder: Path, now: datetime) -> SpoolFile:
 
 
 def _encode_head(row_id: int, fence: int, page: Page) -> bytes:
-    metadata = _PAGE_JSON.dump_json(replace(page, body=b""))
+    metadata = _PAGE_JSON.dump_json(replace(page, body=b""), context=PACKED)
     header = _HEADER.pack(row_id, fence, len(metadata), len(page.body))
     return header + _CHECKSUM.pack(_compute_checksum(header + metadata, page.body)) + metadata
 

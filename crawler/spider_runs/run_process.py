@@ -36,6 +36,7 @@ from newsmill.intake.page_submission import make_enqueue
 from newsmill.logs.spider_log_handler import configure_spider_log
 from newsmill.sandbox.process_limits import die_with_parent, restrict_proc_access
 from newsmill.settings import Settings
+from newsmill.text.sentences import PACKED, Sentence
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +52,14 @@ def main() -> None:
     try:
         report = run(request, pipe)
     except SystemExit as error:  # of the spider's code
-        report = RunReport("failed", error=f"the spider called sys.exit: {error}"[:500])
+        report = RunReport("failed", error=Sentence("the spider called sys.exit: {error}", error=str(error)[:472]))
         pipe.write(_format_report(report))
         os._exit(1)  # the run was not closed, and its threads would keep the process
     pipe.write(_format_report(report))
 
 
 def _format_report(report: RunReport) -> bytes:
-    return REPORT_PREFIX + REPORT_JSON.dump_json(report) + b"\n"
+    return REPORT_PREFIX + REPORT_JSON.dump_json(report, context=PACKED) + b"\n"
 
 
 def run(request: RunRequest, pipe: BinaryIO) -> RunReport:
@@ -90,7 +91,9 @@ def run(request: RunRequest, pipe: BinaryIO) -> RunReport:
         return RunReport("failed", error=str(error))
     except MemoryError:
         limit = source.spider_limits.memory_mb
-        return RunReport(REASON_MEMORY, error=f"the run needed more than {limit} MB; spider_limits.memory_mb raises the limit")
+        return RunReport(
+            REASON_MEMORY, error=Sentence("the run needed more than {n} MB; spider_limits.memory_mb raises the limit", n=limit)
+        )
 
 
 def _run_spider(run: SpiderRun, spider_class: type[scrapy.Spider], settings: Settings, user: dict[str, Any]) -> RunReport:
@@ -109,7 +112,7 @@ def _run_spider(run: SpiderRun, spider_class: type[scrapy.Spider], settings: Set
     process.start(install_signal_handlers=False)
     if task.done() and not task.cancelled() and (problem := task.exception()) is not None:
         log.error("the spider failed", exc_info=problem)
-        return RunReport("failed", error=f"the spider failed: {type(problem).__name__}: {problem}"[:500])
+        return RunReport("failed", error=Sentence("the spider failed: {error}", error=f"{type(problem).__name__}: {problem}"[:481]))
     return replace(run.report(), hint=find_start_hint(spider_class))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import TypeAdapter
 
 from newsmill.model import Source
+from newsmill.text.sentences import Detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,13 @@ class RunReport:
     refused: Mapping[str, int] = field(default_factory=dict)  # requests by the outcome that refused them
     bad_statuses: Mapping[int, int] = field(default_factory=dict)  # HTTP status → responses that reached no callback
     failed: int = 0  # requests without a response, after the retries
-    first_failure: str | None = None
+    first_failure: Detail | None = None
     dropped: int = 0  # items that a pipeline has dropped
     code_errors: int = 0  # exceptions of callbacks and pipelines
-    first_error: str | None = None  # of these
+    first_error: Detail | None = None  # of these
     waited_seconds: float = 0.0  # for hosts that a crawler held
-    error: str | None = None
-    hint: str | None = None  # why the run may have found nothing
+    error: Detail | None = None
+    hint: Detail | None = None  # why the run may have found nothing
     is_permanent: bool = False  # the error lies in the source's settings or in the spider's module: no retry helps
 
 

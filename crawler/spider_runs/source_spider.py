@@ -19,6 +19,7 @@ from newsmill.context import data_folder
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
 from newsmill.settings import Settings
+from newsmill.text.sentences import Sentence, keyed
 
 CONSTRUCTORS = ("__init__", "from_crawler")
 
@@ -33,7 +34,13 @@ def load_spider(settings: Settings, source: Source) -> type[scrapy.Spider]:
     module = import_user_module(
         module_name,
         folders,
-        lambda reason: f"{where}: module {module_name} cannot be imported ({reason[:300]}); searched {searched} and installed packages",
+        lambda reason: Sentence(
+            "{setting}: module {name} cannot be imported ({error}); searched {path} and installed packages",
+            setting=where,
+            name=module_name,
+            error=reason[:300],
+            path=searched,
+        ),
     )
     found = getattr(module, class_name, None)
     if not (inspect.isclass(found) and issubclass(found, scrapy.Spider)):
@@ -42,7 +49,9 @@ def load_spider(settings: Settings, source: Source) -> type[scrapy.Spider]:
             for name, value in vars(module).items()
             if inspect.isclass(value) and issubclass(value, scrapy.Spider) and value is not scrapy.Spider
         )
-        raise ConfigError(f"{where}: {module_name} has no spider {class_name}; it has {', '.join(names) or 'none'}")
+        listed = ", ".join(names) or "none"
+        no_spider = Sentence("{module} has no spider {name}; it has {names}", module=module_name, name=class_name, names=listed)
+        raise ConfigError(keyed(where, no_spider))
     return found
 
 
@@ -51,7 +60,11 @@ def find_start_hint(spider_class: type[scrapy.Spider]) -> str | None:
     own = {name for each in spider_class.__mro__ if each not in scrapy.Spider.__mro__ for name in vars(each)}
     if "start_requests" not in own or "start" in own:
         return None
-    return f"{spider_class.__name__}.start_requests is not called by Scrapy {scrapy.__version__}; make it `async def start(self)`"
+    return Sentence(
+        "{name}.start_requests is not called by Scrapy {version}; make it `async def start(self)`",
+        name=spider_class.__name__,
+        version=scrapy.__version__,
+    )
 
 
 def spider_folders(settings: Settings) -> tuple[Path, ...]:
@@ -77,10 +90,13 @@ def check_arguments(spider_class: type[scrapy.Spider], source: Source) -> None:
     unknown = [name for name in source.spider_args if name not in parameters | attributes and not hasattr(spider_class, name)]
     if unknown:
         names = sorted(parameters - {"crawler"} or attributes)
-        raise ConfigError(
-            f'source "{source.name}": spider_args: {spider_class.__name__} takes no argument {unknown[0]!r}; '
-            f"it takes {', '.join(names) or 'none'}"
+        refusal = Sentence(
+            "{spider} takes no argument {name}; it takes {names}",
+            spider=spider_class.__name__,
+            name=repr(unknown[0]),
+            names=", ".join(names) or "none",
         )
+        raise ConfigError(keyed(f'source "{source.name}": spider_args', refusal))
 
 
 def _parse_classes(spider_class: type[scrapy.Spider]) -> list[ast.Module] | None:

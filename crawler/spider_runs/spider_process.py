@@ -14,6 +14,7 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from crawler.spider_runs.run_report import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, RunReport, RunRequest
+from newsmill.text.sentences import Sentence, keyed
 
 KILL_AFTER_SECONDS = 60.0  # over the spider's own limit: it has this time to start and to store its last pages
 MAX_LINE_BYTES = 1 << 20
@@ -60,10 +61,13 @@ class SpiderProcess:
                 await self._process.wait()
         except TimeoutError:
             yield RunReport(
-                "time", error=f"the run did not end {KILL_AFTER_SECONDS:g} s after its limit of {self._seconds:g} s and was killed"
+                "time",
+                error=Sentence(
+                    "the run did not end {n:g} s after its limit of {limit:g} s and was killed", n=KILL_AFTER_SECONDS, limit=self._seconds
+                ),
             )
         except (ValidationError, ValueError) as error:
-            yield RunReport("failed", error=f"the run's report cannot be read: {error}"[:300])
+            yield RunReport("failed", error=Sentence("the run's report cannot be read: {error}", error=str(error)[:300]))
         else:
             yield RunReport("crashed", error=await self._describe_crash())
         finally:
@@ -106,7 +110,7 @@ class SpiderProcess:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._reader), 1.0)
         lines = self._stderr.decode("utf-8", "replace").strip().splitlines()
-        last = f": {lines[-1][:300]}" if lines else ""
+        end = Sentence("the run crashed ({code})", code=f"signal {-code}" if code < 0 else f"exit code {code}")
         if code == -signal.SIGKILL:
-            return f"the run was killed; the machine may be out of memory{last}"
-        return f"the run crashed ({f'signal {-code}' if code < 0 else f'exit code {code}'}){last}"
+            end = Sentence("the run was killed; the machine may be out of memory")
+        return keyed(end, lines[-1][:300]) if lines else end

@@ -28,6 +28,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Source
 from newsmill.network.address_guard import Guard
+from newsmill.text.sentences import Sentence
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +101,8 @@ class SpiderRun:
         failed = sum(int(n) - int(stats.get(RETRIED + name[len(FAILED) :], 0)) for name, n in stats.items() if name.startswith(FAILED))
         limits = self.source.spider_limits
         errors = {
-            REASON_TIME: f"the run took longer than {limits.seconds:g} s; spider_limits.time raises the limit",
-            REASON_MEMORY: f"the run needed more than {limits.memory_mb} MB; spider_limits.memory_mb raises the limit",
+            REASON_TIME: Sentence("the run took longer than {n:g} s; spider_limits.time raises the limit", n=limits.seconds),
+            REASON_MEMORY: Sentence("the run needed more than {n} MB; spider_limits.memory_mb raises the limit", n=limits.memory_mb),
         }
         reason = self.end_reason or str(stats.get("finish_reason", "unknown"))
         return RunReport(
@@ -129,7 +130,9 @@ class SpiderRun:
         if isinstance(self.sink, StoringSink):
             self._tasks.append(loop.create_task(self._keep(self.sink.maintain())))
         if not has_spider_middleware(self.crawler):
-            self.problem = "SpiderMiddleware was removed from DOWNLOADER_MIDDLEWARES; robots.txt and throttle apply to every spider"
+            self.problem = Sentence(
+                "SpiderMiddleware was removed from DOWNLOADER_MIDDLEWARES; robots.txt and throttle apply to every spider"
+            )
             self.end("no middleware")
 
     async def _keep(self, maintenance: Any) -> None:
@@ -138,7 +141,7 @@ class SpiderRun:
             await maintenance
 
     @contextmanager
-    def _reporting_errors(self, prefix: str = "", *, ends: bool = True) -> Iterator[None]:
+    def _reporting_errors(self, describe: Callable[[str], str] = str, *, ends: bool = True) -> Iterator[None]:
         """Have the report name an error, and end the run. The traceback of one that is not expected, a bug, goes into the log."""
         try:
             yield
@@ -147,7 +150,7 @@ class SpiderRun:
             if not is_expected:
                 log.exception("Newsmill has failed")
             if self.problem is None:
-                self.problem = prefix + (str(error) if is_expected else f"Newsmill has failed: {type(error).__name__}: {error}"[:300])
+                self.problem = describe(str(error) if is_expected else f"Newsmill has failed: {type(error).__name__}: {error}"[:300])
             if ends:
                 self.end(REASON_MEMORY if isinstance(error, MemoryError) else "failed")
 
@@ -164,7 +167,7 @@ class SpiderRun:
             self.first_error = f"{failure.type.__name__ if failure.type else 'error'}: {failure.getErrorMessage()}"[:300]
 
     async def _closed(self) -> None:
-        with self._reporting_errors("the last pages were not stored: ", ends=False):
+        with self._reporting_errors(lambda error: Sentence("the last pages were not stored: {error}", error=error), ends=False):
             await self.sink.flush()  # before the tasks end: cancelled in the middle of a batch, maintain() would lose it
         for task in self._tasks:
             task.cancel()

@@ -19,6 +19,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended, HostLease, Postponed
 from newsmill.storage.owner_ids import is_dead
+from newsmill.text.sentences import Sentence
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class SpiderWorker:
         """Run the source's spider and record the result. False: the crawler stops, and the run has no result."""
         source = self.state.source_of(leased_url)
         if source is None or source.spider is None:
-            await self._end(leased_url, OutcomeRecord(Outcome.DENIED, "the source has no spider"))
+            await self._end(leased_url, OutcomeRecord(Outcome.DENIED, Sentence("the source has no spider")))
             return True
         report = await self._wait(source)
         has_ended_early = report.reason in (STOPPED, CRASHED)  # a run that had not opened its spider dies of the signal

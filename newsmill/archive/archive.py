@@ -24,6 +24,7 @@ from newsmill.archive.object_store import TEMPORARY_SUFFIX, DiskUsage, open_obje
 from newsmill.exceptions import ArchiveDamaged, ServiceError
 from newsmill.model import Page, Segment
 from newsmill.text.redaction import redact
+from newsmill.text.sentences import Sentence, keyed
 
 SEGMENTS_FOLDER = "segments"
 UNKNOWN_FOLDER = "unknown"  # segments that the ledger does not name
@@ -69,11 +70,13 @@ class Archive:
         try:
             file = self._store.open(_segment_path(segment_id))
         except FileNotFoundError:
-            raise ArchiveDamaged(f"segment {segment_id} is missing from the archive") from None
+            raise ArchiveDamaged(Sentence("segment {id} is missing from the archive", id=segment_id)) from None
         with file:
             file_length = file.seek(0, 2)
             if length is not None and file_length != length:
-                raise ArchiveDamaged(f"segment {segment_id} has {file_length} bytes, but the ledger recorded {length}")
+                raise ArchiveDamaged(
+                    Sentence("segment {id} has {n} bytes, but the ledger recorded {length}", id=segment_id, n=file_length, length=length)
+                )
             yield SegmentReader(segment_id, file)
 
     def read(self, segment_id: str, offsets: Iterable[int], *, length: int | None = None) -> Iterator[tuple[int, Page]]:
@@ -104,7 +107,7 @@ class Archive:
             with self._store.open(_note_path(file_id)) as note:
                 return ExternalFile(**json.loads(note.read()))
         except (FileNotFoundError, ValueError, TypeError):
-            raise ArchiveDamaged(f"{_note_path(file_id)} is missing from the archive, or damaged") from None
+            raise ArchiveDamaged(Sentence("{path} is missing from the archive, or damaged", path=_note_path(file_id))) from None
 
     def external_lengths(self, ids: Iterable[str]) -> dict[str, int]:
         """Of segments that are parts of files outside the archive, the lengths of those whose file can be read."""
@@ -224,7 +227,7 @@ def _locate(path: str, file: BinaryIO, is_wanted: Callable[[Iterable[str]], bool
     try:
         return warc.locate_pages(file, is_wanted)
     except ArchiveDamaged as error:
-        raise ArchiveDamaged(f"{path}: {error}") from error
+        raise ArchiveDamaged(keyed(path, error)) from error
 
 
 class SegmentReader:
@@ -239,20 +242,20 @@ class SegmentReader:
         try:
             return warc.read_page(self._file, offset)
         except ArchiveDamaged as error:
-            raise ArchiveDamaged(f"segment {self.id}: {error}") from error
+            raise ArchiveDamaged(Sentence("segment {id}: {error}", id=self.id, error=error)) from error
 
     def records(self, offset: int) -> bytes:
         """The page's records as they are in the archive, for another WARC file. Raises ArchiveDamaged."""
         try:
             return warc.copy_page(self._file, offset)
         except ArchiveDamaged as error:
-            raise ArchiveDamaged(f"segment {self.id}: {error}") from error
+            raise ArchiveDamaged(Sentence("segment {id}: {error}", id=self.id, error=error)) from error
 
 
 def _segment_path(segment_id: str) -> str:
     match = SEGMENT_ID.fullmatch(segment_id)
     if match is None:
-        raise ArchiveDamaged(f"{segment_id[:80]!r} is not a segment id")
+        raise ArchiveDamaged(Sentence("{id} is not a segment id", id=repr(segment_id[:80])))
     year, month, day = match.groups()
     return f"{SEGMENTS_FOLDER}/{year}/{month}/{day}/{segment_id}{SEGMENT_SUFFIX}"
 

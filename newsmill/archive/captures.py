@@ -16,6 +16,7 @@ from newsmill.archive.warc_responses import parse_response, read_warc_date
 from newsmill.archive.warc_writer import SOFTWARE
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Capture, Page, Skipped
+from newsmill.text.sentences import Detail, Sentence
 
 
 def read_captures(file: BinaryIO, is_wanted: IsWanted = lambda url, at: True) -> Iterator[Capture]:
@@ -53,7 +54,7 @@ def read_capture(file: BinaryIO, offset: int) -> Page:
     file.seek(offset)
     capture = _read_foreign(read_record(file, offset))
     if capture.page is None:
-        raise ArchiveDamaged(f"no page at offset {offset}: {capture.detail}")
+        raise ArchiveDamaged(Sentence("no page at offset {offset}: {error}", offset=offset, error=capture.detail))
     return capture.page
 
 
@@ -68,7 +69,7 @@ class _Metadata(BaseModel):
     source: str | None
     hint: dict[str, Any]
     rendered: bool = False
-    rendering_failure: str | None = None
+    rendering_failure: Detail | None = None
     parts: int = 0
     headers: list[tuple[str, str]] | None = None
     request_headers: list[tuple[str, str]] | None = None

@@ -18,6 +18,7 @@ from newsmill.archive import warc_writer
 from newsmill.exceptions import ArchiveDamaged, ConfigError
 from newsmill.model import Page
 from newsmill.text.redaction import redact
+from newsmill.text.sentences import Sentence, join_sentences
 
 NOTES_FOLDER = "files"
 _SEGMENT_ID = re.compile(r"(file-[0-9a-f]{16})-\d+")
@@ -61,12 +62,20 @@ def open_external(file: ExternalFile, segment_id: str) -> Iterator[ExternalReade
         with open_remote(file.url) if is_url(file.url) else Path(file.url).open("rb") as opened:
             if (length := opened.seek(0, io.SEEK_END)) != file.length:
                 raise ArchiveDamaged(
-                    f"the WARC file {redact(file.url)} has {length:,} bytes, and had {file.length:,} when it was submitted"
+                    Sentence(
+                        "the WARC file {url} has {n:,} bytes, and had {length:,} when it was submitted",
+                        url=redact(file.url),
+                        n=length,
+                        length=file.length,
+                    )
                 )
             yield ExternalReader(segment_id, file, opened)
     except (OSError, ConfigError) as error:
-        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {redact(str(error))}"
-        raise ArchiveDamaged(f"the WARC file {redact(file.url)} {reason}; put it there again, or submit it at its new place") from None
+        url = redact(file.url)
+        reason = Sentence("the WARC file {url} cannot be read: {error}", url=url, error=redact(str(error)))
+        if isinstance(error, FileNotFoundError):
+            reason = Sentence("the WARC file {url} is missing", url=url)
+        raise ArchiveDamaged(join_sentences([reason, Sentence("put it there again, or submit it at its new place")])) from None
 
 
 class ExternalReader:
@@ -83,7 +92,7 @@ class ExternalReader:
         try:
             page = read_capture(self._opened, offset)
         except ArchiveDamaged as error:
-            raise ArchiveDamaged(f"the WARC file {redact(self._file.url)}: {error}") from error
+            raise ArchiveDamaged(Sentence("the WARC file {url}: {error}", url=redact(self._file.url), error=error)) from error
         return replace(page, source=self._file.source or page.source)
 
     def records(self, offset: int) -> bytes:

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from newsmill.archive.warc_responses import read_target
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Hint, Page
+from newsmill.text.sentences import Sentence, load_sentence
 
 ITEM_TYPE = "application/json"
 ITEM_STATUS = 200
@@ -47,7 +48,7 @@ def _read_at(file: BinaryIO, offset: int) -> tuple[Page, int]:
     try:
         return _read_whole_page(_read_records(file), offset)
     except (OSError, KeyError, ValueError) as error:  # fastwarc: bad gzip, bad header; ours: bad JSON, wrong record
-        raise ArchiveDamaged(f"no page at offset {offset}: {error}") from error
+        raise ArchiveDamaged(Sentence("no page at offset {offset}: {error}", offset=offset, error=error)) from error
 
 
 def copy_page(file: BinaryIO, offset: int) -> bytes:
@@ -79,7 +80,7 @@ def locate_pages(file: BinaryIO, is_wanted: Callable[[Iterable[str]], bool]) -> 
                 starts[-1][1].extend([data["requested_url"], data["url"], *data["redirects"]])
                 parts = data.get("parts", parts)
     except (OSError, KeyError, ValueError) as error:
-        raise ArchiveDamaged(f"a record cannot be read: {error}") from error
+        raise ArchiveDamaged(Sentence("a record cannot be read: {error}", error=error)) from error
     ends = [*(offset for offset, _ in starts[1:]), file.seek(0, io.SEEK_END)]
     return [(offset, end) for (offset, urls), end in zip(starts, ends, strict=True) if urls and is_wanted(urls)]
 
@@ -105,21 +106,21 @@ def _read_page_records(records: Iterator[tuple[WarcRecordType, bytes]], offset: 
         contents[str(kind)] = content
         if kind == WarcRecordType.metadata:
             return contents
-    raise ArchiveDamaged(f"the file ends inside the page at offset {offset}")
+    raise ArchiveDamaged(Sentence("the file ends inside the page at offset {offset}", offset=offset))
 
 
 def _read_records(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
     for record in ArchiveIterator(file, parse_http=False):
         # fastwarc does not report a truncated file: it yields what is left of the record and stops.
         if not record.verify_block_digest():
-            raise ArchiveDamaged(f"record {record.record_id} was changed or cut off after it was written")
+            raise ArchiveDamaged(Sentence("record {id} was changed or cut off after it was written", id=record.record_id))
         yield record.record_type, record.reader.read()
 
 
 def _read_rendered(conversion: tuple[WarcRecordType, bytes] | None, offset: int) -> bytes:
     """The rendered DOM. Raises ArchiveDamaged when its record is missing."""
     if conversion is None or conversion[0] != WarcRecordType.conversion:
-        raise ArchiveDamaged(f"the page at offset {offset} has no conversion record")
+        raise ArchiveDamaged(Sentence("the page at offset {offset} has no conversion record", offset=offset))
     return conversion[1]
 
 
@@ -157,7 +158,7 @@ def build_page(records: dict[str, bytes]) -> tuple[Page, FollowingRecords]:
         body=body,
         request_headers=_exact_headers(data.get("request_headers"), request_headers),
         is_item=False,
-        rendering_failure=data.get("rendering_failure"),
+        rendering_failure=None if (failure := data.get("rendering_failure")) is None else load_sentence(failure),
     )
     return page, FollowingRecords(data.get("rendered", False), data.get("parts", 0))
 

@@ -18,6 +18,7 @@ from newsmill.archive.warc_responses import GZIP_MAGIC, CappedReader, is_http_re
 from newsmill.archive.warc_writer import SOFTWARE
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Skipped
+from newsmill.text.sentences import Sentence
 
 MAX_BLOCK_BYTES = 11 << 20  # of a record that is read: the largest body and its headers
 MAX_RECORD_BYTES = MAX_BLOCK_BYTES + (1 << 16)  # with its own headers
@@ -97,8 +98,8 @@ def read_record(file: BinaryIO, offset: int) -> Record:
         for record in ArchiveIterator(CappedReader(file, None, offset), parse_http=False):
             return _read_record(record, lambda url, at: True, is_own=False)
     except (OSError, _DamagedRecord) as error:
-        raise ArchiveDamaged(f"no record at offset {offset}: {error}") from error
-    raise ArchiveDamaged(f"no record at offset {offset}")
+        raise ArchiveDamaged(Sentence("no record at offset {offset}: {error}", offset=offset, error=error)) from error
+    raise ArchiveDamaged(Sentence("no record at offset {offset}", offset=offset))
 
 
 def _read_record(record: WarcRecord, is_wanted: IsWanted, *, is_own: bool) -> Record:

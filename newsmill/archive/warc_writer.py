@@ -20,6 +20,7 @@ from fastwarc.warc import WarcRecord, WarcRecordType
 from newsmill.archive.warc import ITEM_TYPE, Headers, hint_adapter, parse_message
 from newsmill.archive.warc_responses import GZIP_MAGIC
 from newsmill.model import RENDERED_TYPE, Page
+from newsmill.text.sentences import dump_sentence
 from newsmill.version import __version__
 
 STORE_LEVEL = 0  # gzip level for compressed bodies: 3 % larger than with level 6, for a third of its CPU time
@@ -168,7 +169,7 @@ def _metadata(page: Page) -> dict[str, Any]:
     if page.rendered is not None:
         data["rendered"] = True  # a conversion record follows
     if page.rendering_failure is not None:
-        data["rendering_failure"] = page.rendering_failure
+        data["rendering_failure"] = dump_sentence(page.rendering_failure)
     if page.parts:
         data["parts"] = len(page.parts)  # the records of so many further pages follow
     if parse_message(_encode_head("", _end_to_end_headers(page.headers)))[1] != _end_to_end_headers(page.headers):

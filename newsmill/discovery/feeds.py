@@ -15,6 +15,7 @@ from newsmill.model import Hint, Kind, Link, Listing
 from newsmill.text import urls
 from newsmill.text.charset import to_text
 from newsmill.text.language_tags import parse_language_tag
+from newsmill.text.sentences import Sentence
 
 
 def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: datetime | None = None) -> Listing:
@@ -33,7 +34,7 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
             unusable += 1
         elif _is_dated(entry.hint) or not has_dates or not is_never_article(page):
             pages.setdefault(page, Link(page, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))
-    warnings = (*feed.damage, *((f"entries without a usable URL: {unusable:,}",) if unusable else ()))
+    warnings = (*feed.damage, *((Sentence("entries without a usable URL: {n:,}", n=unusable),) if unusable else ()))
     return Listing(
         pages=tuple(pages.values()),
         language=feed.language,
@@ -59,7 +60,7 @@ def read_entries(body: bytes, url: str, content_type: str | None, now: datetime 
 def _read_xml_feed(body: bytes, url: str, content_type: str | None, now: datetime | None) -> FeedEntries:
     feed = read_xml(to_text(body, content_type, is_xml=True)[0], url)
     if not feed.is_feed:
-        raise ListingError("not a feed: neither RSS, Atom nor JSON Feed")
+        raise ListingError(Sentence("not a feed: neither RSS, Atom nor JSON Feed"))
     language, authors = parse_language_tag(feed.language), clean_names(feed.authors)
     entries = tuple(_make_entry(entry, authors, language, now) for entry in feed.entries)
     return FeedEntries(language, entries, hub=feed.hub, topic=feed.self_url, update_interval=find_update_interval(feed.updates))

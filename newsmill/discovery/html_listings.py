@@ -14,6 +14,7 @@ from newsmill.text import lazy_re as re
 from newsmill.text import urls
 from newsmill.text.charset import to_text
 from newsmill.text.language_tags import parse_language_tag
+from newsmill.text.sentences import Sentence
 
 MAX_PAGES = 1_000  # links to articles on one page; a front page has 60 to 250
 
@@ -45,16 +46,16 @@ def parse_page(html: bytes, content_type: str | None) -> PageLinks:
     """The page's links. Raises ListingError if the bytes are not HTML."""
     text, _ = to_text(html, content_type)
     if text[:1024].count("\0") > _MAX_NULS:
-        raise ListingError("not HTML but a binary file")
+        raise ListingError(Sentence("not HTML but a binary file"))
     match tell_body_kind(html, content_type):
         case BodyKind.FEED:
-            raise ListingError("not HTML but a feed")
+            raise ListingError(Sentence("not HTML but a feed"))
         case BodyKind.SITEMAP:
-            raise ListingError("not HTML but a sitemap")
+            raise ListingError(Sentence("not HTML but a sitemap"))
         case BodyKind.OPML:
-            raise ListingError("not HTML but a list of feeds (OPML)")
+            raise ListingError(Sentence("not HTML but a list of feeds (OPML)"))
     if "<" not in text[:100_000]:
-        raise ListingError("not HTML: it has no tag")
+        raise ListingError(Sentence("not HTML: it has no tag"))
     return extract_links(text.replace("\0", "\ufffd"))  # as in browsers; Postgres accepts no NUL
 
 

@@ -15,6 +15,7 @@ from newsmill.model import Hint
 from newsmill.text.charset import to_text
 from newsmill.text.finite_json import DECODER
 from newsmill.text.language_tags import parse_language_tag
+from newsmill.text.sentences import Sentence
 
 _JSON_SPACE = re.compile(r"[ \t\n\r]*+")
 
@@ -28,10 +29,10 @@ def read_json_feed(body: bytes, url: str, content_type: str | None, now: datetim
     except (ValueError, RecursionError) as error:
         feed = _read_before_damage(text)
         if not feed.get("items"):
-            raise ListingError(f"not a JSON Feed: {error}") from None
-        damage = (f"the JSON is broken, and only the items before that are read: {error}",)
+            raise ListingError(Sentence("not a JSON Feed: {error}", error=error)) from None
+        damage = (Sentence("the JSON is broken, and only the items before that are read: {error}", error=error),)
     if not isinstance(feed, dict) or not isinstance(feed.get("items"), list):
-        raise ListingError("JSON, but not a JSON Feed: it has no list of items")
+        raise ListingError(Sentence("JSON, but not a JSON Feed: it has no list of items"))
     language, authors = parse_language_tag(feed.get("language")), _read_json_authors(feed) or ()
     items = (item for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
     entries = tuple(_make_json_entry(item, url, language, authors, now) for item in items)

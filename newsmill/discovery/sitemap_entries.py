@@ -13,6 +13,7 @@ from newsmill.discovery.xml_scanner import Event, EventKind, read_attributes
 from newsmill.model import Hint, Kind, Link
 from newsmill.text import urls
 from newsmill.text.language_tags import parse_language_tag
+from newsmill.text.sentences import Sentence
 from newsmill.text.urls import MAX_URL_CHARACTERS
 
 MAX_URLS = 50_000  # sitemaps.org: one file holds at most 50,000 URLs
@@ -81,15 +82,15 @@ class SitemapEntries:
     def warnings(self) -> Iterator[str]:
         """One sentence for each irregularity of the file."""
         if not self._is_complete:
-            yield "the file is cut off: its root element does not end"
+            yield Sentence("the file is cut off: its root element does not end")
         if self._has_text_outside:
-            yield "there is text outside the root element"
+            yield Sentence("there is text outside the root element")
         counts = {
-            "entries after the end of the root element": self._entries_after_end,
-            "entries with more than one URL": self._multi_url_entries,
-            "URLs outside the <loc> of an entry": self._bare_urls,
+            Sentence("entries after the end of the root element"): self._entries_after_end,
+            Sentence("entries with more than one URL"): self._multi_url_entries,
+            Sentence("URLs outside the <loc> of an entry"): self._bare_urls,
         }
-        yield from (f"{label}: {count:,}" for label, count in counts.items() if count)
+        yield from (Sentence("{label}: {n:,}", label=label, n=count) for label, count in counts.items() if count)
 
     def _start(self, name: str, attributes: str) -> None:
         if name in _SITEMAP_ROOTS or name in _FEED_ROOTS:
@@ -226,11 +227,11 @@ class SitemapLinks:
     def warnings(self) -> list[str]:
         """One sentence for each irregularity of the entries."""
         counts = {
-            "entries without a usable URL": self.unusable,
-            "URLs without a host": self.relative_urls,
-            "URLs of lists, forms and files, left out": self.skipped,
+            Sentence("entries without a usable URL"): self.unusable,
+            Sentence("URLs without a host"): self.relative_urls,
+            Sentence("URLs of lists, forms and files, left out"): self.skipped,
         }
-        return [f"{label}: {count:,}" for label, count in counts.items() if count]
+        return [Sentence("{label}: {n:,}", label=label, n=count) for label, count in counts.items() if count]
 
     def _make_hint(self, fields: dict[str, str]) -> Hint:
         keywords = (word.strip() for word in fields.get("keywords", "").split(","))

@@ -28,6 +28,7 @@ from newsmill.exceptions import ListingError
 from newsmill.model import Kind, Link
 from newsmill.text.charset import to_text
 from newsmill.text.declared_charset import find_xml_label
+from newsmill.text.sentences import Sentence, join_sentences
 from newsmill.text.urls import MAX_URL_CHARACTERS
 from newsmill.text.web_codecs import find_codec
 
@@ -72,7 +73,7 @@ class SitemapReader:
             if not self.is_full:
                 self._stop_at_limit(self._text)
         if not self._links.is_sitemap:
-            raise ListingError("not a sitemap: it has no urlset, index or feed, and no line with a URL")
+            raise ListingError(Sentence("not a sitemap: it has no urlset, index or feed, and no line with a URL"))
         if not self.is_full:
             self.warnings += self._warn_of_gzip()
         self.warnings += [*(() if self._text is None else self._text.warnings()), *self._links.warnings()]
@@ -96,7 +97,7 @@ class SitemapReader:
                     return
         except zlib.error as error:
             self._damaged = depth
-            self.warnings.append(f"the gzip stream is damaged: {error}")
+            self.warnings.append(Sentence("the gzip stream is damaged: {error}", error=error))
 
     def _read(self, block: bytes) -> None:
         self._size += len(block)
@@ -104,26 +105,26 @@ class SitemapReader:
             self._text = _SitemapText(block, self._links)
         self._text.feed(block)
         if self._size > MAX_SITEMAP_BYTES:
-            self._stop("larger than 50 MB; the rest is left out")
+            self._stop(Sentence("larger than 50 MB"))
         else:
             self._stop_at_limit(self._text)
 
     def _stop_at_limit(self, text: _SitemapText) -> None:
         if self._links.count > MAX_URLS:
-            self._stop("more than 50,000 URLs; the rest is left out")
+            self._stop(Sentence("more than 50,000 URLs"))
         elif text.broken > MAX_BROKEN_PLACES:
-            self._stop(f"the XML is broken in more than {MAX_BROKEN_PLACES:,} places; the rest is left out")
+            self._stop(Sentence("the XML is broken in more than {n:,} places", n=MAX_BROKEN_PLACES))
 
     def _stop(self, reason: str) -> None:
         self.is_full = True
-        self.warnings.append(reason)
+        self.warnings.append(join_sentences([reason, Sentence("the rest is left out")]))
 
     def _warn_of_gzip(self) -> Iterator[str]:
         if self._damaged < 0 and any(not layer.is_complete for layer in self._layers):
-            yield "the gzip stream is cut off"
+            yield Sentence("the gzip stream is cut off")
         ignored = sum(layer.ignored for layer in self._layers)
         if ignored:
-            yield f"bytes after the gzip stream, ignored: {ignored:,}"
+            yield Sentence("bytes after the gzip stream, ignored: {n:,}", n=ignored)
 
 
 class _Blocks:
@@ -176,9 +177,9 @@ class _SitemapText:
     def warnings(self) -> Iterator[str]:
         """One sentence for each kind of damage."""
         if self._declared and find_codec(self._declared) != self._encoding:
-            yield f"declared as {self._declared}, read as {self._encoding}"
+            yield Sentence("declared as {name}, read as {encoding}", name=self._declared, encoding=self._encoding)
         if self._replaced:
-            yield f"characters that are not valid {self._encoding}: {self._replaced:,}"
+            yield Sentence("characters that are not valid {encoding}: {n:,}", encoding=self._encoding, n=self._replaced)
         if not self._is_cut_off:
             yield from self._parser.warnings()
 
@@ -209,7 +210,7 @@ class _XmlParser:
     def warnings(self) -> Iterator[str]:
         yield from self._entries.warnings()
         if self.broken:
-            yield f"places where the XML is broken: {self.broken:,}"
+            yield Sentence("places where the XML is broken: {n:,}", n=self.broken)
 
 
 class _LineParser:
@@ -233,7 +234,7 @@ class _LineParser:
 
     def warnings(self) -> Iterator[str]:
         if self._other_lines:
-            yield f"lines that are not a URL: {self._other_lines:,}"
+            yield Sentence("lines that are not a URL: {n:,}", n=self._other_lines)
 
     def _add(self, line: str) -> None:
         if line.lower().startswith(("http://", "https://")):

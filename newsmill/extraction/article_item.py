@@ -20,6 +20,7 @@ from newsmill.model import SPIDER, ArticleItem, Author, Block, BlockType, Docume
 from newsmill.model.lazy_adapter import make_adapter
 from newsmill.text import urls
 from newsmill.text.language_tags import parse_language_tag
+from newsmill.text.sentences import Sentence
 
 _ITEM = make_adapter(ArticleItem)
 
@@ -45,10 +46,12 @@ def read_item(page: Page, *, language: str | None = None, first_seen_at: datetim
     try:
         item = load_item(page)
     except ValidationError as error:
-        return ExtractionResult(OutcomeRecord(Outcome.ARCHIVE_DAMAGED, f"the item cannot be read: {error.errors()[0]['msg']}"))
+        return ExtractionResult(
+            OutcomeRecord(Outcome.ARCHIVE_DAMAGED, Sentence("the item cannot be read: {error}", error=error.errors()[0]["msg"]))
+        )
     text = normalise(item.text)
     if not text:
-        return ExtractionResult(OutcomeRecord(Outcome.NO_TEXT, "the item has no text"))
+        return ExtractionResult(OutcomeRecord(Outcome.NO_TEXT, Sentence("the item has no text")))
     document = _build_document(page, item, text, language, first_seen_at or page.fetched_at)
     return ExtractionResult(OutcomeRecord(Outcome.STORED), document)
 

@@ -13,6 +13,7 @@ from newsmill.extraction.normalise import count_words, normalise_line
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionResult, Image, Page
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence, join_sentences
 
 MAX_SHOWN_URL = 500  # characters of a URL in a warning
 MAX_TEXT_CHARACTERS = 2_000_000  # of all pages together, as of one
@@ -24,7 +25,7 @@ MIN_REPEATED_WORDS = 8  # of a line that is left out inside a page; a shorter on
 
 def describe_next_page(url: str) -> str:
     """The warning that names a page that is not part of the document."""
-    return f"the article continues at {url[:MAX_SHOWN_URL]}, which is not part of this text"
+    return Sentence("the article continues at {url}, which is not part of this text", url=url[:MAX_SHOWN_URL])
 
 
 def join_parts(first: ExtractionResult, parts: Sequence[tuple[Page, ExtractionResult]]) -> ExtractionResult:
@@ -36,7 +37,7 @@ def join_parts(first: ExtractionResult, parts: Sequence[tuple[Page, ExtractionRe
     for page, result in parts:
         added, reason = _read_part(document, blocks, page, result)
         if reason is not None:
-            warning = f"{page.url[:MAX_SHOWN_URL]} is not part of this text: {reason}"
+            warning = Sentence("{url} is not part of this text: {reason}", url=page.url[:MAX_SHOWN_URL], reason=reason)
             break
         assert result.document is not None
         known = 0 if _is_whole(page, document) else len(blocks)
@@ -46,7 +47,9 @@ def join_parts(first: ExtractionResult, parts: Sequence[tuple[Page, ExtractionRe
     if len(joined) > 1:
         document = _join_documents(document, joined, [block for block in blocks if block.kept])
         names = " ".join(part.url[:MAX_SHOWN_URL] for part in joined[1:])
-        document = replace(document, warnings=(*document.warnings, f"joined from {len(joined)} pages, with {names}"))
+        document = replace(
+            document, warnings=(*document.warnings, Sentence("joined from {n} pages, with {urls}", n=len(joined), urls=names))
+        )
     left = last.next_page if warning is None else None
     hidden = {result.next_page for result in (first, *(result for _, result in parts))} - {left, None}
     document = replace(document, warnings=_drop_page_warnings((*document.warnings, *filter(None, [warning])), hidden))
@@ -64,20 +67,20 @@ def _read_part(document: Document, blocks: Sequence[Block], page: Page, result: 
     """The blocks with those of one more page, and why the page is not part of the article, if it is not."""
     part = result.document
     if part is None:
-        return (), f"{result.ending.outcome}" + (f", {result.ending.detail}" if result.ending.detail else "")
+        return (), join_sentences(filter(None, (result.ending.outcome, result.ending.detail)), ", ")
     if (reason := _find_difference(document, part)) is not None:
         return (), reason
     known, shown = _list_texts(blocks), _list_texts(part.blocks)
     if _is_whole(page, document):
         if len(known & shown) < MIN_SHARED_TEXT * len(known):
-            return (), "it does not have the text of the first page"
+            return (), Sentence("it does not have the text of the first page")
         return result.blocks or part.blocks, None
     added = _drop_repeated(result.blocks or part.blocks, known | {*map(_fold, filter(None, (document.title, document.description)))})
     if not any(block.kept and block.type not in NON_PROSE_TYPES for block in added):
-        return (), "it repeats the text of the pages before"
+        return (), Sentence("it repeats the text of the pages before")
     joined = (*blocks, *added)
     if sum(len(block.text) for block in joined if block.kept) > MAX_TEXT_CHARACTERS:
-        return (), f"the text of all pages has over {MAX_TEXT_CHARACTERS:,} characters"
+        return (), Sentence("the text of all pages has over {n:,} characters", n=MAX_TEXT_CHARACTERS)
     return joined, None
 
 
@@ -90,11 +93,11 @@ def _find_difference(document: Document, part: Document) -> str | None:
     """What shows that a page is another article; None if nothing does."""
     canonical = part.canonical_url
     if canonical is not None and canonical not in (part.url, document.canonical_url) and not _is_of(canonical, document):
-        return f"its canonical URL is {canonical[:MAX_SHOWN_URL]}"
+        return Sentence("its canonical URL is {url}", url=canonical[:MAX_SHOWN_URL])
     if document.title and part.title and not _is_same_title(document.title, part.title):
-        return f"it has the title {part.title!r}"
+        return Sentence("it has the title {title}", title=repr(part.title))
     if document.published_at and part.published_at and abs(document.published_at - part.published_at) > MAX_DATE_GAP:
-        return f"it was published on {part.published_at:%Y-%m-%d}"
+        return Sentence("it was published on {day}", day=f"{part.published_at:%Y-%m-%d}")
     return None
 
 

@@ -10,6 +10,7 @@ import zstandard
 from isal import isal_zlib
 
 from newsmill.exceptions import DecodeError
+from newsmill.text.sentences import Sentence
 
 MAX_BODY_BYTES = 10 * 2**20  # bytes after decompression; applies to fetched pages and to imported archives
 MAX_LAYERS = 3  # "gzip, gzip" occurs on real sites; only decompression bombs have more than three layers
@@ -28,13 +29,13 @@ def decode_body(content_encoding: str | None, body: bytes, cap: int = MAX_BODY_B
     names = [name.strip().lower() for name in (content_encoding or "").split(",")]
     layers = [name for name in names if name not in ("", "identity", "none")]
     if len(layers) > MAX_LAYERS:
-        raise DecodeError(f"{len(layers)} layers of compression; more than {MAX_LAYERS} are refused")
+        raise DecodeError(Sentence("{n} layers of compression; more than {max} are refused", n=len(layers), max=MAX_LAYERS))
     for name in reversed(layers):
         body = _decode_layer(name, body, cap)
     if not layers and body[:3] == b"\x1f\x8b\x08":
         body = _decode_layer("gzip", body, cap)  # the server stores the file compressed and does not declare it
     if len(body) > cap:
-        raise DecodeError(f"the body is larger than {cap} bytes", "too_large")
+        raise DecodeError(Sentence("the body is larger than {n} bytes", n=cap), "too_large")
     return body
 
 
@@ -43,7 +44,7 @@ def _decode_layer(name: str, body: bytes, cap: int) -> bytes:
     if not body or (name != "br" and _MARKUP_START.match(body)):
         return body  # proxies and archives that decompress a body often keep the header
     if decoder is None:
-        raise DecodeError(f"unknown Content-Encoding {name!r}")
+        raise DecodeError(Sentence("unknown Content-Encoding {name}", name=repr(name)))
     return decoder(body, cap)
 
 
@@ -67,12 +68,12 @@ def _gunzip_members(body: bytes, cap: int) -> bytes:
     at = size = 0
     while body[at : at + 2] == b"\x1f\x8b":
         if len(out) >= MAX_GZIP_MEMBERS:
-            raise DecodeError(f"the gzip file has more than {MAX_GZIP_MEMBERS:,} members")
+            raise DecodeError(Sentence("the gzip file has more than {n:,} members", n=MAX_GZIP_MEMBERS))
         data, at = _gunzip_member(body, at, max(cap - size, 0))
         out.append(data)
         size += len(data)
     if not out:
-        raise DecodeError("the body is not gzip")
+        raise DecodeError(Sentence("the body is not gzip"))
     return b"".join(out)
 
 
@@ -91,7 +92,7 @@ def _gunzip_member(body: bytes, start: int, cap: int) -> tuple[bytes, int]:
         except zlib.error:
             return _require_complete(_salvage(body[start:], cap, "gzip"), "gzip"), len(body)
         if len(data) > cap:
-            raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
+            raise DecodeError(Sentence("the body grows beyond {n} bytes", n=cap), "too_large")
         at, part_bytes = at + len(part), 2 * part_bytes
     whole = bytes(data)
     return whole if stream.eof else _require_complete(whole, "gzip"), at - len(stream.unused_data)
@@ -110,7 +111,7 @@ def _decompress(stream: zlib._Decompress, body: bytes, cap: int, name: str) -> b
         data = _salvage(body, cap, name)
         return _require_complete(data, name)
     if len(data) > cap:
-        raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
+        raise DecodeError(Sentence("the body grows beyond {n} bytes", n=cap), "too_large")
     return data if stream.eof else _require_complete(data, name)
 
 
@@ -123,10 +124,10 @@ def _salvage(body: bytes, cap: int, name: str) -> bytes:
             out += stream.decompress(body[start : start + 1024], cap + 1 - len(out))
         except zlib.error as error:
             if not out:
-                raise DecodeError(f"the {name} stream is broken: {error}") from error
+                raise DecodeError(Sentence("the {name} stream is broken: {error}", name=name, error=error)) from error
             break
         if len(out) > cap:
-            raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
+            raise DecodeError(Sentence("the body grows beyond {n} bytes", n=cap), "too_large")
     return bytes(out)
 
 
@@ -134,7 +135,7 @@ def _require_complete(data: bytes, name: str) -> bytes:
     """Return the data if it contains the end of the page, even though the stream has no end."""
     if b"</html" in data[-1024:].lower():
         return data
-    raise DecodeError(f"the {name} stream ends before the page does", "data_loss")
+    raise DecodeError(Sentence("the {name} stream ends before the page does", name=name), "data_loss")
 
 
 def _unbrotli(body: bytes, cap: int) -> bytes:
@@ -147,9 +148,9 @@ def _unbrotli(body: bytes, cap: int) -> bytes:
     except brotli.error as error:
         if _MARKUP_START.match(body):
             return body
-        raise DecodeError(f"the br stream is broken: {error}") from error
+        raise DecodeError(Sentence("the {name} stream is broken: {error}", name="br", error=error)) from error
     if len(out) > cap:
-        raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
+        raise DecodeError(Sentence("the body grows beyond {n} bytes", n=cap), "too_large")
     return bytes(out) if stream.is_finished() else _require_complete(bytes(out), "br")
 
 
@@ -159,7 +160,7 @@ def _unzstd(body: bytes, cap: int) -> bytes:
     try:
         data = reader.read(cap + 1)
     except zstandard.ZstdError as error:
-        raise DecodeError(f"the zstd stream is broken: {error}") from error
+        raise DecodeError(Sentence("the {name} stream is broken: {error}", name="zstd", error=error)) from error
     if len(data) > cap:
-        raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
+        raise DecodeError(Sentence("the body grows beyond {n} bytes", n=cap), "too_large")
     return data

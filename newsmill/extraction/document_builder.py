@@ -29,6 +29,7 @@ from newsmill.extraction.site_profile import apply_profile, field_positions, pat
 from newsmill.extraction.site_profile.position_fields import apply_positions
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
+from newsmill.text.sentences import Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,11 @@ def _lower_confidence(body: Body, text: str) -> Body:
     if not share:
         return body
     confidence = None if body.confidence is None else round(body.confidence * (1 - share), 3)
-    return replace(body, confidence=confidence, warnings=(*body.warnings, f"mojibake: {share:.1%} of the words are unreadable characters"))
+    return replace(
+        body,
+        confidence=confidence,
+        warnings=(*body.warnings, Sentence("mojibake: {share:.1%} of the words are unreadable characters", share=share)),
+    )
 
 
 def join_text(blocks: Sequence[Block]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from newsmill.model import Document, ExtractionResult, Outcome, OutcomeRecord
+from newsmill.text.sentences import Sentence
 
 MAX_DOCUMENT_CHARACTERS = 2_000_000  # of its text and its blocks, which repeat the text; a thick novel has as many
 
@@ -14,7 +15,7 @@ def limit_size(result: ExtractionResult) -> ExtractionResult:
     characters = 0 if result.document is None else count_characters(result.document)
     if characters <= MAX_DOCUMENT_CHARACTERS:
         return result
-    detail = f"a document of {characters:,} characters; the cap is {MAX_DOCUMENT_CHARACTERS:,}"
+    detail = Sentence("a document of {n:,} characters; the cap is {max:,}", n=characters, max=MAX_DOCUMENT_CHARACTERS)
     return replace(result, ending=OutcomeRecord(Outcome.TOO_LARGE, detail), document=None)
 
 

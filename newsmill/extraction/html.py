@@ -11,6 +11,7 @@ from lxml import etree
 from lxml.html import HtmlComment, HtmlElement, HtmlEntity, HTMLParser, HtmlProcessingInstruction, document_fromstring
 
 from newsmill.extraction.body.blocks import BOX_TAGS, HEADING_TAGS
+from newsmill.text.sentences import Sentence
 
 MAX_ATTRIBUTES = 500  # of one tag; real pages have under 100. libxml2 compares each with each: 20,000 take 0.4 s, 100,000 a minute
 MAX_DEPTH = 200  # levels; libxml2 stops at 256 (2,048 with huge_tree), and trafilatura and the copy function of lxml are recursive
@@ -102,7 +103,7 @@ def parse_source(markup: HtmlSource, *, keeps_components: bool = False) -> Parse
         if cut_off:
             return ParsedHtml(None, too_deep=True)
         _flatten(tree)
-        warnings = (*warnings, f"nested deeper than {MAX_DEPTH} levels; the deeper ones were flattened")
+        warnings = (*warnings, Sentence("nested deeper than {n} levels; the deeper ones were flattened", n=MAX_DEPTH))
     if not keeps_components:
         if _COMPONENT.search(data) is not None:
             _replace_components(tree)
@@ -223,7 +224,7 @@ def _limit_attributes(html: bytes) -> tuple[bytes, list[str]]:
                 cuts.append((tag.start() + end, tag.end()))
     for start, end in reversed(cuts):
         html = b"%b>%b" % (html[:start], html[end:])
-    return html, [f"{len(cuts)} tags with more than {MAX_ATTRIBUTES} attributes were cut"] if cuts else []
+    return html, [Sentence("{n} tags with more than {max} attributes were cut", n=len(cuts), max=MAX_ATTRIBUTES)] if cuts else []
 
 
 def _has_crowded_tag(html: bytes) -> bool:

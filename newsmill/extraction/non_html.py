@@ -5,32 +5,37 @@ from __future__ import annotations
 import re
 
 from newsmill.model import Outcome, OutcomeRecord
+from newsmill.text.sentences import Sentence
 
 # First bytes of files that servers send under .html URLs.
 _SIGNATURES = (
-    (b"%PDF-", "a PDF"),
-    (b"\x89PNG\r\n", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF87a", "a GIF image"),
-    (b"GIF89a", "a GIF image"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b\x08", "a gzip file"),
-    (b"Rar!\x1a", "a RAR archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"ID3\x03", "an MP3 file"),
-    (b"ID3\x04", "an MP3 file"),
-    (b"OggS\x00", "an Ogg file"),
-    (b"\x00\x00\x01\x00", "an icon"),
-    (b"wOFF", "a font"),
-    (b"wOF2", "a font"),
-    (b"\x7fELF", "a program"),
-    (b"MZ\x90\x00", "a program"),
-    (b"\xd0\xcf\x11\xe0", "an Office file"),
-    (b"{\\rtf", "an RTF file"),
-    (b"WARC/", "a WARC file"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (b"%PDF-", Sentence("a PDF")),
+    (b"\x89PNG\r\n", Sentence("a {format} image", format="PNG")),
+    (b"\xff\xd8\xff", Sentence("a {format} image", format="JPEG")),
+    (b"GIF87a", Sentence("a {format} image", format="GIF")),
+    (b"GIF89a", Sentence("a {format} image", format="GIF")),
+    (b"PK\x03\x04", Sentence("a {format} archive", format="ZIP")),
+    (b"\x1f\x8b\x08", Sentence("a gzip file")),
+    (b"Rar!\x1a", Sentence("a {format} archive", format="RAR")),
+    (b"7z\xbc\xaf\x27\x1c", Sentence("a {format} archive", format="7z")),
+    (b"ID3\x03", Sentence("an {format} file", format="MP3")),
+    (b"ID3\x04", Sentence("an {format} file", format="MP3")),
+    (b"OggS\x00", Sentence("an {format} file", format="Ogg")),
+    (b"\x00\x00\x01\x00", Sentence("an icon")),
+    (b"wOFF", Sentence("a font")),
+    (b"wOF2", Sentence("a font")),
+    (b"\x7fELF", Sentence("a program")),
+    (b"MZ\x90\x00", Sentence("a program")),
+    (b"\xd0\xcf\x11\xe0", Sentence("an {format} file", format="Office")),
+    (b"{\\rtf", Sentence("an {format} file", format="RTF")),
+    (b"WARC/", Sentence("a {format} file", format="WARC")),
+    (b"\x28\xb5\x2f\xfd", Sentence("a {format} file", format="zstd")),
 )
-_CONTAINERS = ((b"WEBP", 8, "a WebP image"), (b"ftyp", 4, "a video or AVIF image"), (b"WAVE", 8, "a WAV file"))
+_CONTAINERS = (
+    (b"WEBP", 8, Sentence("a {format} image", format="WebP")),
+    (b"ftyp", 4, Sentence("a video or AVIF image")),
+    (b"WAVE", 8, Sentence("a {format} file", format="WAV")),
+)
 # Content types that servers send with HTML. A body with another type must contain markup.
 HTML_TYPES = (
     "",
@@ -61,24 +66,25 @@ def detect_non_html(body: bytes, content_type: str | None) -> OutcomeRecord | No
     """
     head = body[:_HEAD_BYTES]
     if not head.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\f\0"):
-        return OutcomeRecord(Outcome.NO_TEXT, "the body is empty")
+        return OutcomeRecord(Outcome.NO_TEXT, Sentence("the body is empty"))
     named = next((name for magic, name in _SIGNATURES if head.startswith(magic)), None)
     named = named or next((name for magic, at, name in _CONTAINERS if head[at : at + len(magic)] == magic), None)
     if named is not None:
-        return OutcomeRecord(Outcome.NOT_HTML, f"the body is {named}")
+        return OutcomeRecord(Outcome.NOT_HTML, Sentence("the body is {what}", what=named))
     if _MHTML.match(head):
-        return OutcomeRecord(Outcome.NOT_HTML, "the body is a web archive (MHTML)")
+        return OutcomeRecord(Outcome.NOT_HTML, Sentence("the body is {what}", what=Sentence("a web archive (MHTML)")))
     if _XML.match(head.lstrip(b"\xef\xbb\xbf \t\r\n\f")):
-        return OutcomeRecord(Outcome.NOT_HTML, "the body is XML: a feed, a sitemap or a drawing")
+        return OutcomeRecord(Outcome.NOT_HTML, Sentence("the body is XML: a feed, a sitemap or a drawing"))
     if _MARKUP.search(head.replace(b"\0", b"")) is not None:
         return None
     media = (content_type or "").split(";")[0].strip().lower()
     if media not in HTML_TYPES:
-        return OutcomeRecord(Outcome.NOT_HTML, f"the server calls it {media}, and no markup is in it")
+        return OutcomeRecord(Outcome.NOT_HTML, Sentence("the server calls it {media}, and no markup is in it", media=media))
+    is_json = head.lstrip()[:1] in (b"{", b"[")
     if b"<" not in body:
-        return OutcomeRecord(Outcome.NOT_HTML, "the body is JSON" if head.lstrip()[:1] in (b"{", b"[") else "no markup is in the body")
-    if head.lstrip()[:1] in (b"{", b"["):
-        return OutcomeRecord(Outcome.NOT_HTML, "the body is JSON")
+        return OutcomeRecord(Outcome.NOT_HTML, Sentence("the body is JSON") if is_json else Sentence("no markup is in the body"))
+    if is_json:
+        return OutcomeRecord(Outcome.NOT_HTML, Sentence("the body is JSON"))
     if sum(head.count(byte) for byte in (b"\0", b"\1", b"\2", b"\3", b"\4", b"\5", b"\6")) > len(head) // 50:
-        return OutcomeRecord(Outcome.NOT_HTML, "the body is binary")
+        return OutcomeRecord(Outcome.NOT_HTML, Sentence("the body is binary"))
     return None

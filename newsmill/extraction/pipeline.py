@@ -25,6 +25,7 @@ from newsmill.extraction.rendered_page import choose_body, warn_of_failed_render
 from newsmill.extraction.site_profile import closed_positions, fast_path, path_comparison, position_evidence, profile_trust
 from newsmill.model import ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 from newsmill.text.charset import to_utf8
+from newsmill.text.sentences import Sentence
 
 MAX_HTML_BYTES = 5 * 2**20  # bytes; trafilatura took 4.7 s for 4.5 MB and over a minute for 20 MB, and all articles are far smaller
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
@@ -94,14 +95,16 @@ def _read_body(
 ) -> ExtractionResult:
     if page.status >= 400:
         gone = page.status in (404, 410)
-        return ExtractionResult(OutcomeRecord(Outcome.GONE if gone else Outcome.HTTP_ERROR, f"the server answered {page.status}"))
+        return ExtractionResult(
+            OutcomeRecord(Outcome.GONE if gone else Outcome.HTTP_ERROR, Sentence("the server answered {status}", status=page.status))
+        )
     try:
         html = decode_body(page.header("Content-Encoding"), page.body)
     except DecodeError as error:
         return ExtractionResult(OutcomeRecord(Outcome(error.outcome), str(error)))
     refusal = non_html.detect_non_html(html, page.header("Content-Type"))
     if refusal is None and len(html) > MAX_HTML_BYTES:
-        refusal = OutcomeRecord(Outcome.TOO_LARGE, f"{len(html):,} bytes of HTML; the cap is {MAX_HTML_BYTES:,}")
+        refusal = OutcomeRecord(Outcome.TOO_LARGE, Sentence("{n:,} bytes of HTML; the cap is {max:,}", n=len(html), max=MAX_HTML_BYTES))
     if refusal is not None:
         return ExtractionResult(refusal)
     try:
@@ -110,7 +113,7 @@ def _read_body(
         )
         result = _extract_html(request, html, model, brief)
     except RecursionError:
-        return ExtractionResult(OutcomeRecord(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
+        return ExtractionResult(OutcomeRecord(Outcome.TOO_DEEP, Sentence("the extractor could not follow the page's nesting")))
     return replace(result, blocks=()) if brief else result
 
 
@@ -138,7 +141,9 @@ def _extract_html(request: Request, html: bytes, model: BlockModel | None, brief
         characters = _count_text(_list_elements(lazy_page.parsed.tree))
         if characters > MAX_TEXT_CHARACTERS:
             return ExtractionResult(
-                OutcomeRecord(Outcome.TOO_LARGE, f"{characters:,} characters of text; the cap is {MAX_TEXT_CHARACTERS:,}")
+                OutcomeRecord(
+                    Outcome.TOO_LARGE, Sentence("{n:,} characters of text; the cap is {max:,}", n=characters, max=MAX_TEXT_CHARACTERS)
+                )
             )
     is_proven = profile is not None and profile_trust.is_proven(profile)
     fast_result = _extract_pruned(request, lazy_page) if is_proven and brief and rules == _NO_RULES else None
@@ -147,14 +152,14 @@ def _extract_html(request: Request, html: bytes, model: BlockModel | None, brief
     parsed = lazy_page.parsed
     if parsed.tree is None:
         return ExtractionResult(
-            OutcomeRecord(Outcome.TOO_DEEP, "nested deeper than 2,048 levels")
+            OutcomeRecord(Outcome.TOO_DEEP, Sentence("nested deeper than 2,048 levels"))
             if parsed.too_deep
-            else OutcomeRecord(Outcome.NO_TEXT, "the page holds no markup")
+            else OutcomeRecord(Outcome.NO_TEXT, Sentence("the page holds no markup"))
         )
     tree = parsed.tree
     elements = _list_elements(tree)
     if len(elements) > MAX_ELEMENTS:
-        return ExtractionResult(OutcomeRecord(Outcome.TOO_LARGE, f"more than {MAX_ELEMENTS:,} elements, the cap"))
+        return ExtractionResult(OutcomeRecord(Outcome.TOO_LARGE, Sentence("more than {n:,} elements, the cap", n=MAX_ELEMENTS)))
     return _extract_tree(request, lazy_page, tree, fast_result, model, brief)
 
 

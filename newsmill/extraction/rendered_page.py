@@ -8,14 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from newsmill.model import ExtractionResult
+from newsmill.text.sentences import Sentence, keyed
 
 
 def choose_body(rendered: ExtractionResult, response: ExtractionResult) -> ExtractionResult:
     """The result of the rendered DOM, which has no document, or that of the body of the response if it has one."""
     if response.document is None:
         return rendered
-    detail = rendered.ending.detail
-    reason = f"the rendered page is {rendered.ending.outcome}" + (f": {detail}" if detail else "")
+    detail, reason = rendered.ending.detail, Sentence("the rendered page is {outcome}", outcome=rendered.ending.outcome)
+    reason = keyed(reason, detail) if detail else reason
     return replace(warn_of_failed_rendering(response, reason), rendering_failure=reason)
 
 
@@ -23,4 +24,5 @@ def warn_of_failed_rendering(result: ExtractionResult, reason: str | None) -> Ex
     """The result, whose document says why it is that of the body of the response although its source asks for rendering."""
     if reason is None or result.document is None:
         return result
-    return replace(result, document=replace(result.document, warnings=(*result.document.warnings, f"not rendered: {reason}")))
+    warnings = (*result.document.warnings, Sentence("not rendered: {reason}", reason=reason))
+    return replace(result, document=replace(result.document, warnings=warnings))

@@ -11,6 +11,7 @@ from newsmill.exceptions import ArchiveDamaged, NewsmillError
 from newsmill.model import Document, ExtractionResult, Outcome, Page, Rules, Source
 from newsmill.sandbox.pages import Sandbox, SandboxCrash
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 if TYPE_CHECKING:
     from newsmill.archive.archive import Archive
@@ -49,8 +50,10 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
     Raise NewsmillError if no page is archived or the child process crashes, and ArchiveDamaged if the page cannot be read back.
     """
     if trace.segment is None or trace.offset is None:
-        detail = f" ({trace.detail})" if trace.detail else ""
-        raise NewsmillError(f"no page of {trace.url} is archived: {trace.outcome or trace.state}{detail}")
+        why: str = trace.outcome or trace.state
+        if trace.detail:
+            why = Sentence("{why} ({detail})", why=why, detail=trace.detail)
+        raise NewsmillError(Sentence("no page of {url} is archived: {why}", url=trace.url, why=why))
     source = ledger.sources.get(trace.source) if trace.source else None
     page = archive.read_page(trace.segment, trace.offset)
     with Sandbox() as sandbox:
@@ -62,7 +65,9 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
             first_seen_at=trace.first_seen_at,
         )
     if isinstance(result, SandboxCrash):
-        raise NewsmillError(f"the extraction of {trace.url} crashed ({result.stage}: {result.reason})")
+        raise NewsmillError(
+            Sentence("the extraction of {url} crashed ({stage}: {reason})", url=trace.url, stage=result.stage, reason=result.reason)
+        )
     return result
 
 

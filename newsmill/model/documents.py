@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from newsmill.model.blocks import Block, BlockType, Markup
 from newsmill.model.display import format_html, format_line
+from newsmill.text.sentences import Detail
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -93,14 +94,14 @@ class Document:
     article_type: str | None
     live_updates: tuple[LiveUpdate, ...]
     is_free: bool | None
-    is_free_reason: str | None
+    is_free_reason: Detail | None
     license: str | None
     rights: Mapping[str, str]
     word_count: int
     extractor: str  # e.g. "trafilatura 2.3.1"
     profile_version: int | None
     confidence: float | None
-    warnings: tuple[str, ...]
+    warnings: tuple[Detail, ...]
     content_hash: str
     provenance: Mapping[str, str]  # field name → origin of its value
     revision: int = 1

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from newsmill.text.sentences import Detail
+
 
 class State(StrEnum):
     """The state of a ledger row: `due → fetching → fetched → processing`, then one of the four final states."""
@@ -200,7 +202,7 @@ class OutcomeRecord:
     """The outcome of one URL, with details as text. `may_pass`: a fetch is repeated although the outcome alone would be final."""
 
     outcome: Outcome
-    detail: str | None = None
+    detail: Detail | None = None
     may_pass: bool = False
 
 

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from newsmill.model.links import Hint, Kind
+from newsmill.text.sentences import Detail
 
 RENDERED_TYPE = "text/html; charset=utf-8"  # media type of a rendered DOM
 
@@ -31,7 +32,7 @@ class Page:
     hint: Hint = field(default_factory=Hint)
     is_item: bool = False  # no server sent it: the body is an ArticleItem as JSON
     rendered: bytes | None = None  # UTF-8; None: not rendered
-    rendering_failure: str | None = None
+    rendering_failure: Detail | None = None
     is_moved: bool = False  # all its redirects are permanent (301, 308)
     parts: tuple[Page, ...] = ()  # the further pages of its article, in their order
 

@@ -10,6 +10,7 @@ from itertools import repeat
 from newsmill.model.blocks import Block
 from newsmill.model.documents import Document
 from newsmill.model.outcomes import OutcomeRecord
+from newsmill.text.sentences import Detail
 
 
 class ExtractionPath(StrEnum):
@@ -33,7 +34,7 @@ class ExtractionResult:
     blocks: tuple[Block, ...] = ()  # kept and removed, in page order
     seconds: float = 0.0  # of CPU, if a child process read it
     extraction_path: ExtractionPath | None = None  # None: its site has no proven profile
-    rendering_failure: str | None = None  # why the body of the response was extracted in place of the rendered DOM
+    rendering_failure: Detail | None = None  # why the body of the response was extracted in place of the rendered DOM
     next_page: str | None = None  # the URL at which the article surely continues, and which is not part of the document
     block_pages: tuple[str, ...] = ()  # the URL of each block's page, in the order of `blocks`; empty for an article on one page
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Self
 
+from newsmill.text.sentences import Sentence
+
 IPNetwork = IPv4Network | IPv6Network
 
 WEB_PORTS = frozenset({80, 443})  # a "web page" on 22, 25, 6379 or 5432 is an attempt to reach another service through the crawler
@@ -57,13 +59,13 @@ class Guard:
         try:
             ip = ip_address(ip_text.partition("%")[0])  # "fe80::1%eth0" names an interface after the IP address
         except ValueError:
-            return f"{ip_text} is not an IP address"
+            return Sentence("{ip} is not an IP address", ip=ip_text)
         if any(ip in net for net in self.allow_nets):
             return None
         if not _is_public(ip):
-            return f"{ip_text} {NOT_PUBLIC}"
+            return Sentence("{ip} is not a public IP address", ip=ip_text)
         if port is not None and port not in WEB_PORTS:
-            return f"port {port} is not 80 or 443"
+            return Sentence("port {port} is not 80 or 443", port=port)
         return None
 
 

@@ -9,8 +9,9 @@ from newsmill.exceptions import UrlError
 from newsmill.model import Source
 from newsmill.network.address_guard import WEB_PORTS, Guard
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence, join_sentences, keyed
 
-REMEDY = "NEWSMILL_ALLOW_NETS permits networks"  # behind a reason, where a person is told who can change it
+REMEDY = Sentence("NEWSMILL_ALLOW_NETS permits networks")  # behind a reason, where a person is told who can change it
 
 URL_FIELDS = ("homepage", "feeds", "sitemaps", "sections")  # of a source
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".test", ".invalid", ".onion")  # never public
@@ -33,7 +34,7 @@ def refusal_reason(url: str, guard: Guard) -> str | None:
         refusal = _find_name_refusal(host, port, guard)
     else:
         refusal = guard.find_refusal(host, port)
-    return None if refusal is None else f"{refusal}; {REMEDY}"
+    return None if refusal is None else join_sentences([refusal, REMEDY])
 
 
 def source_refusal_reason(source: Source, guard: Guard) -> str | None:
@@ -42,7 +43,7 @@ def source_refusal_reason(source: Source, guard: Guard) -> str | None:
         value = getattr(source, field)
         for url in [value] if isinstance(value, str) else value or ():
             if reason := refusal_reason(url, guard):
-                return f"{field}: {reason}"
+                return keyed(field, reason)
     return None
 
 
@@ -52,5 +53,5 @@ def _find_name_refusal(name: str, port: int, guard: Guard) -> str | None:
     if guard.allow_nets:  # names of the user's own network may lead into it, on any port
         return None
     if "." not in name or name.endswith(PRIVATE_SUFFIXES):
-        return f"{name} is a name of a private network"
-    return None if port in WEB_PORTS else f"port {port} is not 80 or 443"
+        return Sentence("{name} is a name of a private network", name=name)
+    return None if port in WEB_PORTS else Sentence("port {port} is not 80 or 443", port=port)

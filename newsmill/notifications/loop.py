@@ -21,6 +21,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.health.outage_log import OutageLog
 from newsmill.notifications.channels.http_post import DeliveryError
 from newsmill.storage.outbox import Message, Outbox
+from newsmill.text.sentences import Sentence
 
 ROUND_SECONDS = 2.0  # between two rounds, unless a message ends meanwhile
 STOP_SECONDS = 15.0  # for what is running to end
@@ -180,4 +181,4 @@ class SenderLoop:
             raise
         except Exception:  # a bug counts as a failed try, or its message would be sent for ever and hold up those behind it
             log.exception("%s, message %s: failed", sender.name, job_id)
-            return None, DeliveryError("an internal error; the log of the web process has the reason")
+            return None, DeliveryError(Sentence("an internal error; the log of the web process has the reason"))

@@ -13,6 +13,7 @@ from newsmill.notifications.channels.http_post import DeliveryError, check_statu
 from newsmill.notifications.loop import Sender
 from newsmill.storage.websub_requests import LEASE_SECONDS, HubRequest, WebSubRequests
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 SOURCES_INTERVAL_SECONDS = 10.0  # between two looks for sources that were paused, resumed or removed
 
@@ -43,7 +44,7 @@ class WebSubSubscriber(Sender[HubRequest]):
         one = job.subscription
         order = self.context.ledger.publishers.order(urls.get_host(one.hub))
         if order is not None and order.is_stopped:
-            raise DeliveryError("the owner of the hub has stopped the crawler")
+            raise DeliveryError(Sentence("the owner of the hub has stopped the crawler"))
         form = {
             "hub.callback": f"{one.public_url}{self.callback_path}{one.callback_id}",
             "hub.mode": job.mode,

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from newsmill.model import ExtractionResult, Page, Profile, Rules
+from newsmill.text.sentences import PACKED
 
 MAX_PROFILES = 32  # that a child keeps; a segment has 32 pages
 
@@ -58,9 +59,11 @@ def profile_key(profile: Profile) -> str:
 def to_json(adapter: TypeAdapter[Any], value: object) -> bytes:
     """`value` as JSON that every database takes: a lone surrogate becomes "?", and NUL goes (SQLite refuses the one, Postgres both)."""
     try:
-        text = adapter.dump_json(value)
+        text = adapter.dump_json(value, context=PACKED)
     except PydanticSerializationError:  # a lone surrogate; one page in thousands, so the slow way may be slow
-        text = json.dumps(adapter.dump_python(value, mode="json"), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+        text = json.dumps(adapter.dump_python(value, mode="json", context=PACKED), ensure_ascii=False, allow_nan=False).encode(
+            "utf-8", "replace"
+        )
     return text if b"\\u0000" not in text else json.dumps(_without_nul(json.loads(text)), ensure_ascii=False).encode()
 
 

@@ -27,6 +27,7 @@ from multiprocessing.forkserver import ForkServer, ensure_running
 from newsmill.exceptions import NewsmillError
 from newsmill.sandbox.child import CRASHED, FINAL, LAST, PART, READY, REQUEST, RESPONSE, Limits, serve
 from newsmill.sandbox.process_limits import filter_environment
+from newsmill.text.sentences import Sentence
 
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
 MAX_START_ATTEMPTS = 3  # the fork server may be killed while it starts a child
@@ -202,16 +203,16 @@ class ChildProcess:
 
     def _time_out(self) -> ChildTimeoutError:
         self.close()
-        return ChildTimeoutError(f"deadline {self.limits.wall:g} s")
+        return ChildTimeoutError(Sentence("deadline {n:g} s", n=self.limits.wall))
 
     def _explain_exit(self) -> ChildCrashError:
         """The crash by the child's exit code. When the fork server dies with its child, the code is unknown and given as 255."""
         code = self.close(timeout=START_SECONDS)
         if code is None or code >= 0:
-            return ChildCrashError(f"exit {code}")
+            return ChildCrashError(Sentence("exit {code}", code=code))
         if code == -signal.SIGPROF:
-            return ChildCrashError(f"deadline {self._cpu_seconds:g} s of CPU", self._cpu_seconds)
-        return ChildCrashError(f"signal {-code} ({signal.Signals(-code).name})")
+            return ChildCrashError(Sentence("deadline {n:g} s of CPU", n=self._cpu_seconds), self._cpu_seconds)
+        return ChildCrashError(Sentence("signal {n} ({name})", n=-code, name=signal.Signals(-code).name))
 
     def _launch(self) -> None:
         """Start a process that serves one end of a socket pair. Our Redis and SQL sockets stay out of it."""

@@ -10,6 +10,7 @@ from typing import Any
 from newsmill.discovery.mining_declarations import Declaration
 from newsmill.model import Author, Kind, Outcome, OutcomeRecord
 from newsmill.model.lazy_adapter import make_adapter
+from newsmill.text.sentences import PACKED, Detail
 
 
 class Obstacle(StrEnum):
@@ -74,7 +75,7 @@ class SampleArticle:
 
     url: str
     outcome: Outcome
-    detail: str | None = None
+    detail: Detail | None = None
     title: str | None = None
     published_at: datetime | None = None
     published_day: str | None = None
@@ -113,7 +114,7 @@ class SiteInspection:
     articles: tuple[SampleArticle, ...] = ()
     obstacle: Obstacle | None = None
     failure: OutcomeRecord | None = None  # of the given URL
-    note: str | None = None  # what was left out
+    note: Detail | None = None  # what was left out
     requests: int = 0
     plan: dict[str, Any] = field(default_factory=dict)  # a table of sources.toml; empty after a fatal obstacle
 
@@ -135,12 +136,12 @@ FINDING_PREFIX = b"finding "  # of the lines that an inspection prints before it
 
 def dump_finding(finding: FoundListing) -> bytes:
     """The line about a listing, page or article that was just fetched."""
-    return FINDING_PREFIX + FINDING_JSON.dump_json(finding) + b"\n"
+    return FINDING_PREFIX + FINDING_JSON.dump_json(finding, context=PACKED) + b"\n"
 
 
 def dump_inspection(inspection: SiteInspection) -> bytes:
-    """The inspection as JSON, without lone surrogates."""
-    return _JSON.dump_json(inspection)
+    """The inspection as JSON, without lone surrogates, for the process that waits."""
+    return _JSON.dump_json(inspection, context=PACKED)
 
 
 def load_inspection(text: str | bytes) -> SiteInspection:

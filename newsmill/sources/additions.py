@@ -12,6 +12,7 @@ from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
 from newsmill.sources.table import make_name, parse_source
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 LISTING_FIELDS = ("feeds", "sitemaps", "sections")
 MAX_CACHED_URLS = 50_000
@@ -76,14 +77,20 @@ def plan_addition(sources: SourceIndex, table: Mapping[str, Any], host: str, nam
         return _plan_new(sources, table, new_name)
     if site not in list_hosts(owner):
         followed = ", ".join(sorted(list_hosts(owner))) or "a spider"
-        return Addition(Action.REFUSED, new_name, reason=f"source {owner.name} exists and follows {followed}; choose another name")
+        return Addition(
+            Action.REFUSED,
+            new_name,
+            reason=Sentence("source {name} exists and follows {followed}; choose another name", name=owner.name, followed=followed),
+        )
     return _plan_extension(sources, owner, table)
 
 
 def _plan_new(sources: SourceIndex, table: Mapping[str, Any], name: str) -> Addition:
     source = parse_source(name, dict(table), name)
     if other := sources.find_follower(source):
-        reason = f"source {other} follows this URL already, and a URL belongs to one source; remove or rename that source first"
+        reason = Sentence(
+            "source {name} follows this URL already, and a URL belongs to one source; remove or rename that source first", name=other
+        )
         return Addition(Action.REFUSED, name, reason=reason)
     return Addition(Action.NEW, source.name, source, table)
 
@@ -117,9 +124,11 @@ def _plan_extension(sources: SourceIndex, owner: Source, table: Mapping[str, Any
     if homepage is not None and (follower := sources.find_source(homepage)) is not None:
         return Addition(Action.KNOWN, follower, sources.by_name[follower])  # it finds the feeds and sitemaps of its homepage itself
     if homepage is not None and owner.homepage is None and owner.spider is None:
-        reason = (
-            f"source {owner.name} follows only parts of this site; give it the homepage {homepage} in sources.toml, "
-            f"or remove it with `newsmill sources remove {owner.name} --keep-documents` first"
+        reason = Sentence(
+            "source {name} follows only parts of this site; give it the homepage {homepage} in sources.toml, "
+            "or remove it with `newsmill sources remove {name} --keep-documents` first",
+            name=owner.name,
+            homepage=homepage,
         )
         return Addition(Action.REFUSED, owner.name, owner, reason=reason)
     wanted = {key: tuple(table.get(key, ())) for key in LISTING_FIELDS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
@@ -29,6 +29,7 @@ from newsmill.sources.table_values import (
     parse_spider_time,
 )
 from newsmill.text.redaction import redact
+from newsmill.text.sentences import Sentence, keyed
 
 NAME = re.compile(r"[\w:-][\w.:-]{0,99}", re.ASCII)  # safe in tables, file names, metric labels and URLs, where ".." has a meaning
 MAX_REVISITS = 20
@@ -161,11 +162,11 @@ class SourceTable(BaseModel):
     @model_validator(mode="after")
     def _check_combination(self) -> SourceTable:
         if self.every and self.cron:
-            raise ValueError("every or cron, not both")
+            raise ValueError(Sentence("every or cron, not both"))
         if self.freshness and (self.every or self.cron):
-            raise ValueError("freshness without every and cron, which are fixed times")
+            raise ValueError(Sentence("freshness without every and cron, which are fixed times"))
         if not (self.homepage or self.feeds or self.sitemaps or self.sections or self.spider):
-            raise ValueError("at least one of homepage, feeds, sitemaps, sections and spider")
+            raise ValueError(Sentence("at least one of homepage, feeds, sitemaps, sections and spider"))
         return self
 
     def to_source(self, name: str) -> Source:
@@ -226,13 +227,15 @@ def parse_source(name: str, table: object, location: str) -> Source:
     Raises ConfigError with `location` (file and table), key and expected value.
     """
     if not NAME.fullmatch(name):
-        raise ConfigError(f"{location}: expected a name of letters, digits and . : _ - (at most 100, no dot first)")
+        allowed = Sentence("a name of letters, digits and . : _ - (at most 100, no dot first)")
+        raise ConfigError(keyed(location, Sentence("expected {what}", what=allowed)))
     if not isinstance(table, dict):
-        raise ConfigError(f'{location}: expected a table, such as [sources.{name}] with homepage = "https://…" below it')
+        wanted = Sentence('a table, such as [sources.{name}] with homepage = "https://…" below it', name=name)
+        raise ConfigError(keyed(location, Sentence("expected {what}", what=wanted)))
     try:
         return SourceTable.model_validate(table).to_source(name)
     except ValidationError as error:
-        raise ConfigError(f"{location}: {_describe_error(error)}") from None
+        raise ConfigError(keyed(location, _describe_error(error))) from None
 
 
 def _describe_error(error: ValidationError) -> str:
@@ -240,19 +243,33 @@ def _describe_error(error: ValidationError) -> str:
     first = error.errors()[0]
     keys = [str(part) for part in first["loc"] if isinstance(part, str) and not part.startswith("function-")]
     if not keys:  # the table as a whole
-        return f"expected {first['msg'].removeprefix('Value error, ')}"
+        return Sentence("expected {what}", what=first["ctx"]["error"])
     model = next((SUBTABLES[name] for at in range(len(keys) - 1, 0, -1) if (name := ".".join(keys[:at])) in SUBTABLES), SourceTable)
+    key = ".".join(keys)
     if first["type"] == "extra_forbidden":
-        return f"{'.'.join(keys)}: unknown key{format_suggestion(keys[-1], list(model.model_fields))}"
+        return keyed(key, _describe_unknown_key(keys[-1], list(model.model_fields)))
     if first["msg"].endswith(NO_CREDENTIALS):
-        return f"{'.'.join(keys)}: expected {NO_CREDENTIALS}"
+        return keyed(key, Sentence("expected {what}", what=NO_CREDENTIALS))
     field = next(key for key in reversed(keys) if key in model.model_fields)
-    expected = f"{'.'.join(keys)}: expected {model.model_fields[field].description}"
-    return expected if field == "spider_args" else f"{expected}, not {redact(str(first['input']))[:80]!r}"  # it may be a password
+    what = Sentence(model.model_fields[field].description or "")
+    if field == "spider_args":  # the value may be a password
+        return keyed(key, Sentence("expected {what}", what=what))
+    return keyed(key, Sentence("expected {what}, not {value}", what=what, value=repr(redact(str(first["input"]))[:80])))
+
+
+def _describe_unknown_key(word: str, known: Iterable[str]) -> Sentence:
+    names = sorted(known)
+    if near := _find_near(word, names):
+        return Sentence("unknown key; did you mean {name}?", name=near)
+    return Sentence("unknown key; expected one of {names}", names=", ".join(names))
 
 
 def format_suggestion(word: str, known: Iterable[str]) -> str:
     """The end of an error message: the known name most similar to `word`, or all names."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(names)}"
+    near = _find_near(word, names)
+    return f"; did you mean {near}?" if near else f"; expected one of {', '.join(names)}"
+
+
+def _find_near(word: str, names: Sequence[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(word, names, n=1)), None)

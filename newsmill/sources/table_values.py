@@ -11,11 +11,12 @@ from pydantic import AfterValidator
 
 from newsmill.exceptions import UrlError
 from newsmill.polling.listings import MAX_FRESHNESS, MIN_FRESHNESS, compute_next_due
+from newsmill.text.sentences import Sentence
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SPIDER_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # package.module:ClassName
 MIN_SPIDER_TIME, MAX_SPIDER_TIME = timedelta(seconds=10), timedelta(hours=6)
-NO_CREDENTIALS = "a URL without user and password: Newsmill would store and show them, and does not send them"
+NO_CREDENTIALS = Sentence("a URL without user and password: Newsmill would store and show them, and does not send them")
 
 
 def parse_duration(value: object) -> timedelta:

@@ -22,6 +22,7 @@ from newsmill.storage.dialects import Upsert
 from newsmill.storage.outbox import MessageKind, add_message, delete_messages
 from newsmill.storage.schema import source_alarms
 from newsmill.storage.statements import AnyRow
+from newsmill.text.sentences import PACKED
 
 MAX_ALARMS = 100  # prepared in one transaction
 
@@ -77,7 +78,7 @@ def begin_alarms(conn: Connection, causes: Sequence[tuple[str, Finding]], now: d
             "since": finding.since,
             "begun_at": now,
             "until": None,
-            "evidence": _EVIDENCE.dump_python(finding.evidence, mode="json", exclude_defaults=True),
+            "evidence": _EVIDENCE.dump_python(finding.evidence, mode="json", exclude_defaults=True, context=PACKED),
             "notified": Notified.NOTHING.value,
         }
         for source, finding in sorted(causes, key=lambda pair: (pair[0], pair[1].cause))

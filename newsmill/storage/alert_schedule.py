@@ -8,6 +8,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from newsmill.exceptions import ConfigError
+from newsmill.text.sentences import Sentence, keyed
 
 MAX_ZONE_CHARACTERS = 64
 WEEKDAYS = 7
@@ -58,16 +59,20 @@ class Schedule:
             days += 1 if self.frequency is Frequency.DAILY else WEEKDAYS
 
 
+def _refuse(key: str, what: Sentence, value: str | int) -> ConfigError:
+    return ConfigError(keyed(key, Sentence("expected {what}, not {value}", what=what, value=value)))
+
+
 def make_schedule(frequency: str, hour: int = 8, weekday: int = 0, zone: str = "UTC") -> Schedule:
     """The schedule of these values. Raises ConfigError."""
     if frequency not in list(Frequency):
-        raise ConfigError(f"schedule: expected one of {', '.join(Frequency)}, not {frequency[:40]!r}")
+        raise _refuse("schedule", Sentence("one of {names}", names=", ".join(Frequency)), repr(frequency[:40]))
     if not 0 <= hour <= 23:
-        raise ConfigError(f"hour: expected a whole number from 0 to 23, not {hour}")
+        raise _refuse("hour", Sentence("a whole number from 0 to 23"), hour)
     if not 0 <= weekday < WEEKDAYS:
-        raise ConfigError(f"weekday: expected a whole number from 0 (Monday) to 6 (Sunday), not {weekday}")
+        raise _refuse("weekday", Sentence("a whole number from 0 (Monday) to 6 (Sunday)"), weekday)
     try:
         ZoneInfo(zone[:MAX_ZONE_CHARACTERS])
     except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a path raises the others
-        raise ConfigError(f"zone: expected a time zone such as Europe/Berlin or UTC, not {zone[:40]!r}") from None
+        raise _refuse("zone", Sentence("a time zone such as Europe/Berlin or UTC"), repr(zone[:40])) from None
     return Schedule(Frequency(frequency), hour, weekday, zone)

@@ -31,6 +31,7 @@ from newsmill.storage.outbox import (
 )
 from newsmill.storage.saved_searches import SavedSearch, to_saved_search
 from newsmill.storage.schema import alerts, outbox, saved_searches
+from newsmill.text.sentences import Sentence
 
 MAX_ALERTS = 20  # of one search
 MIN_INTERVAL = timedelta(minutes=5)  # between two messages at once to a person
@@ -117,9 +118,11 @@ class Alerts:
         with writing(self._engine) as conn:
             current = conn.execute(select(saved_searches.c.matches).where(saved_searches.c.id == search.id)).scalar()
             if current is None:
-                raise ConfigError(f"the saved search {search.name!r} does not exist any more")
+                raise ConfigError(Sentence("the saved search {name} does not exist any more", name=repr(search.name)))
             if conn.execute(select(func.count()).select_from(alerts).where(alerts.c.search == search.id)).scalar_one() >= MAX_ALERTS:
-                raise ConfigError(f"the saved search {search.name!r} has {MAX_ALERTS} alerts; remove one first")
+                raise ConfigError(
+                    Sentence("the saved search {name} has {n} alerts; remove one first", name=repr(search.name), n=MAX_ALERTS)
+                )
             row = {
                 "id": alert_id,
                 "search": search.id,
@@ -139,7 +142,7 @@ class Alerts:
             conn.execute(alerts.insert(), row)
         added = self.get(alert_id)
         if added is None:
-            raise ConfigError(f"the saved search {search.name!r} does not exist any more")
+            raise ConfigError(Sentence("the saved search {name} does not exist any more", name=repr(search.name)))
         return added
 
     def list_all(self, *, user: str | None = None, search: str | None = None) -> list[Alert]:

@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from newsmill.model import Hint, Source
 from newsmill.model.document_fields import DOCUMENT_FIELDS, FieldType, Use
 from newsmill.model.lazy_adapter import make_adapter
+from newsmill.text.sentences import MARK, Sentence, load_sentence, pack
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -96,6 +97,20 @@ class StorableText(StorableString):
 
     impl = Text
     cache_ok = True
+
+
+class SentenceText(StorableText):
+    """A text that may be a `Sentence`, which is stored as compact JSON behind a mark. Of two equal sentences the stored texts are equal."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if isinstance(value, Sentence):
+            return MARK + dump_json(pack(value))
+        return None if value is None else make_storable(value).lstrip(MARK)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else load_sentence(value)
 
 
 class Json(TypeDecorator[Any]):

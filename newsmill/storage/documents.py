@@ -29,6 +29,7 @@ from newsmill.storage.dialects import estimate_rows
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.url_parameters import drop_useless_from
 from newsmill.text import urls
+from newsmill.text.sentences import PACKED
 
 MAX_EXACT_COUNT = 100_000  # documents that Postgres counts in 12 ms
 PAGE = 200  # documents per statement: about 1 MB of text. No transaction stays open between two statements
@@ -37,6 +38,7 @@ _DOCUMENT = make_adapter(Document)
 _BLOCKS = make_adapter(tuple[Block, ...])
 FIELD_NAMES = tuple(field.name for field in fields(Document))
 _JSON = frozenset(column.name for column in documents.c if isinstance(column.type, Json))
+_DUMPED = (_JSON - {"blocks"}) | {"is_free_reason"}  # a sentence is packed
 DOCUMENT_COLUMNS = [documents.c[name] for name in FIELD_NAMES]
 
 
@@ -70,7 +72,7 @@ def archived(
 def to_row(document: Document) -> dict[str, Any]:
     """A document's columns, all but `ledger_id`, `site` and `stored_at`."""
     row: dict[str, Any] = {name: getattr(document, name) for name in FIELD_NAMES}
-    row.update(_DOCUMENT.dump_python(document, mode="json", include=set(_JSON - {"blocks"})))
+    row.update(_DOCUMENT.dump_python(document, mode="json", include=set(_DUMPED), context=PACKED))
     row["blocks"] = _BLOCKS.dump_python(document.blocks, mode="json", exclude_defaults=True)  # most fields have their defaults
     return row
 

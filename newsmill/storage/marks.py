@@ -20,6 +20,7 @@ from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading, writing
 from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import documents, marks, search_pending
+from newsmill.text.sentences import Sentence
 
 MAX_TAGS = 20  # of one document
 MAX_TAG_CHARACTERS = 60
@@ -71,7 +72,7 @@ class Marks:
         """Change the marks of documents; returns how many of the documents exist. Raises ConfigError for a bad tag or note."""
         wanted = sorted(set(ids))
         if len(wanted) > MAX_CHANGED:
-            raise ConfigError(f"at most {MAX_CHANGED} documents can be changed at once, not {len(wanted)}")
+            raise ConfigError(Sentence("at most {n} documents can be changed at once, not {given}", n=MAX_CHANGED, given=len(wanted)))
         added, removed = read_tags(change.add_tags), read_tags(change.remove_tags)
         note = None if change.note is None else read_note(change.note)
         with writing(self._engine) as conn:
@@ -114,7 +115,7 @@ class Marks:
     def _check_tag_counts(self, conn: Connection, ids: Sequence[str]) -> None:
         tagged = select(marks.c.document_id).where(marks.c.document_id.in_(ids), marks.c.user_name == self._user, _IS_TAG)
         if conn.execute(tagged.group_by(marks.c.document_id).having(func.count() > MAX_TAGS).limit(1)).first():
-            raise ConfigError(f"a document can have at most {MAX_TAGS} tags; remove one first")
+            raise ConfigError(Sentence("a document can have at most {n} tags; remove one first", n=MAX_TAGS))
 
 
 def read_tags(tags: Iterable[str]) -> tuple[str, ...]:
@@ -122,7 +123,11 @@ def read_tags(tags: Iterable[str]) -> tuple[str, ...]:
     found = dict.fromkeys(" ".join(make_storable(tag).split()) for tag in tags)
     for tag in found:
         if not tag or not tag.isprintable() or '"' in tag or len(tag) > MAX_TAG_CHARACTERS:
-            raise ConfigError(f"a tag has 1 to {MAX_TAG_CHARACTERS} printable characters and no quotation mark, unlike {tag[:80]!r}")
+            raise ConfigError(
+                Sentence(
+                    "a tag has 1 to {n} printable characters and no quotation mark, unlike {tag}", n=MAX_TAG_CHARACTERS, tag=repr(tag[:80])
+                )
+            )
     return tuple(found)
 
 
@@ -130,7 +135,7 @@ def read_note(note: str) -> str:
     """The note without surrounding spaces. Raises ConfigError."""
     text = make_storable(note).replace("\r\n", "\n").strip()
     if len(text) > MAX_NOTE_CHARACTERS:
-        raise ConfigError(f"a note has at most {MAX_NOTE_CHARACTERS:,} characters, not {len(text):,}")
+        raise ConfigError(Sentence("a note has at most {n:,} characters, not {given:,}", n=MAX_NOTE_CHARACTERS, given=len(text)))
     return text
 
 

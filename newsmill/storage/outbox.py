@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, 
 
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import alerts, outbox
+from newsmill.text.sentences import cut_sentence
 
 # Seconds until the next try, after each failed one: the schedule of Standard Webhooks. After the last, the message has failed.
 RETRY_DELAYS_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)
@@ -111,7 +112,7 @@ class Outbox:
                 self._on_given_up(conn, message, is_final)
             state = MessageState.FAILED if next_at is None else MessageState.DUE
             values: dict[str, Any] = {"ended_at": now} if next_at is None else {"next_at": next_at}
-            values |= {"state": state.value, "detail": detail[:MAX_DETAIL_CHARACTERS]}
+            values |= {"state": state.value, "detail": cut_sentence(detail, MAX_DETAIL_CHARACTERS)}
             _record(conn, message, status, values | {"failing_since": func.coalesce(outbox.c.failing_since, now)})
 
 

@@ -20,6 +20,7 @@ from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.database import reading, writing
 from newsmill.storage.outbox import MessageKind, delete_messages
 from newsmill.storage.schema import alerts, saved_searches, search_matches
+from newsmill.text.sentences import Sentence, keyed
 
 ANYONE = ""  # the user of requests without a token of their own: no token has this name
 MAX_SEARCHES = 200  # of one user
@@ -76,13 +77,13 @@ class SavedSearches:
         """Save a search of a user; documents stored from now on are matched. Raises ConfigError for a name that is invalid or in use."""
         name, query = check_name(name), query.strip()
         if not query or len(query) > MAX_QUERY_CHARACTERS:
-            raise ConfigError(f"query: expected 1 to {MAX_QUERY_CHARACTERS} characters")
+            raise ConfigError(keyed("query", Sentence("expected 1 to {n} characters", n=MAX_QUERY_CHARACTERS)))
         end = Changes(self._engine).end()
         search_id = secrets.token_hex(8)
         row = {"id": search_id, "user_name": user, "name": name, "query": query, "created_at": now, "looked_at": now}
         with writing(self._engine) as conn:
             if _count(conn, user) >= MAX_SEARCHES:
-                raise ConfigError(f"there are {MAX_SEARCHES} saved searches; remove one first")
+                raise ConfigError(Sentence("there are {n} saved searches; remove one first", n=MAX_SEARCHES))
             _check_unused(conn, user, name)
             conn.execute(saved_searches.insert(), row | {"seen_at": end.stored_at, "seen_id": end.id, "matches": 0, "looked": 0})
         return SavedSearch(search_id, user, name, query, now, end, 0, 0, now)
@@ -161,7 +162,7 @@ def check_name(name: str) -> str:
     """The name without blanks around it. Raises ConfigError."""
     name = " ".join(name.split())
     if not name or not name.isprintable() or len(name) > MAX_NAME_CHARACTERS:
-        raise ConfigError(f"name: expected 1 to {MAX_NAME_CHARACTERS} printable characters")
+        raise ConfigError(keyed("name", Sentence("expected 1 to {n} printable characters", n=MAX_NAME_CHARACTERS)))
     return name
 
 
@@ -172,7 +173,7 @@ def _count(conn: Connection, user: str) -> int:
 def _check_unused(conn: Connection, user: str, name: str) -> None:
     wanted = and_(saved_searches.c.user_name == user, saved_searches.c.name == name)
     if conn.execute(select(saved_searches.c.id).where(wanted)).first() is not None:
-        raise ConfigError(f"a saved search with the name {name!r} exists already; choose another name")
+        raise ConfigError(Sentence("a saved search with the name {name} exists already; choose another name", name=repr(name)))
 
 
 def _record(conn: Connection, page: MatchedPage, now: datetime) -> int:

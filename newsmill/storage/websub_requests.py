@@ -18,6 +18,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.outbox import LEASE, MAX_DETAIL_CHARACTERS, RETRY_DELAYS_SECONDS, find_next_try
 from newsmill.storage.schema import ledger, sources, websub_pushes, websub_subscriptions
 from newsmill.storage.websub import MAX_WAITING_PUSHES, Subscription, SubscriptionState, make_due, to_subscription
+from newsmill.text.sentences import Sentence, cut_sentence
 
 _TABLE = websub_subscriptions
 LEASE_SECONDS = 10 * 86_400  # that a request names; most hubs give as much
@@ -102,14 +103,22 @@ class WebSubRequests:
     def mark_accepted(self, request: HubRequest, *, now: datetime) -> None:
         """The hub has accepted a request. Without a verification it is sent again later."""
         own = and_(_own(request.subscription.callback_id), _TABLE.c.awaited == request.mode)  # not if it is verified already
-        values = {"next_at": _find_next_try(request, now), "attempts": _TABLE.c.attempts + 1, "detail": "the hub has not verified it yet"}
+        values = {
+            "next_at": _find_next_try(request, now),
+            "attempts": _TABLE.c.attempts + 1,
+            "detail": Sentence("the hub has not verified it yet"),
+        }
         with writing(self._engine) as conn:
             conn.execute(update(_TABLE).where(own).values(**values))
 
     def mark_failed(self, request: HubRequest, detail: str, *, now: datetime) -> None:
         """A request failed. Another is sent later."""
         own = and_(_own(request.subscription.callback_id), _TABLE.c.awaited == request.mode)
-        values = {"next_at": _find_next_try(request, now), "attempts": _TABLE.c.attempts + 1, "detail": detail[:MAX_DETAIL_CHARACTERS]}
+        values = {
+            "next_at": _find_next_try(request, now),
+            "attempts": _TABLE.c.attempts + 1,
+            "detail": cut_sentence(detail, MAX_DETAIL_CHARACTERS),
+        }
         with writing(self._engine) as conn:
             conn.execute(update(_TABLE).where(own).values(**values, awaited=None, awaited_until=None))
 
@@ -142,7 +151,7 @@ class WebSubRequests:
         values: dict[str, Any] = {
             "awaited": None,
             "awaited_until": None,
-            "detail": reason[:MAX_DETAIL_CHARACTERS] or "the hub gives no reason",
+            "detail": reason[:MAX_DETAIL_CHARACTERS] or Sentence("the hub gives no reason"),
         }
         values |= {"state": SubscriptionState.DENIED.value, "next_at": now + DENIED_DELAY, "expires_at": None}
         open_states = [SubscriptionState.ANNOUNCED.value, SubscriptionState.ACTIVE.value, SubscriptionState.DENIED.value]

@@ -11,6 +11,7 @@ import ada_url
 
 from newsmill.exceptions import UrlError
 from newsmill.text.redaction import redact
+from newsmill.text.sentences import Sentence
 
 if TYPE_CHECKING:
     import tldextract
@@ -178,18 +179,18 @@ def get_profile_site(url: str) -> str:
 @lru_cache(maxsize=256)  # the ledger needs normal form, key and host of each link, mostly of the same text
 def _parse(url: str, base: str | None) -> _Parts:
     if len(url) > MAX_URL_CHARACTERS:
-        raise UrlError(f"longer than {MAX_URL_CHARACTERS:,} characters")
+        raise UrlError(Sentence("longer than {n:,} characters", n=MAX_URL_CHARACTERS))
     try:
         parsed = ada_url.URL(_replace_surrogates(url), base=None if base is None else _replace_surrogates(base))
     except ValueError:
-        raise UrlError(f"not a URL: {_quote(url)}") from None
+        raise UrlError(Sentence("not a URL: {url}", url=_quote(url))) from None
     scheme = str(parsed.protocol)
     if scheme not in ("http:", "https:"):
-        raise UrlError(f"not an http(s) URL: {_quote(url)}")
+        raise UrlError(Sentence("not an http(s) URL: {url}", url=_quote(url)))
     path = _remove_session_ids(_decode_unreserved(str(parsed.pathname)))
     parts = _Parts(scheme, _check_host_name(str(parsed.hostname)), str(parsed.port), path, _keep_params(str(parsed.search)))
     if len(parts.url) > MAX_URL_CHARACTERS:
-        raise UrlError(f"longer than {MAX_URL_CHARACTERS:,} characters when percent-encoded")
+        raise UrlError(Sentence("longer than {n:,} characters when percent-encoded", n=MAX_URL_CHARACTERS))
     return parts
 
 
@@ -206,7 +207,7 @@ def _check_host_name(name: str) -> str:
     """The host without the root's dot. Raises UrlError for an empty label and for more than 253 characters (RFC 1035)."""
     name = name.removesuffix(".")
     if not name or ".." in name or name[0] == "." or name[-1] == "." or len(name) > 253:
-        raise UrlError(f"not a host name: {name[:200]!r}")
+        raise UrlError(Sentence("not a host name: {name}", name=repr(name[:200])))
     return name
 
 

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from newsmill.storage.saved_searches import ANYONE
 from newsmill.storage.tokens import Scope, Token, TokenKind
+from newsmill.text.sentences import Sentence
 from newsmill.web.csrf import COOKIE, check_csrf, check_origin
 from newsmill.web.local_user import is_own_connection
 
@@ -67,7 +68,7 @@ def _find_caller(request: Request) -> Caller | None:
     if header is not None:
         token = context.tokens.check(read_token(header), now=context.now())
         if token is None or token.kind is not TokenKind.TOKEN:
-            raise unauthorized(request, "token unknown or expired: create a token with `newsmill token add NAME`")
+            raise unauthorized(request, Sentence("token unknown or expired: create a token with `newsmill token add NAME`"))
         return Caller(token.name, token.scope, token)
     if cookie := request.cookies.get(COOKIE):
         session = context.tokens.check(cookie, now=context.now())
@@ -124,10 +125,18 @@ def require_scope(scope: Scope) -> Callable[[Request], Caller]:
         caller = get_caller(request)
         if caller is None or (caller.token is None and not caller.may(scope)):
             raise unauthorized(
-                request, "this needs a token: create one with `newsmill token add NAME` and send it as `Authorization: Bearer …`"
+                request, Sentence("this needs a token: create one with `newsmill token add NAME` and send it as `Authorization: Bearer …`")
             )
         if not caller.may(scope):
-            raise HTTPException(403, f"this needs the scope {scope.value}; the token {caller.name!r} has {caller.scope.value}")
+            raise HTTPException(
+                403,
+                Sentence(
+                    "this needs the scope {scope}; the token {name} has {actual}",
+                    scope=scope.value,
+                    name=repr(caller.name),
+                    actual=caller.scope.value,
+                ),
+            )
         if request.method not in SAFE_METHODS and (caller.token is None or caller.token.kind is TokenKind.SESSION):
             check_origin(request)
             if caller.token is not None and ("x-csrf-token" in request.headers or request.url.path.startswith("/api/")):

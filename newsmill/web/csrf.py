@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
+from newsmill.text.sentences import Sentence
+
 COOKIE = "nm_session"
 CSRF_FIELD = "csrf"  # a hidden field of every form
 
@@ -34,7 +36,7 @@ def check_origin(request: Request) -> None:
     origin = request.headers.get("origin")
     is_other_site = request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
     if is_other_site or (origin is not None and urlsplit(origin).netloc != request.headers.get("host")):
-        raise HTTPException(403, "the form comes from another site: open the page on this server and submit it there")
+        raise HTTPException(403, Sentence("the form comes from another site: open the page on this server and submit it there"))
 
 
 def check_csrf(request: Request, value: str) -> None:
@@ -45,7 +47,7 @@ def check_csrf(request: Request, value: str) -> None:
         raw = b""
     sent = bytes(a ^ b for a, b in zip(raw[:32], raw[32:64], strict=False))
     if not hmac.compare_digest(sent, _expected_csrf(request)):
-        raise HTTPException(403, "the form has expired: reload the page and submit it again")
+        raise HTTPException(403, Sentence("the form has expired: reload the page and submit it again"))
 
 
 def _expected_csrf(request: Request) -> bytes:

@@ -9,6 +9,8 @@ from typing import ParamSpec, TypeVar
 
 from starlette.exceptions import HTTPException
 
+from newsmill.text.sentences import Sentence
+
 MAX_WAITING = 4  # extractions: at most two minutes of waiting
 
 P = ParamSpec("P")
@@ -29,7 +31,7 @@ class ExtractionExecutor:
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function in the thread, where it may use a Sandbox. Raises HTTPException 503 when too many calls wait."""
         if self._waiting >= MAX_WAITING:
-            raise HTTPException(503, "other pages are being extracted: try again in a few seconds", headers={"Retry-After": "10"})
+            raise HTTPException(503, Sentence("other pages are being extracted: try again in a few seconds"), headers={"Retry-After": "10"})
         self._waiting += 1
         future = asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
         future.add_done_callback(self._mark_done)  # not in a `finally`: when a client disconnects, its call still runs or waits

@@ -23,6 +23,7 @@ from newsmill.search.search import Search
 from newsmill.storage.changes import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
+from newsmill.text.sentences import Sentence
 from newsmill.web.auth import bearer, get_caller, get_user, require_scope
 from newsmill.web.parameters import Context, QueryText, SourceName
 from newsmill.web.problem_details import check_query_parameters, error_responses
@@ -69,7 +70,7 @@ def find_saved_search(request: Request, context: AppContext, search_id: str) -> 
     caller = get_caller(request)
     search = None if caller is None else SavedSearches(context.engine).get(search_id, caller.user)
     if search is None:
-        raise HTTPException(404, f"saved search {search_id[:80]!r} does not exist")
+        raise HTTPException(404, Sentence("saved search {id} does not exist", id=repr(search_id[:80])))
     return search
 
 

@@ -19,6 +19,7 @@ from newsmill.exceptions import UrlError
 from newsmill.network.address_guard import Guard
 from newsmill.notifications.channels.http_post import DeliveryError, TargetHost, connect, parse_target, seconds_left
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 RECEIVE_BYTES = 65_536
 
@@ -45,11 +46,11 @@ def fetch_hop(url: str, guard: Guard, agent: str, seconds: float, *, accept: str
     except DeliveryError as error:
         raise FetchError(str(error)) from None
     except TimeoutError:
-        raise FetchError(f"no answer within {seconds:.0f} s") from None
+        raise FetchError(Sentence("no answer within {n:.0f} s", n=seconds)) from None
     except ssl.SSLError as error:
         raise FetchError(f"the TLS connection failed ({error.reason})") from None
     except (OSError, h11.RemoteProtocolError) as error:
-        raise FetchError(f"the connection failed ({type(error).__name__})") from None
+        raise FetchError(Sentence("the connection failed ({error})", error=type(error).__name__)) from None
 
 
 def _exchange(connection: socket.socket, target: TargetHost, url: str, headers: Mapping[str, str], deadline: float, max_bytes: int) -> Hop:
@@ -69,7 +70,7 @@ def _exchange(connection: socket.socket, target: TargetHost, url: str, headers: 
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > max_bytes:
-                raise FetchError(f"the body is larger than {max_bytes:,} bytes")
+                raise FetchError(Sentence("the body is larger than {n:,} bytes", n=max_bytes))
         elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
             return Hop(bytes(body))
 
@@ -83,5 +84,5 @@ def _read_redirect(response: h11.Response, url: str) -> str | None:
         except (UrlError, ValueError):
             raise FetchError("it redirects to something that is not a URL") from None
     if response.status_code != 200:
-        raise FetchError(f"HTTP {response.status_code}")
+        raise FetchError(Sentence("HTTP {status}", status=response.status_code))
     return None

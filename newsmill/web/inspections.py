@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from newsmill.site_inspection.findings import FoundListing, SiteInspection
 from newsmill.site_inspection.processes import InspectionProcesses, inspect_site
+from newsmill.text.sentences import Sentence
 
 # A thread waits for each process, beside those that serve requests, so a slow site delays no other page.
 MAX_RUNNING = 2  # processes of about 150 MB
@@ -48,7 +49,7 @@ class Inspections:
         with self._lock:
             self._forget_old()
             if sum(not one.future.done() for one in self._kept.values()) >= MAX_WAITING:
-                raise HTTPException(503, "other sites are being inspected: try again in a minute", headers={"Retry-After": "60"})
+                raise HTTPException(503, Sentence("other sites are being inspected: try again in a minute"), headers={"Retry-After": "60"})
             key = secrets.token_hex(12)
             findings: list[FoundListing] = []
             future = self._executor.submit(self._inspect, url, on_start=self._processes.keep, on_finding=findings.append)

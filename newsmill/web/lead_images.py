@@ -23,6 +23,7 @@ from newsmill.storage.private_files import make_image_mark, make_image_name
 from newsmill.storage.publishers import PublisherOrder
 from newsmill.text import urls
 from newsmill.text.redaction import redact
+from newsmill.text.sentences import Sentence
 from newsmill.web.http_get import FetchError, Hop, fetch_hop
 from newsmill.web.raster import read_raster
 
@@ -148,7 +149,7 @@ class LeadImages:
                     raise FetchError("it is not a JPEG, PNG, GIF or WebP image")
                 return hop.body
             url = hop.redirect
-        raise FetchError(f"more than {MAX_REDIRECTS} redirects")
+        raise FetchError(Sentence("more than {n} redirects", n=MAX_REDIRECTS))
 
     def _fetch_hop(self, url: str) -> Hop:
         """The answer to one request, if the owner of the host allows it. Raises FetchError."""
@@ -157,7 +158,7 @@ class LeadImages:
         except (UrlError, ServiceError) as error:
             raise FetchError(str(error)) from None
         if order is not None and order.is_stopped:
-            raise FetchError("the owner of the host has stopped the crawler")
+            raise FetchError(Sentence("the owner of the host has stopped the crawler"))
         return fetch_hop(url, self._guard, self._agent, MAX_HOP_SECONDS, accept=ACCEPT, max_bytes=MAX_IMAGE_BYTES)
 
     @asynccontextmanager

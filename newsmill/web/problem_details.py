@@ -19,11 +19,28 @@ from starlette.routing import Match
 
 from newsmill.exceptions import ConfigError, CursorError, MovedFileError, NewsmillError, ServiceError, UrlError
 from newsmill.storage.columns import make_storable_json
+from newsmill.text.sentences import Sentence, cut_sentence, keyed
 
 log = logging.getLogger(__name__)
 
 MAX_ERRORS = 20  # reported for one request
 UNREADABLE_BODY = "There was an error parsing the body"  # FastAPI's detail for a body that its parser fails on
+# Pydantic's sentences by its types; of two, the one with the plural that fits.
+VALIDATION_TEMPLATES: Mapping[str, tuple[str, ...]] = {
+    "missing": ("Field required",),
+    "greater_than_equal": ("Input should be greater than or equal to {ge}",),
+    "less_than_equal": ("Input should be less than or equal to {le}",),
+    "less_than": ("Input should be less than {lt}",),
+    "int_parsing": ("Input should be a valid integer, unable to parse string as an integer",),
+    "int_type": ("Input should be a valid integer",),
+    "int_parsing_size": ("Unable to parse input string as an integer, exceeded maximum size",),
+    "string_type": ("Input should be a valid string",),
+    "string_too_long": ("String should have at most {max_length} characters",),
+    "string_too_short": ("String should have at least {min_length} character", "String should have at least {min_length} characters"),
+    "bool_parsing": ("Input should be a valid boolean, unable to interpret input",),
+    "literal_error": ("Input should be {expected}",),
+    "enum": ("Input should be {expected}",),
+}
 ERROR_DESCRIPTIONS = {
     401: "The token is missing, unknown or expired.",
     403: "The scope of the token does not allow this.",
@@ -138,14 +155,19 @@ def error_response(request: Request, status: int, detail: str, *, headers: Mappi
 def handle_http_error(request: Request, error: HTTPException) -> Response:
     detail = error.detail if isinstance(error.detail, str) else status_title(error.status_code)
     if detail == status_title(404):
-        detail = f"{request.url.path[:200]} does not exist on this server"
+        detail = Sentence("{path} does not exist on this server", path=request.url.path[:200])
     elif error.status_code == 405:
         methods = list_methods(request)
-        detail = f"{request.url.path[:200]} does not accept {request.method[:20]}; it accepts {methods}"
+        detail = Sentence(
+            "{path} does not accept {method}; it accepts {methods}",
+            path=request.url.path[:200],
+            method=request.method[:20],
+            methods=methods,
+        )
         return error_response(request, 405, detail, headers={"Allow": methods})
     elif detail == UNREADABLE_BODY:
-        detail = "the body cannot be read: it is not in UTF-8, or nested too deeply"
-        return error_response(request, 422, f"#: {detail}", errors=[{"where": "#", "detail": detail}])
+        detail = Sentence("the body cannot be read: it is not in UTF-8, or nested too deeply")
+        return error_response(request, 422, keyed("#", detail), errors=[{"where": "#", "detail": detail}])
     more = {"errors": error.errors} if isinstance(error, RequestErrors) else {}
     return error_response(request, error.status_code, detail, headers=error.headers, **more)
 
@@ -159,23 +181,48 @@ def list_methods(request: Request) -> str:
 def handle_invalid_request(request: Request, error: RequestValidationError) -> Response:
     """422 with the location of each error, as a JSON pointer or a parameter name. Submitted values are not repeated."""
     errors = [describe_error(one) for one in error.errors()[:MAX_ERRORS]]
-    detail = f"{errors[0]['where']}: {errors[0]['detail']}" if errors else "the request is invalid"
-    return error_response(request, 422, detail[:500], errors=errors)
+    detail = join_place(errors[0]) if errors else Sentence("the request is invalid")
+    return error_response(request, 422, cut_sentence(detail, 500), errors=errors)
+
+
+def join_place(error: Mapping[str, str]) -> Sentence:
+    """The sentence of an error, with its place."""
+    where, detail = error["where"], error["detail"]
+    kind, _, name = where.partition(" ")
+    if kind == "query":
+        return Sentence("query {name}: {error}", name=name, error=detail)
+    if kind == "path":
+        return Sentence("path {name}: {error}", name=name, error=detail)
+    return Sentence("#/{name}: {error}", name=where[2:], error=detail) if where.startswith("#/") else keyed(where, detail)
 
 
 def describe_error(error: Mapping[str, Any]) -> dict[str, str]:
     """`where` and `detail` of one of pydantic's errors. Where its sentence speaks of Python, the sentence is replaced."""
-    where, message = format_location(error["loc"]), str(error["msg"]).removeprefix("Value error, ")
+    where, message = format_location(error["loc"]), describe_validation(error)
     if error["type"] == "json_invalid":
         position = f" at character {error['loc'][-1]}" if isinstance(error["loc"][-1], int) else ""
         return {"where": "#", "detail": f"the body is not JSON: {error.get('ctx', {}).get('error', message)}{position}"}
     if error["type"] == "extra_forbidden":
         message = "this key is unknown"
     elif error["type"] == "too_long" and error["ctx"]["field_type"] == "Value":  # a text whose characters were replaced first
-        message = f"String should have at most {error['ctx']['max_length']} characters"
+        message = Sentence("String should have at most {max_length} characters", max_length=error["ctx"]["max_length"])
     elif where == "#" and error["type"] in ("model_attributes_type", "dict_type", "model_type"):
         message = "expected a JSON object, sent with Content-Type: application/json"
     return {"where": where, "detail": message}
+
+
+def describe_validation(error: Mapping[str, Any]) -> str:
+    """Pydantic's sentence by its type and its values; its own text for a type that VALIDATION_TEMPLATES does not have."""
+    context, text = dict(error.get("ctx", {})), str(error["msg"])
+    if error["type"] == "value_error":
+        return str(context.get("error", text))
+    if " or " in str(context.get("expected", "")):
+        first, _, last = context["expected"].rpartition(" or ")
+        context["expected"] = Sentence("{first} or {last}", first=first, last=last)
+    for template in VALIDATION_TEMPLATES.get(error["type"], ()):
+        if (sentence := Sentence(template, **context)) == text:
+            return sentence
+    return text
 
 
 def format_location(path: tuple[int | str, ...]) -> str:
@@ -190,8 +237,10 @@ def handle_newsmill_error(request: Request, error: NewsmillError) -> Response:
         return error_response(request, 422, str(error))
     log.warning("%s", error)
     if isinstance(error, ServiceError | MovedFileError):
-        return error_response(request, 503, "the store is not available: retry later; the log has the reason", headers={"Retry-After": "5"})
-    return error_response(request, 500, "the request failed; the log has the reason")
+        return error_response(
+            request, 503, Sentence("the store is not available: retry later; the log has the reason"), headers={"Retry-After": "5"}
+        )
+    return error_response(request, 500, Sentence("the request failed; the log has the reason"))
 
 
 def handle_url_error(request: Request, error: UrlError) -> Response:
@@ -200,4 +249,4 @@ def handle_url_error(request: Request, error: UrlError) -> Response:
 
 def handle_bug(request: Request, error: Exception) -> Response:
     """500. Starlette raises the error again afterwards, so that the server logs its traceback."""
-    return error_response(request, 500, "internal error in Newsmill; the log has the traceback")
+    return error_response(request, 500, Sentence("internal error in Newsmill; the log has the traceback"))

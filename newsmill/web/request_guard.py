@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from newsmill.text.sentences import Sentence
 from newsmill.web.config import OWNER_PATH, WEBSUB_PATH, WebConfig
 from newsmill.web.problem_details import problem_response
 
@@ -81,7 +82,7 @@ class RequestGuardMiddleware:
             return 421, "unknown Host header: add the host name to NEWSMILL_WEB_HOSTS, or set NEWSMILL_WEB_URL"
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length[:20]) > max_bytes:
-            return 413, f"the request body is too large: send at most {max_bytes:,} bytes"
+            return 413, Sentence("the request body is too large: send at most {n:,} bytes", n=max_bytes)
         return None
 
 
@@ -102,9 +103,11 @@ class LimitedBody:
         try:
             message = await asyncio.wait_for(self.receive(), self.deadline - time.monotonic())
         except TimeoutError:
-            raise HTTPException(408, f"the request body did not arrive within {self.max_seconds:g} s: send it again") from None
+            raise HTTPException(
+                408, Sentence("the request body did not arrive within {n:g} s: send it again", n=self.max_seconds)
+            ) from None
         self.bytes_left -= len(message.get("body", b""))
         self.is_complete = not message.get("more_body", False)
         if self.bytes_left < 0:
-            raise HTTPException(413, f"the request body is too large: send at most {self.max_bytes:,} bytes")
+            raise HTTPException(413, Sentence("the request body is too large: send at most {n:,} bytes", n=self.max_bytes))
         return message

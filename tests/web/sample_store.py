@@ -33,6 +33,7 @@ from newsmill.storage.processes import Heartbeat
 from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
 from newsmill.storage.schema import saved_searches
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 from newsmill.web.alert_messages import AlertMessages
 from workers import jobs, site_learning
 from workers.process import WorkerContext
@@ -263,10 +264,10 @@ def fill_failures(world: SampleStore) -> None:
     """Failed URLs, quarantined pages, and URLs being fetched."""
     ledger, at = world.context.ledger, NOON - timedelta(minutes=30)
     failures = {
-        Outcome.TIMEOUT: "no answer within 30 s",
-        Outcome.HTTP_ERROR: "the server answered 503",
-        Outcome.TLS: "the certificate has expired",
-        Outcome.GONE: "the server answered 404",
+        Outcome.TIMEOUT: Sentence("no answer within {n:.0f} s", n=30),
+        Outcome.HTTP_ERROR: Sentence("HTTP {status}", status=503),
+        Outcome.TLS: Sentence("the certificate has expired"),
+        Outcome.GONE: Sentence("HTTP {status}", status=404),
     }
     links = [Link(f"https://gazette.example/wrong/{number}", source="valley-gazette", found_by="section") for number in range(8)]
     rows = lease_new(world, links, at)
@@ -285,7 +286,7 @@ def fill_failures(world: SampleStore) -> None:
             claims = ledger.deferred.claim(waiting, "worker", limit=len(poison_links), seconds=60, now=moment)
         for claim in claims:
             ledger.claims.mark_in_progress(claim, now=moment)
-            ledger.claims.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=moment)
+            ledger.claims.report_crash(claim, "read", Sentence("signal {n} ({name})", n=11, name="SIGSEGV"), now=moment)
     fetching = [Link(f"https://puente.example/now/{number}", source="el-puente", found_by="feed") for number in range(4)]
     ledger.links.add(fetching, now=NOON)
     ledger.hosts.lease("crawler", limit=20, seconds=600, now=NOON)

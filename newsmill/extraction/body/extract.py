@@ -32,6 +32,7 @@ from newsmill.extraction.body.trafilatura_blocks import convert_elements, run_tr
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import count_line_words
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block
+from newsmill.text.sentences import Sentence
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
 # Blocks; a page with more gets one pass and no reasons by feature.
@@ -141,7 +142,7 @@ def extract_body(
     shown = [
         replace(block, kept=False, layer="script", reason="a script holds the text") if block.kept else block for block in found.blocks
     ]
-    return replace(found, blocks=(*hidden, *shown), warnings=(*found.warnings, "the text stands in a script only"))
+    return replace(found, blocks=(*hidden, *shown), warnings=(*found.warnings, Sentence("the text stands in a script only")))
 
 
 def _extract_visible(tree: HtmlElement, url: str | None, page: _Page, *, kept_only: bool) -> Body:
@@ -231,7 +232,7 @@ def _find_fallback(page: _Page, selection: _Selection, url: str | None) -> froze
 def _build_body(selection: _Selection, fallback: frozenset[int], *, kept_only: bool) -> Body:
     """Return the selection as a body, or the blocks of the fallback, if there are any."""
     kept = fallback or selection.kept
-    warnings = ("the block model would have left too little; the body is trafilatura's text",) if fallback else ()
+    warnings = (Sentence("the block model would have left too little; the body is trafilatura's text"),) if fallback else ()
     paths: dict[int, str] = {}  # by path key, because many blocks share one path
     out: list[Block] = []
     markup = MarkupReader()

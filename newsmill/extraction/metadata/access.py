@@ -9,6 +9,7 @@ from typing import Any
 from newsmill.extraction.metadata.json_ld import as_list
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.vocabulary import compile_rare_words
+from newsmill.text.sentences import Sentence
 
 PAYWALL_NOTICE = compile_rare_words("{paywall}")
 MAX_ENDING_CHARACTERS = 300  # characters at the end of a text in which a paywall notice counts; further up it is a quotation
@@ -36,16 +37,16 @@ def find_access(page: StructuredData, status: int, text: str = "") -> Access | N
     `status` is the HTTP status. `text` is the body, of which only the end is searched for a paywall notice.
     """
     if status in (401, 402):
-        return False, f"the server answered {status}"
+        return False, Sentence("the server answered {status}", status=status)
     declared = _find_declared_access(page)
     if declared is not None:
         return declared
     notice = PAYWALL_NOTICE.search(text[-MAX_ENDING_CHARACTERS:])
     if notice is not None:
-        return False, f"the text ends with {notice.group()!r}"
+        return False, Sentence("the text ends with {what}", what=repr(notice.group()))
     tier = page.first("article:content_tier")
     if tier is not None and tier.strip().lower() in ("free", "metered", "locked"):
-        return tier.strip().lower() == "free", f"meta article:content_tier is {tier.strip().lower()}"
+        return tier.strip().lower() == "free", Sentence("meta article:content_tier is {tier}", tier=tier.strip().lower())
     return None
 
 
@@ -59,8 +60,10 @@ def _find_declared_access(page: StructuredData) -> Access | None:
     ]
     if parts:
         where = next((part["cssSelector"] for part in parts if isinstance(part.get("cssSelector"), str)), None)
-        return False, "JSON-LD says a part is not free" + (f" ({where})" if where else "")
-    return None if free is None else (free, f"JSON-LD isAccessibleForFree is {str(free).lower()}")
+        if where:
+            return False, Sentence("JSON-LD says a part is not free ({where})", where=where)
+        return False, Sentence("JSON-LD says a part is not free")
+    return None if free is None else (free, Sentence("JSON-LD isAccessibleForFree is {value}", value=str(free).lower()))
 
 
 def parse_boolean(value: Any) -> bool | None:

@@ -14,6 +14,7 @@ from newsmill.extraction.page_type.evidence import (
 )
 from newsmill.extraction.vocabulary import compile_words
 from newsmill.model import Outcome, OutcomeRecord
+from newsmill.text.sentences import Sentence
 
 MAX_MARKUP_CHARACTERS = (
     100_000  # characters of a wall page; the largest known one (Cloudflare) has 30,000, and few article pages are as short
@@ -82,13 +83,13 @@ def _find_bot_wall(tree: HtmlElement, title: str, text: str, words: int) -> str 
     The caller excludes pages that declare themselves articles. The text needs two phrases, unless one phrase is most of the page.
     """
     if words < 2 * MAX_TITLED_WORDS and (filter_name := _find_filter(tree, words)) is not None:
-        return f"the markup of a wall of {filter_name}, and {words} words"
+        return Sentence("the markup of a wall of {name}, and {n} words", name=filter_name, n=words)
     phrases = {match.group().lower() for match in _WALL_PHRASE.finditer(text)} if words < 2 * MAX_TITLED_WORDS else set()
     is_whole_message = words <= MAX_SENTENCE_WORDS and sum(map(len, phrases)) > MIN_PHRASE_SHARE * len(text)
     if _WALL_TITLE.match(title) is not None and words < MAX_TITLED_WORDS:
-        return f"a page of {words} words with the title {title[:80]!r}"
+        return Sentence("a page of {n} words with the title {title}", n=words, title=repr(title[:80]))
     if len(phrases) >= 2 or is_whole_message:
-        return f"{words} words, among them {' and '.join(map(repr, sorted(phrases)[:2]))}"
+        return Sentence("{n} words, among them {phrases}", n=words, phrases=" and ".join(map(repr, sorted(phrases)[:2])))
     return None
 
 

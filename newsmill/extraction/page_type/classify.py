@@ -25,6 +25,7 @@ from newsmill.extraction.page_type.list_pages import detect_list_page
 from newsmill.extraction.page_type.paywalls import detect_paywall, is_locked_by_ghost
 from newsmill.extraction.vocabulary import compile_words
 from newsmill.model import Block, Outcome, OutcomeRecord
+from newsmill.text.sentences import Sentence
 
 MAX_WALL_WORDS = 400  # words; the longest consent dialogue of large German and French sites has fewer
 MIN_TEXT_WORDS = 5  # words; a shorter text has no content on any kind of page
@@ -69,7 +70,7 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
         return outcome
     if not text:
         list_page = None if evidence.is_article else detect_list_page(evidence, blocks, empty=True)
-        return list_page or OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body")
+        return list_page or OutcomeRecord(Outcome.NO_TEXT, Sentence("no text was found in the page's body"))
     if evidence.is_article:
         return _detect_no_text(evidence)
     return detect_list_page(evidence, blocks, empty=False) or _detect_labels(evidence) or _detect_no_text(evidence)
@@ -80,16 +81,20 @@ def _detect_publisher_page(evidence: Evidence) -> OutcomeRecord | None:
     if evidence.is_article:
         return None
     if _PUBLISHER_URL.match(evidence.url):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its URL")
+        return OutcomeRecord(
+            Outcome.NOT_ARTICLE, Sentence("a page of the publisher's own (legal notice, privacy, newsletter, contact), by its URL")
+        )
     if evidence.words < MAX_STUB_WORDS and _NEWSLETTER_URL.match(evidence.url):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page of {evidence.words} words about a newsletter, by its URL")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, Sentence("a page of {n} words about a newsletter, by its URL", n=evidence.words))
     return None
 
 
 def _detect_short_page(evidence: Evidence, status: int) -> OutcomeRecord | None:
     """Detect what only short pages are: errors, walls, recordings; Ghost's notice counts below a text of any length."""
     if is_locked_by_ghost(evidence.page):
-        return OutcomeRecord(Outcome.PAYWALL, f"{evidence.words} words, then Ghost's notice for subscribers")
+        return OutcomeRecord(
+            Outcome.PAYWALL, Sentence("{n} words, then {what}", n=evidence.words, what=Sentence("Ghost's notice for subscribers"))
+        )
     if evidence.words >= MAX_WALL_WORDS:
         return None
     return (
@@ -114,13 +119,13 @@ def _detect_error_page(evidence: Evidence) -> OutcomeRecord | None:
         message = evidence.text
     else:
         return None
-    return OutcomeRecord(Outcome.SOFT_404, f"the page says {message[:80]!r} under status 200")
+    return OutcomeRecord(Outcome.SOFT_404, Sentence("the page says {what} under status 200", what=repr(message[:80])))
 
 
 def _detect_no_text(evidence: Evidence) -> OutcomeRecord | None:
     """Detect a body with less than MIN_TEXT_WORDS words, or with a placeholder that a script replaces."""
     if evidence.words < MIN_TEXT_WORDS or (evidence.words < MAX_STUB_WORDS and _PLACEHOLDER.fullmatch(evidence.text) is not None):
-        return OutcomeRecord(Outcome.NO_TEXT, f"the page's body says only {evidence.text[:80]!r}")
+        return OutcomeRecord(Outcome.NO_TEXT, Sentence("the page's body says only {what}", what=repr(evidence.text[:80])))
     return None
 
 
@@ -134,19 +139,21 @@ def _detect_labels(evidence: Evidence) -> OutcomeRecord | None:
         return None
     if max(map(count_words, cells)) > MAX_LABEL_WORDS:
         return None
-    return OutcomeRecord(Outcome.NOT_ARTICLE, f"{evidence.words} words in {len(cells)} labels or table cells, and no sentence")
+    return OutcomeRecord(
+        Outcome.NOT_ARTICLE, Sentence("{n} words in {cells} labels or table cells, and no sentence", n=evidence.words, cells=len(cells))
+    )
 
 
 def _detect_needs_script(evidence: Evidence) -> OutcomeRecord | None:
     if not evidence.words and _IS_APPLICATION(evidence.page.marks.tree):
-        return OutcomeRecord(Outcome.NEEDS_SCRIPT, "an empty element that a script fills")
+        return OutcomeRecord(Outcome.NEEDS_SCRIPT, Sentence("an empty element that a script fills"))
     request = _SCRIPT_REQUEST.search(evidence.text) if evidence.words < MAX_SHORT_WORDS else None
     if request is None and evidence.words < 30:
         noscript_text = " ".join(" ".join(element.itertext()) for element in evidence.page.marks.tree.iter("noscript"))[:5000]
         request = _SCRIPT_REQUEST.search(noscript_text)
-    return (
-        None if request is None else OutcomeRecord(Outcome.NEEDS_SCRIPT, f"{evidence.words} words, and a request to switch on JavaScript")
-    )
+    if request is None:
+        return None
+    return OutcomeRecord(Outcome.NEEDS_SCRIPT, Sentence("{n} words, and a request to switch on JavaScript", n=evidence.words))
 
 
 def _detect_consent_wall(evidence: Evidence) -> OutcomeRecord | None:
@@ -155,7 +162,7 @@ def _detect_consent_wall(evidence: Evidence) -> OutcomeRecord | None:
         return None
     mentions = [match.group().lower() for match in CONSENT_WORDS.finditer(" ".join((*list_h1(evidence.page)[:1], evidence.text)))]
     if len(set(mentions)) >= 2 and len(mentions) * 25 >= evidence.words:
-        return OutcomeRecord(Outcome.CONSENT_WALL, f"{evidence.words} words, all about cookies and consent")
+        return OutcomeRecord(Outcome.CONSENT_WALL, Sentence("{n} words, all about cookies and consent", n=evidence.words))
     return None
 
 
@@ -166,7 +173,7 @@ def _detect_recording(evidence: Evidence) -> OutcomeRecord | None:
     kind = (evidence.page.first("og:type") or "").lower()
     types = evidence.page.types()
     if kind.startswith("video") or (evidence.page.article is None and "VideoObject" in types):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a video with {evidence.words} words of text")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, Sentence("a video with {n} words of text", n=evidence.words))
     if not evidence.is_article and (kind.startswith(("music", "audio")) or types & _AUDIO_TYPES):  # many articles are read aloud
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a podcast with {evidence.words} words of text")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, Sentence("a podcast with {n} words of text", n=evidence.words))
     return None

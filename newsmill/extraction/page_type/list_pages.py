@@ -14,6 +14,7 @@ from newsmill.extraction.metadata.structured_data import LIST_TYPES, make_compar
 from newsmill.extraction.normalise import count_line_words, normalise_line
 from newsmill.extraction.page_type.evidence import MAX_SHORT_WORDS, MAX_TEXT_CHARACTERS, Evidence
 from newsmill.model import Block, Outcome, OutcomeRecord
+from newsmill.text.sentences import Sentence
 
 _MAX_LINKED_SHARE = 0.6  # share of a body in links and teasers, above which the page is a list
 _MAX_LINKED_SHARE_SHORT = 0.5  # the same for a short body, where dates and labels between the links are a larger part
@@ -39,24 +40,25 @@ def detect_list_page(evidence: Evidence, blocks: Sequence[Block], *, empty: bool
     """Detect index, tag, author and search pages: by URL or structured data, or because their text is links and teasers."""
     kinds = evidence.page.types()
     if _SEARCH_URL.search(re.sub(r"^https?://[^/]*", "", evidence.url)):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, "a search page, by its URL")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, Sentence("a search page, by its URL"))
     share, headlines = _measure_linked_share(evidence.page.marks.tree, evidence.url, evidence.words, blocks)
     if empty:
-        is_index = headlines >= MIN_INDEX_HEADLINES
-        return (
-            OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {headlines} linked headlines and no text of its own") if is_index else None
-        )
+        if headlines < MIN_INDEX_HEADLINES:
+            return None
+        return OutcomeRecord(Outcome.NOT_ARTICLE, Sentence("an index page: {n} linked headlines and no text of its own", n=headlines))
     max_share = _MAX_LINKED_SHARE_SHORT if evidence.words < MAX_SHORT_WORDS else _MAX_LINKED_SHARE
-    reason = f"{share:.0%} of its text are links and teasers ({headlines} linked headlines)"
+    reason = Sentence("{share:.0%} of its text are links and teasers ({n} linked headlines)", share=share, n=headlines)
     listed = sorted(kinds & LIST_TYPES)
     if listed and not kinds & set(ARTICLE_TYPES) and share > _MAX_LINKED_SHARE / 2:
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a list page: JSON-LD calls it {', '.join(listed)}, and {reason}")
+        return OutcomeRecord(
+            Outcome.NOT_ARTICLE, Sentence("a list page: JSON-LD calls it {kind}, and {reason}", kind=", ".join(listed), reason=reason)
+        )
     if share > _MAX_LINKED_SHARE / 2 and _LIST_URL.search(evidence.url):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its URL, and {reason}")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, Sentence("a tag, author or archive page by its URL, and {reason}", reason=reason))
     if share > _MAX_LINKED_SHARE / 2 and _HOMEPAGE_URL.match(evidence.url):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"the site's homepage, and {reason}")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, Sentence("the site's homepage, and {reason}", reason=reason))
     if share > max_share:
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {reason}")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, Sentence("an index page: {reason}", reason=reason))
     return None
 
 

@@ -13,6 +13,7 @@ from newsmill.extraction.normalise import count_words, normalise_line
 from newsmill.extraction.page_type.evidence import MAX_STUB_WORDS, Evidence, read_visible_text
 from newsmill.extraction.vocabulary import compile_words
 from newsmill.model import Outcome, OutcomeRecord
+from newsmill.text.sentences import Sentence
 
 MAX_NOTICE_WORDS = 25  # words of the line with the notice; a longer line is prose
 MAX_OFFER_WORDS = 60  # words of the offer below the notice; more is the rest of an article
@@ -40,11 +41,11 @@ def detect_paywall(evidence: Evidence, status: int) -> OutcomeRecord | None:
         elif match is None and locked and words < MAX_STUB_WORDS:
             match = _find_notice(read_visible_text(evidence.page.marks.tree), 0)
         if match is not None:
-            return OutcomeRecord(Outcome.PAYWALL, f"{words} words, then {match.group()!r}")
+            return OutcomeRecord(Outcome.PAYWALL, Sentence("{n} words, then {what}", n=words, what=repr(match.group())))
     elif (found := _find_notice_line(text, most)) is not None:
-        return OutcomeRecord(Outcome.PAYWALL, f"{found[0]} words, then {found[1]!r}")
+        return OutcomeRecord(Outcome.PAYWALL, Sentence("{n} words, then {what}", n=found[0], what=repr(found[1])))
     if locked and words < MAX_STUB_WORDS // 2:
-        return OutcomeRecord(Outcome.PAYWALL, f"a teaser of {words} words; {access[1] if access else ''}")
+        return OutcomeRecord(Outcome.PAYWALL, Sentence("a teaser of {n} words; {reason}", n=words, reason=access[1] if access else ""))
     return None
 
 

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from newsmill.network.address_guard import Guard, make_guarded_getaddrinfo
 from newsmill.notifications.channels.apprise_rules import find_refusal, listed_host
+from newsmill.text.sentences import Sentence, dump_sentence, load_sentence
 
 MAX_SECONDS = 30.0  # for start, connection and answer
 HOST_TOKENS = frozenset({"host", "hostname"})  # of the URL of a service that has no host of its own
@@ -54,11 +55,11 @@ def run_apprise(message: AppriseMessage) -> str | None:
         )
         problem = json.loads(done.stdout)["problem"]
     except subprocess.TimeoutExpired:
-        return f"no answer within {MAX_SECONDS:.0f} s"
+        return Sentence("no answer within {n:.0f} s", n=MAX_SECONDS)
     except (ValueError, KeyError, TypeError):
         log.warning("the process that sends through Apprise failed: %s", done.stderr[-2000:])
-        return "the process that sends through Apprise failed; the log has the reason"
-    return None if problem is None else str(problem)
+        return Sentence("the process that sends through Apprise failed; the log has the reason")
+    return None if problem is None else load_sentence(str(problem))
 
 
 def send(message: AppriseMessage) -> str | None:
@@ -68,7 +69,7 @@ def send(message: AppriseMessage) -> str | None:
     try:
         import apprise
     except ImportError:
-        return "Apprise is not installed"
+        return Sentence("Apprise is not installed")
     host = listed_host(message.url, message.services)
     lines: list[str] = []
     handler = logging.Handler(logging.WARNING)
@@ -77,12 +78,15 @@ def send(message: AppriseMessage) -> str | None:
     limit_connections(Guard.from_networks(message.allow_nets), host)
     service: Any = apprise.Apprise.instantiate(message.url)  # one URL: `add` would split a list of URLs
     if service is None or urlsplit(message.url).scheme not in service.schemas():
-        return "Apprise does not understand the URL: see the page of the service in the documentation of Apprise"
+        return Sentence("Apprise does not understand the URL: see the page of the service in the documentation of Apprise")
     if host is None and HOST_TOKENS & set(service.template_tokens):
-        return f"the service {urlsplit(message.url).scheme!r} needs a host, which the administrator must list in NEWSMILL_APPRISE"
+        return Sentence(
+            "the service {name} needs a host, which the administrator must list in NEWSMILL_APPRISE",
+            name=repr(urlsplit(message.url).scheme),
+        )
     if not message.body or service.notify(title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT):
         return None
-    return f"the service refused the message: {lines[-1]}" if lines else "the service refused the message"
+    return Sentence("the service refused the message: {reason}", reason=lines[-1]) if lines else Sentence("the service refused the message")
 
 
 def limit_connections(guard: Guard, host: str | None) -> None:
@@ -115,7 +119,7 @@ def limit_connections(guard: Guard, host: str | None) -> None:
 def main() -> None:
     """Read a message, send it, and print what went wrong."""
     problem = send(AppriseMessage(**json.load(sys.stdin)))
-    print(json.dumps({"problem": problem}))
+    print(json.dumps({"problem": None if problem is None else dump_sentence(problem)}))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 
 from newsmill.notifications.channels.http_post import DeliveryError
+from newsmill.text.sentences import Sentence
 
 MAX_COMMAND_SECONDS = 30.0
 
@@ -27,12 +28,12 @@ def run_command(arguments: Sequence[str], message: bytes, seconds: float = MAX_C
             start_new_session=True,
         )
     except OSError as error:
-        raise DeliveryError(f"the command cannot be started ({error.strerror})") from None
+        raise DeliveryError(Sentence("the command cannot be started ({reason})", reason=error.strerror)) from None
     try:
         process.communicate(message, timeout=seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        raise DeliveryError(f"the command took longer than {seconds:.0f} s") from None
+        raise DeliveryError(Sentence("the command took longer than {n:.0f} s", n=seconds)) from None
     if process.returncode:
-        raise DeliveryError(f"the command ended with exit code {process.returncode}")
+        raise DeliveryError(Sentence("the command ended with exit code {code}", code=process.returncode))

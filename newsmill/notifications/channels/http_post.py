@@ -24,6 +24,7 @@ from newsmill.network.address_guard import Guard, make_guarded_getaddrinfo
 from newsmill.network.submitted_urls import refusal_reason
 from newsmill.text import urls
 from newsmill.text.redaction import redact
+from newsmill.text.sentences import Sentence
 from newsmill.version import __version__
 
 GONE = 410
@@ -48,7 +49,7 @@ class DeliveryError(Exception):
 def find_target_refusal(url: str, guard: Guard) -> str | None:
     """Why a URL may not be called with messages, as far as that needs no connection; None if it may. Each connection is checked again."""
     if redact(url) != url:  # it would be stored and shown
-        return "expected a URL without user, password or password parameter: the signature shows who sent a message"
+        return Sentence("expected a URL without user, password or password parameter: the signature shows who sent a message")
     return refusal_reason(url, guard)
 
 
@@ -74,7 +75,7 @@ def post_message(url: str, payload: Any, message_id: str, secret: str | None, gu
 def check_status(status: int) -> int:
     """The status of an answer that accepts a message. Raises DeliveryError."""
     if not 200 <= status < 300:
-        raise DeliveryError(f"the receiver answered {status}", status)
+        raise DeliveryError(Sentence("the receiver answered {status}", status=status), status)
     return status
 
 
@@ -101,11 +102,11 @@ def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, second
             connection.sendall(build_request(target, body, headers))  # the timeout covers the whole call
             return read_status(connection, deadline)
     except TimeoutError:
-        raise DeliveryError(f"no answer within {seconds:.0f} s") from None
+        raise DeliveryError(Sentence("no answer within {n:.0f} s", n=seconds)) from None
     except ssl.SSLCertVerificationError as error:
-        raise DeliveryError(f"the certificate is not valid: {error.verify_message}") from None
+        raise DeliveryError(Sentence("the certificate is not valid: {error}", error=error.verify_message)) from None
     except OSError as error:
-        raise DeliveryError(f"the connection failed ({type(error).__name__})") from None
+        raise DeliveryError(Sentence("the connection failed ({error})", error=type(error).__name__)) from None
 
 
 def parse_target(url: str) -> TargetHost:
@@ -114,7 +115,7 @@ def parse_target(url: str) -> TargetHost:
         parts = urlsplit(urls.normalize(url))
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except (UrlError, ValueError) as error:
-        raise DeliveryError(f"the URL is invalid: {error}") from None
+        raise DeliveryError(Sentence("the URL is invalid: {error}", error=error)) from None
     return TargetHost(parts, str(parts.hostname), port, parts.scheme == "https")
 
 
@@ -130,9 +131,9 @@ def connect(target: TargetHost, guard: Guard, deadline: float) -> socket.socket:
     try:
         candidates = make_guarded_getaddrinfo(guard)(target.name, target.port, 0, socket.SOCK_STREAM)
     except socket.gaierror:
-        raise DeliveryError(f"the host {target.name} is unknown") from None
+        raise DeliveryError(Sentence("the host {name} is unknown", name=target.name)) from None
     if not candidates:
-        raise DeliveryError("the URL leads into a private network, or its port is not 80 or 443; see NEWSMILL_ALLOW_NETS")
+        raise DeliveryError(Sentence("the URL leads into a private network, or its port is not 80 or 443; see NEWSMILL_ALLOW_NETS"))
     problem: OSError | None = None
     for family, kind, protocol, _, socket_address in candidates:
         connection = socket.socket(family, kind, protocol)
@@ -157,7 +158,7 @@ def read_status(connection: socket.socket, deadline: float) -> int:
         line += part
     match = STATUS_LINE.match(line)
     if match is None:
-        raise DeliveryError("the answer was not HTTP")
+        raise DeliveryError(Sentence("the answer was not HTTP"))
     return int(match[1])
 
 

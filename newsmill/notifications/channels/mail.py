@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from newsmill.notifications.channels.http_post import DeliveryError
 from newsmill.settings import Settings
+from newsmill.text.sentences import Sentence
 
 MAIL_STEP_SECONDS = 15.0  # for each step of the exchange
 DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
@@ -69,7 +70,7 @@ def build_mail(mail: Mail, sender: str, recipient: str) -> EmailMessage:
         message["Message-ID"] = f"<{mail.id}@{parseaddr(sender)[1].rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers it automatically
     except (ValueError, HeaderParseError) as error:
-        raise DeliveryError(f"a header of the e-mail is not valid: {error}") from None
+        raise DeliveryError(Sentence("a header of the e-mail is not valid: {error}", error=error)) from None
     message.set_content(mail.text, cte="quoted-printable")
     message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
     return message
@@ -91,15 +92,15 @@ def send_mail(server: MailServer, message: EmailMessage, recipient: str) -> None
             session.send_message(message, parseaddr(server.sender)[1], [recipient])
     except smtplib.SMTPRecipientsRefused as error:
         code, reply = next(iter(error.recipients.values()), (0, b""))
-        raise DeliveryError(f"the mail server refused the recipient: {describe_reply(code, reply)}") from None
+        raise DeliveryError(Sentence("the mail server refused the recipient: {reply}", reply=describe_reply(code, reply))) from None
     except smtplib.SMTPResponseException as error:
-        raise DeliveryError(f"the mail server answered {describe_reply(error.smtp_code, error.smtp_error)}") from None
+        raise DeliveryError(Sentence("the mail server answered {reply}", reply=describe_reply(error.smtp_code, error.smtp_error))) from None
     except ssl.SSLCertVerificationError as error:
-        raise DeliveryError(f"the certificate of the mail server is not valid: {error.verify_message}") from None
+        raise DeliveryError(Sentence("the certificate of the mail server is not valid: {error}", error=error.verify_message)) from None
     except UnicodeError:  # smtplib encodes user name and password as ASCII
-        raise DeliveryError("the mail server takes only ASCII in addresses, user name and password") from None
+        raise DeliveryError(Sentence("the mail server takes only ASCII in addresses, user name and password")) from None
     except (OSError, smtplib.SMTPException) as error:
-        raise DeliveryError(f"the connection to the mail server failed ({type(error).__name__})") from None
+        raise DeliveryError(Sentence("the connection to the mail server failed ({error})", error=type(error).__name__)) from None
 
 
 def open_session(server: MailServer) -> smtplib.SMTP:
@@ -117,7 +118,9 @@ def open_session(server: MailServer) -> smtplib.SMTP:
                 session.starttls(context=context)
                 session.ehlo()
             elif server.user is not None and not is_this_machine(server.host):
-                raise DeliveryError("the mail server offers no encryption, so the password was not sent; use smtps:// or another port")
+                raise DeliveryError(
+                    Sentence("the mail server offers no encryption, so the password was not sent; use smtps:// or another port")
+                )
         if server.user is not None:
             session.login(server.user, server.password or "")
         until_ready.pop_all()

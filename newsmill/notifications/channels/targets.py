@@ -19,6 +19,7 @@ from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alerts import Channel
 from newsmill.storage.tokens import Scope
 from newsmill.text.redaction import redact
+from newsmill.text.sentences import Sentence, keyed
 from newsmill.version import install_hint
 
 MAX_TARGET_CHARACTERS = 2000
@@ -40,7 +41,7 @@ def check_target(channel: Channel, target: str, settings: Settings) -> str:
     """The target of an alert without blanks around it. Raises ConfigError if it is invalid or the administrator does not allow it."""
     target = target.strip()
     if not target or len(target) > MAX_TARGET_CHARACTERS:
-        raise ConfigError(f"target: expected 1 to {MAX_TARGET_CHARACTERS} characters")
+        raise ConfigError(keyed("target", Sentence("expected 1 to {n} characters", n=MAX_TARGET_CHARACTERS)))
     if channel is Channel.EMAIL:
         check_recipient(target, settings)
     elif channel is Channel.WEBHOOK:
@@ -59,31 +60,33 @@ def find_needed_scope(channel: Channel, settings: Settings) -> Scope:
 def check_recipient(target: str, settings: Settings) -> None:
     """Raises ConfigError for an e-mail address to which no alert may be sent."""
     if mail_server(settings) is None:
-        raise ConfigError("e-mail is not set up; the administrator sets NEWSMILL_SMTP_URL and NEWSMILL_MAIL_FROM")
+        raise ConfigError(Sentence("e-mail is not set up; the administrator sets NEWSMILL_SMTP_URL and NEWSMILL_MAIL_FROM"))
     if not is_email_address(target):
-        raise ConfigError(f"target: expected one e-mail address, not {target[:80]!r}")
+        raise ConfigError(keyed("target", Sentence("expected one e-mail address, not {value}", value=repr(target[:80]))))
     allowed = [entry.lower() for entry in settings.mail_to]
     if allowed and target.lower() not in allowed and target.lower().rpartition("@")[2] not in allowed:
-        raise ConfigError(
-            f"target: alerts to {target[:80]!r} are not allowed; the administrator lists e-mail addresses and domains in NEWSMILL_MAIL_TO"
+        refusal = Sentence(
+            "alerts to {target} are not allowed; the administrator lists e-mail addresses and domains in NEWSMILL_MAIL_TO",
+            target=repr(target[:80]),
         )
+        raise ConfigError(keyed("target", refusal))
 
 
 def check_webhook(target: str, settings: Settings) -> None:
     """Raises ConfigError for a URL that is not called."""
     if reason := find_target_refusal(target, Guard.from_networks(map(str, settings.allow_nets))):
-        raise ConfigError(f"target: {reason}")
+        raise ConfigError(keyed("target", reason))
 
 
 def check_service(target: str, settings: Settings) -> None:
     """Raises ConfigError for the URL of a service that the administrator does not allow, or that Apprise does not understand."""
     problem = find_refusal(target, settings.apprise)
     if problem is None and find_spec("apprise") is None:
-        problem = f"Apprise is not installed; run {install_hint('alerts')}"
+        problem = Sentence("Apprise is not installed; run {command}", command=install_hint("alerts"))
     if problem is None:
         problem = run_apprise(AppriseMessage(target, settings.apprise, [str(net) for net in settings.allow_nets]))
     if problem is not None:
-        raise ConfigError(f"target: {problem}")
+        raise ConfigError(keyed("target", problem))
 
 
 def send_message(context: AppContext, channel: Channel, target: str, message: MessageContent, secret: str | None) -> None:
@@ -108,7 +111,7 @@ def send_message(context: AppContext, channel: Channel, target: str, message: Me
 def send_by_mail(recipient: str, message: MessageContent, settings: Settings) -> None:
     server = mail_server(settings)
     if server is None:
-        raise DeliveryError("e-mail is not set up")
+        raise DeliveryError(Sentence("e-mail is not set up"))
     mail = Mail(message.id, message.title, message.text, message.html, message.at)
     send_mail(server, build_mail(mail, server.sender, recipient), recipient)
 
@@ -117,4 +120,4 @@ def send_by_apprise(url: str, message: MessageContent, settings: Settings) -> No
     nets = [str(net) for net in settings.allow_nets]
     problem = run_apprise(AppriseMessage(url, settings.apprise, nets, message.title, message.text))
     if problem is not None:
-        raise DeliveryError(redact(problem))
+        raise DeliveryError(problem if redact(problem) == problem else redact(problem))

@@ -15,6 +15,7 @@ from newsmill.search.pending_list import PendingList
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger.claims import Result
+from newsmill.text.sentences import Sentence
 
 MAX_COMMIT_SECONDS = 5.0  # SQLite's other writers wait for it, and so do readers of changes; sixteen documents take 0.03 s
 MAX_SINGLE_COMMIT_SECONDS = 30.0  # for one document; SQLite's writers give up after the same time (database.BUSY_SECONDS)
@@ -39,6 +40,13 @@ class Results:
             counts = ledger_results.store(conn, results, now, owner, seconds)
             took, limit = time.monotonic() - began, MAX_COMMIT_SECONDS if len(results) > 1 else MAX_SINGLE_COMMIT_SECONDS
             if took > limit:
-                raise SlowCommitError(f"the database took {took:.0f} s to store {len(results)} results; the limit is {limit:g} s")
+                raise SlowCommitError(
+                    Sentence(
+                        "the database took {took:.0f} s to store {n} results; the limit is {limit:g} s",
+                        took=took,
+                        n=len(results),
+                        limit=limit,
+                    )
+                )
         self._pending_list.add(counts.get(Outcome.STORED, 0))
         return counts

@@ -36,6 +36,7 @@ from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, fenced, is_failure, state_is
 from newsmill.storage.storing_order import make_stamp
 from newsmill.storage.url_parameters import Copy
+from newsmill.text.sentences import Sentence, keyed
 from newsmill.text.urls import find_site, get_profile_site
 
 _ROWS = (
@@ -145,7 +146,7 @@ def _refuse_foreign(result: Result) -> Result:
     document, url = result.reading.document, result.claim.url
     if document is None or document.extractor == SPIDER or find_site(document.url) == find_site(url):
         return result
-    ending = OutcomeRecord(Outcome.OFF_SITE, f"leads to {document.url}")
+    ending = OutcomeRecord(Outcome.OFF_SITE, Sentence("leads to {url}", url=document.url))
     return replace(result, reading=replace(result.reading, document=None, ending=ending))
 
 
@@ -207,15 +208,16 @@ def _find_revisit_failure(result: Result, document_id: str, stored: Mapping[str,
         return result.reading.ending
     url, stored_url = result.claim.url, stored[document_id].url
     if not is_same_edition(document.url, stored_url) and not is_same_edition(url, stored_url):
-        return OutcomeRecord(Outcome.OFF_SITE, f"the URL does not lead to {stored_url} any more")
+        return OutcomeRecord(Outcome.OFF_SITE, Sentence("the URL does not lead to {url} any more", url=stored_url))
     if document.id == document_id:
         is_other = is_placeholder(document, stored[document_id])
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"the page shows another text for now: {document.title}") if is_other else None
+        placeholder = Sentence("the page shows another text for now: {title}", title=document.title)
+        return OutcomeRecord(Outcome.NOT_ARTICLE, placeholder) if is_other else None
     if document.id in stored:
-        return OutcomeRecord(Outcome.DUPLICATE, f"the URL leads to document {document.id} now")
+        return OutcomeRecord(Outcome.DUPLICATE, Sentence("the URL leads to document {id} now", id=document.id))
     if is_same_article(document, stored[document_id].title, stored[document_id].text):
         return None
-    return OutcomeRecord(Outcome.NOT_ARTICLE, f"the URL leads to another article now: {document.url}")
+    return OutcomeRecord(Outcome.NOT_ARTICLE, Sentence("the URL leads to another article now: {url}", url=document.url))
 
 
 def _retry_later(conn: Connection, results: Sequence[Result], now: datetime) -> None:
@@ -252,8 +254,8 @@ def _failure_values(result: Result, now: datetime) -> dict[str, Any]:
 def _retry_detail(result: Result) -> str:
     ending = result.reading.ending
     if result.wants_parts:
-        return f"the article continues at {result.reading.next_page}"
-    return f"{ending.outcome}: {ending.detail or ''}"
+        return Sentence("the article continues at {url}", url=result.reading.next_page)
+    return keyed(ending.outcome, ending.detail or "")
 
 
 def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int, AnyRow], stamp: datetime, now: datetime) -> None:

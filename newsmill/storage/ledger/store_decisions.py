@@ -13,6 +13,7 @@ from newsmill.storage.columns import make_storable
 from newsmill.storage.ledger.article_identity import StoredPage, displaces_article, identify, is_same_text
 from newsmill.storage.ledger.claims import Result
 from newsmill.storage.ledger.stored_pages import is_canonical, make_stored_page
+from newsmill.text.sentences import Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def _list_storable_content(document: Document) -> OtherContent:
 
 
 def duplicate_of(document_id: str | None) -> OutcomeRecord:
-    return OutcomeRecord(Outcome.DUPLICATE, f"another URL of document {document_id}")
+    return OutcomeRecord(Outcome.DUPLICATE, Sentence("another URL of document {id}", id=document_id))
 
 
 def _decide_one(

@@ -26,6 +26,7 @@ from newsmill.storage.ledger.claims import Result
 from newsmill.storage.ledger.takedown_evidence import Evidence, list_marks, make_evidence, repeats_removed_article, shows_removed_article
 from newsmill.storage.statements import AnyRow
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,9 @@ def _keep_owned(result: Result, keys: PageKeys, barred: Mapping[str, BarredUrl],
     if key is None:
         return result
     joining[key] = barred[key]
-    return _refuse(result, OutcomeRecord(Outcome.NOT_ARTICLE, f"the URL leads to a removed article now: {barred[key].reason}"))
+    return _refuse(
+        result, OutcomeRecord(Outcome.NOT_ARTICLE, Sentence("the URL leads to a removed article now: {reason}", reason=barred[key].reason))
+    )
 
 
 def _refuse(result: Result, ending: OutcomeRecord) -> Result:

@@ -21,6 +21,7 @@ from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import ledger, sightings
 from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, fenced, is_failure, state_is
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 
 READ_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED})
 _IS_EMPTY = {Outcome.LISTED: False, Outcome.EMPTY_LISTING: True}  # by the outcome of a poll; the others do not say it
@@ -126,7 +127,7 @@ def _has_first_page(row: AnyRow, outcome: Outcome) -> bool:
 def _limit_redirects(conn: Connection, ended: Ended) -> Ended:
     if ended.leads_to is None or not _is_redirect_loop(conn, ended.leads_to.found_on):
         return ended
-    ending = OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_SITE_REDIRECTS} redirects from site to site")
+    ending = OutcomeRecord(Outcome.REDIRECT_LOOP, Sentence("more than {n} redirects from site to site", n=MAX_SITE_REDIRECTS))
     return replace(ended, ending=ending, leads_to=None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Date, ForeignKey, Index, Integer, String, Table, text
 
-from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime, metadata
+from newsmill.storage.columns import Id, Json, SentenceText, StorableText, UtcDateTime, metadata
 
 segments = Table(
     "segments",
@@ -32,14 +32,14 @@ ledger = Table(
     # the state
     Column("state", String(16), nullable=False),
     Column("outcome", String(32)),
-    Column("detail", StorableText),
+    Column("detail", SentenceText),
     Column("stage", StorableText),
     Column("ended_at", UtcDateTime),
     Column("next_at", UtcDateTime, nullable=False),
     # the failures; statements
     Column("failing_since", UtcDateTime),  # the first failed try since the last success
     Column("failure", String(32)),  # the last failed try that has left outcome and detail: model.Outcome
-    Column("failure_detail", StorableText),
+    Column("failure_detail", SentenceText),
     Column("failed_at", UtcDateTime),
     # the lease
     Column("owner", StorableText),

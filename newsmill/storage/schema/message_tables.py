@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, text
 
-from newsmill.storage.columns import Id, Json, StorableString, StorableText, UtcDateTime, metadata
+from newsmill.storage.columns import Id, Json, SentenceText, StorableString, StorableText, UtcDateTime, metadata
 
 # Receivers of notifications. `seen_at` and `seen_id` are the last document for which a delivery was made.
 webhooks = Table(
@@ -93,7 +93,7 @@ outbox = Table(
     Column("failing_since", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("status", Integer),  # of the last response
-    Column("detail", StorableText),  # why the last try failed
+    Column("detail", SentenceText),  # why the last try failed
     Index("ix_outbox_due", "kind", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
     Index("ix_outbox_queue", "queue", "number", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
     Index("ix_outbox_owner", "owner", "number"),
@@ -115,7 +115,7 @@ websub_subscriptions = Table(
     Column("awaited_until", UtcDateTime),
     Column("attempts", Integer, nullable=False, server_default="0"),  # requests in a row that the hub did not verify
     Column("next_at", UtcDateTime),  # of the next request; NULL: none
-    Column("detail", StorableText),  # why the last request failed, or the hub's reason to refuse
+    Column("detail", SentenceText),  # why the last request failed, or the hub's reason to refuse
     Column("verified_at", UtcDateTime),
     Column("expires_at", UtcDateTime),
     Column("last_push_at", UtcDateTime),

@@ -24,6 +24,7 @@ from newsmill.storage.marks import Marks
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.tokens import Scope
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 from newsmill.web.auth import require_scope
 from newsmill.web.parameters import Context, Cursor, Id, ItemList, Limit, SourceName, Timestamp, Url, User
 from newsmill.web.problem_details import error_responses
@@ -165,7 +166,7 @@ def list_near_duplicates(
     the number in either."""
     found = context.near_duplicates.of(id, least=least, limit=limit)
     if found is None:
-        raise HTTPException(404, f"document {id!r} does not exist")
+        raise HTTPException(404, Sentence("document {id} does not exist", id=repr(id)))
     return ItemList(items=found, next=None)
 
 
@@ -175,7 +176,7 @@ def show_copies(context: Context, id: Id) -> CopyGroup:
     the earliest first, with the number of words that each adds to the first one and leaves out. A document without copies is alone."""
     found = DocumentCopies(context.engine).of(id)
     if found is None:
-        raise HTTPException(404, f"document {id!r} does not exist")
+        raise HTTPException(404, Sentence("document {id} does not exist", id=repr(id)))
     return found
 
 
@@ -185,7 +186,7 @@ def list_revisions(context: Context, id: Id, limit: Limit = 50, cursor: Cursor =
     fields, the words added and removed, and whether a new fetch or another extraction of the same archived page made it."""
     page = Revisions(context.engine).page(id, cursor=cursor, limit=limit)
     if page is None:
-        raise HTTPException(404, f"document {id!r} does not exist")
+        raise HTTPException(404, Sentence("document {id} does not exist", id=repr(id)))
     items, following = page
     return ItemList(items=tuple(items), next=following)
 

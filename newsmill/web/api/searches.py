@@ -15,6 +15,7 @@ from newsmill.search.check import check_saved_query
 from newsmill.storage.changes import Changes
 from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
+from newsmill.text.sentences import Sentence
 from newsmill.web.api.search import Note
 from newsmill.web.auth import SAFE_METHODS, Caller, require_scope
 from newsmill.web.csrf import check_origin
@@ -159,5 +160,5 @@ def find_search(context: AppContext, caller: Caller, search_id: str) -> SavedSea
     """A saved search of the caller. Raises HTTPException 404."""
     search = SavedSearches(context.engine).get(search_id, caller.user)
     if search is None:
-        raise HTTPException(404, f"saved search {search_id[:80]!r} does not exist")
+        raise HTTPException(404, Sentence("saved search {id} does not exist", id=repr(search_id[:80])))
     return search

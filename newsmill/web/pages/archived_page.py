@@ -12,6 +12,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError
 from newsmill.model import Document, Page
 from newsmill.storage.tokens import Scope
+from newsmill.text.sentences import Sentence
 from newsmill.web.auth import require_scope
 from newsmill.web.pages.document import get_document
 from newsmill.web.pages.rendering import PageView
@@ -63,7 +64,7 @@ def read_archived_page(context: AppContext, document: Document) -> Page:
     """Raises ArchiveDamaged."""
     segment, separator, offset = (document.archive_ref or "").partition("@")
     if not separator or not offset.isdecimal():
-        raise ArchiveDamaged(f"{document.url}: the archive does not contain this page")
+        raise ArchiveDamaged(Sentence("{url}: the archive does not contain this page", url=document.url))
     return context.archive.read_page(segment, int(offset))
 
 

@@ -24,6 +24,7 @@ from newsmill.network.signing_keys import choose_published, keys_folder, read_ke
 from newsmill.network.submitted_urls import refusal_reason
 from newsmill.storage.publishers import MAX_DELAY_SECONDS, PROOF_LIFETIME, Publishers, make_proof
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 from newsmill.web.config import DIRECTORY_PATH, OWNER_PATH
 from newsmill.web.csrf import require_csrf
 from newsmill.web.pages.host_proofs import PROOF_PATH, HostProofs, ProofMethod, find_record_name
@@ -94,7 +95,7 @@ def give_order(
     context, name = request.app.state.context, check_claim(claim, host)
     publishers = Publishers(context.engine)
     if not publishers.is_proved(claim, name, now=context.now()):
-        raise HTTPException(403, "this needs a proof that the host is yours")
+        raise HTTPException(403, Sentence("this needs a proof that the host is yours"))
     publishers.give_order(name, is_stopped=action == "stop", delay=delay if action == "slow" else None, now=context.now())
     return RedirectResponse(f"{OWNER_PATH}{claim}/{name}", 303)
 
@@ -119,7 +120,7 @@ def check_claim(claim: str, host: str) -> str:
     """The host of an owner's page. Raises HTTPException 404."""
     name = parse_host(host)
     if len(claim) != CLAIM_CHARACTERS or not claim.isascii() or name is None or name != host:
-        raise HTTPException(404, "page not found")
+        raise HTTPException(404, Sentence("page not found"))
     return name
 
 
@@ -133,7 +134,7 @@ def show_keys(request: Request) -> Response:
     except ConfigError as error:  # it names a file, which is for the log only
         raise NewsmillError(str(error)) from None
     if agent is None or not keys:
-        raise HTTPException(404, "this installation does not sign its requests")
+        raise HTTPException(404, Sentence("this installation does not sign its requests"))
     parts, body = urlsplit(agent), make_directory(keys)
     authority = make_authority(parts.scheme, parts.hostname or "", parts.port)
     return Response(body, headers=sign_directory(keys, authority, body, now.timestamp()))

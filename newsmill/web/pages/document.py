@@ -22,6 +22,7 @@ from newsmill.search.search import Search
 from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
+from newsmill.text.sentences import Sentence
 from newsmill.web.auth import require_scope
 from newsmill.web.pages.match_position import Place
 from newsmill.web.pages.rendering import PageView
@@ -142,7 +143,7 @@ def get_document(request: Request, document_id: str) -> Document:
     """The document with that ID. Raises HTTPException 404."""
     document: Document | None = request.app.state.context.documents.get(document_id) if document_id.isalnum() else None
     if document is None:
-        raise HTTPException(404, f"document {document_id[:64]!r} does not exist")
+        raise HTTPException(404, Sentence("document {id} does not exist", id=repr(document_id[:64])))
     return document
 
 
@@ -151,7 +152,7 @@ def reextract_page(request: Request, document: Document) -> ExtractionResult:
     context: AppContext = request.app.state.context
     trace = context.ledger.traces.get(document.requested_url) or context.ledger.traces.get(document.url)
     if trace is None:
-        raise NewsmillError(f"{document.url}: the archive does not contain this page")
+        raise NewsmillError(Sentence("{url}: the archive does not contain this page", url=document.url))
     result: ExtractionResult = from_thread.run(
         request.app.state.extraction_executor.run, reextract.explain, context.ledger, context.archive, context.profiles, trace
     )

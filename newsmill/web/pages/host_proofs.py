@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from newsmill.exceptions import UrlError
 from newsmill.network.address_guard import Guard
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 from newsmill.web.http_get import FetchError, fetch_hop
 from newsmill.web.rate_limits import RequestCounter
 
@@ -59,10 +60,10 @@ class HostProofs:
         with self._counter_lock:
             remaining, seconds = self._counter.count(identify_visitor(visitor))
         if remaining < 0:
-            detail = f"more than {MAX_CHECKS} checks in an hour: try again in {seconds} s"
+            detail = Sentence("more than {n} checks in an hour: try again in {seconds} s", n=MAX_CHECKS, seconds=seconds)
             raise HTTPException(429, detail, headers={"Retry-After": str(seconds)})
         if not self._slots.acquire(blocking=False):
-            raise HTTPException(503, "other hosts are being checked: try again in a few seconds", headers={"Retry-After": "10"})
+            raise HTTPException(503, Sentence("other hosts are being checked: try again in a few seconds"), headers={"Retry-After": "10"})
         try:
             return self._has_record(host, proof) if method is ProofMethod.DNS else self._has_file(host, proof)
         finally:

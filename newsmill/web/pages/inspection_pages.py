@@ -20,6 +20,7 @@ from newsmill.site_inspection.processes import add_scheme
 from newsmill.sources.additions import Action, Addition, SourceIndex, plan_addition
 from newsmill.sources.files import render_table
 from newsmill.storage.tokens import Scope
+from newsmill.text.sentences import Sentence, keyed
 from newsmill.text.urls import normalize
 from newsmill.web.auth import require_scope
 from newsmill.web.inspections import Inspections, SubmittedInspection
@@ -43,7 +44,7 @@ def start_inspection(request: Request, homepage: Text, name: Text = "", every: T
     except UrlError:
         return render_sources(request, status=422, values=values, problem=view.words("sources.not_a_url", given=shorten(url, 80)))
     if reason := submitted_urls.refusal_reason(normal, Guard.from_networks(request.app.state.config.allow_nets)):
-        return render_sources(request, status=422, values=values, problem=view.describe_refusal(ConfigError(f"form: homepage: {reason}")))
+        return render_sources(request, status=422, values=values, problem=view.describe_refusal(ConfigError(keyed("homepage", reason))))
     inspections: Inspections = request.app.state.inspections
     return RedirectResponse(f"/sources/inspections/{inspections.start(url, view.user, values)}", 303)
 
@@ -60,7 +61,7 @@ def add_inspected(request: Request, key: str) -> Response:
     context: AppContext = request.app.state.context
     submitted = find_inspection(request, key)
     if not submitted.future.done() or submitted.future.exception() is not None:
-        raise HTTPException(409, "the site is still being inspected: wait for the result")
+        raise HTTPException(409, Sentence("the site is still being inspected: wait for the result"))
     try:
         addition = decide_addition(context, submitted, submitted.future.result())
     except ConfigError as error:
@@ -75,7 +76,7 @@ def find_inspection(request: Request, key: str) -> SubmittedInspection:
     """The inspection of this caller. Raises HTTPException 404."""
     found: SubmittedInspection | None = request.app.state.inspections.get(key, PageView(request).user)
     if found is None:
-        raise HTTPException(404, "the inspection has expired: inspect the site again")
+        raise HTTPException(404, Sentence("the inspection has expired: inspect the site again"))
     return found
 
 

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from newsmill.storage.tokens import Scope
+from newsmill.text.sentences import Sentence
 from newsmill.web.auth import require_scope
 from newsmill.web.http_get import FetchError
 from newsmill.web.lead_images import LeadImages
@@ -31,12 +32,14 @@ async def get_image(request: Request, document_id: str) -> Response:
     images: LeadImages | None = request.app.state.lead_images
     url = await run_in_threadpool(request.app.state.context.documents.find_image, document_id[:64]) if images is not None else None
     if images is None or url is None:
-        raise HTTPException(404, "this document has no image")
+        raise HTTPException(404, Sentence("this document has no image"))
     try:
         content = await images.get(url, document_id)
     except FetchError as error:
-        raise HTTPException(404, f"the image cannot be shown: {error}", headers={"Cache-Control": "private, max-age=300"}) from None
+        raise HTTPException(
+            404, Sentence("the image cannot be shown: {error}", error=error), headers={"Cache-Control": "private, max-age=300"}
+        ) from None
     raster = read_raster(content)
     if raster is None:  # a damaged file of the cache
-        raise HTTPException(404, "the image cannot be shown")
+        raise HTTPException(404, Sentence("the image cannot be shown"))
     return Response(content, media_type=raster.media_type, headers=IMAGE_HEADERS)

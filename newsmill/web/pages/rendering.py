@@ -17,13 +17,14 @@ from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import DocumentMarks
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope, TokenKind
+from newsmill.text.sentences import KEYED, Sentence
 from newsmill.web.auth import Caller, get_caller
 from newsmill.web.csrf import make_csrf_token
 from newsmill.web.pages import charts, translations
-from newsmill.web.pages.message_translations import translate_message
 from newsmill.web.pages.outcome_counts import describe_counts, sum_by_state
 from newsmill.web.pages.reader_cookies import COOKIE_SECONDS, ZONE_COOKIE, has_keys, read_zone
 from newsmill.web.pages.removal_reasons import translate_reason
+from newsmill.web.pages.sentence_translations import translate_sentence
 from newsmill.web.pages.static_files import static_url
 from newsmill.web.pages.template_filters import (
     breakable,
@@ -90,17 +91,24 @@ class PageView:
 
     def translate(self, sentence: str) -> str:
         """A sentence of another part of Newsmill, in the reader's language if the catalogue has it."""
-        return translate_message(sentence, self.words.language) or sentence
+        return translate_sentence(sentence, self.words.language) or sentence
 
     def describe_refusal(self, error: ConfigError) -> str:
         """Why a form was not saved, with the label of its field: `Check every: expected a duration such as "15m", not 'soon'`."""
-        text = str(error).removeprefix("form: ")
-        key, separator, rest = text.partition(": ")
-        labels = self.words.texts
-        names = (name for part in reversed(key.split(".")) for name in (f"form.{part}.label", f"searches.{part}"))
-        label = next((labels[name] for name in names if name in labels), None)
-        why = f"{label}: {self.translate(rest)}" if separator and label else self.translate(text)
+        text, label = str(error), None
+        while isinstance(text, Sentence) and text.template == KEYED and label is None:
+            key, rest = str(text.values["key"]), str(text.values["error"])
+            label = self._find_label(key)
+            if label is None and key != "form":
+                break
+            text = rest
+        why = f"{label}: {self.translate(text)}" if label else self.translate(text)
         return self.words("forms.invalid", why=why[:1].upper() + why[1:])
+
+    def _find_label(self, key: str) -> str | None:
+        """The label of a key of sources.toml or of a saved search."""
+        names = (name for part in reversed(key.split(".")) for name in (f"form.{part}.label", f"searches.{part}"))
+        return next((self.words.texts[name] for name in names if name in self.words.texts), None)
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Render the template with `values` and the values that base.html needs."""
@@ -161,7 +169,7 @@ def template_environment() -> Environment:
         charts={function.__name__: function for function in CHARTS},
         outcomes={function.__name__: function for function in OUTCOMES},
         translate_reason=translate_reason,
-        translate_message=translate_message,
+        translate_sentence=translate_sentence,
         shorten_apart=shorten_apart,
         static=static_url,
         languages=translations.LANGUAGES,

@@ -23,6 +23,7 @@ from newsmill.similarity.revision_comparison import (
 )
 from newsmill.storage.revisions import Revisions, find_cause
 from newsmill.storage.tokens import Scope
+from newsmill.text.sentences import Sentence
 from newsmill.web.auth import require_scope
 from newsmill.web.pages.document import get_document, group_by_size
 from newsmill.web.pages.rendering import PageView
@@ -120,7 +121,7 @@ def find_compared(
     for number in sorted((old, new)):
         revision = store.get(document_id, number)
         if revision is None:
-            raise HTTPException(404, f"revision {number} of document {document_id!r} is not kept")
+            raise HTTPException(404, Sentence("revision {n} of document {id} is not kept", n=number, id=repr(document_id)))
         found.append(revision)
     return found[0], found[1]
 

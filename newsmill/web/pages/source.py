@@ -25,6 +25,7 @@ from newsmill.storage.operation_statistics import OperationStatistics
 from newsmill.storage.statistics import STATISTICS_DAYS, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.text import urls
+from newsmill.text.sentences import Sentence
 from newsmill.web.auth import require_scope
 from newsmill.web.csrf import require_csrf
 from newsmill.web.pages import charts
@@ -95,7 +96,7 @@ def get_source(context: AppContext, name: str) -> Source:
     """The source of that name. Raises HTTPException 404."""
     source = context.ledger.sources.get(name)
     if source is None:
-        raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")
+        raise HTTPException(404, Sentence("source {name} does not exist; /sources lists all", name=repr(name[:100])))
     return source
 
 
@@ -117,7 +118,7 @@ def render_source(
     statistics, operation = Statistics(context.engine), OperationStatistics(context.engine)
     rows = statistics.list_sources(view.now.date(), name)
     if not rows:
-        raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")
+        raise HTTPException(404, Sentence("source {name} does not exist; /sources lists all", name=repr(name[:100])))
     stats, progress, documents = rows[0], context.ledger.progress.count(name), statistics.newest(MAX_DOCUMENTS, name)
     max_listings, max_polls, max_traces = (MAX_ALL if show == table else MAX_ROWS for table in ("listings", "schedule", "recent"))
     listings = [trace for trace in context.ledger.traces.list_listings(name, limit=max_listings + 1) if trace.kind is not Kind.SPIDER]

@@ -15,6 +15,7 @@ from newsmill.network.address_guard import Guard
 from newsmill.site_inspection.processes import add_scheme
 from newsmill.sources.table import to_table
 from newsmill.sources.table_values import format_duration
+from newsmill.text.sentences import Sentence, keyed
 from newsmill.web.pages.translations import Translations
 
 LINE_FIELDS = ("feeds", "sitemaps", "sections", "allow", "deny")
@@ -70,7 +71,7 @@ def rules_table(values: Mapping[str, str]) -> dict[str, Any]:
     for line in split_lines(values.get("fields", "")):
         name, equals, selector = line.partition("=")
         if not equals:
-            raise ConfigError(f"form: rules.fields: expected lines such as title = h1.headline, not {line[:80]!r}")
+            raise _refuse("rules.fields", Sentence("lines such as title = h1.headline"), line)
         table["fields"][name.strip()] = selector.strip()
     if value := values.get("expires", "").strip():
         table["expires"] = _parse_date(value)
@@ -124,11 +125,15 @@ def _parse_number(value: str) -> float:
     try:
         return float(value.strip().replace(",", ".") or 1)
     except ValueError:
-        raise ConfigError(f"form: politeness.delay: expected a number of seconds from 0 to 3600, not {value[:80]!r}") from None
+        raise _refuse("politeness.delay", Sentence("a number of seconds from 0 to 3600"), value) from None
 
 
 def _parse_date(value: str) -> date:
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise ConfigError(f"form: rules.expires: expected a date such as 2027-06-30, not {value[:80]!r}") from None
+        raise _refuse("rules.expires", Sentence("a date such as 2027-06-30"), value) from None
+
+
+def _refuse(key: str, what: Sentence, value: str) -> ConfigError:
+    return ConfigError(keyed("form", keyed(key, Sentence("expected {what}, not {value}", what=what, value=repr(value[:80])))))

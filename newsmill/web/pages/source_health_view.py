@@ -13,7 +13,7 @@ from newsmill.health.causes import Finding, HealthState
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source, get_refusal
 from newsmill.storage.source_checks import SourceAlarms
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
-from newsmill.web.pages.message_translations import translate_message
+from newsmill.web.pages.sentence_translations import translate_sentence
 from newsmill.web.pages.translations import Translations
 
 MAX_PROBLEMS = 5  # on the home page
@@ -113,5 +113,5 @@ def describe_failure(failure: OutcomeRecord, words: Translations) -> str:
     if (status := get_refusal(failure)) is not None:
         return words("source_health.blocked", status=status)
     if failure.outcome in (Outcome.HTTP_ERROR, Outcome.TLS) and failure.detail:
-        return translate_message(failure.detail, words.language) or failure.detail
+        return translate_sentence(failure.detail, words.language) or failure.detail
     return words(f"outcome.{failure.outcome}")

@@ -19,6 +19,7 @@ from newsmill.storage.completeness import get_week
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Postponed
 from newsmill.storage.schema import completeness
+from newsmill.text.sentences import Sentence
 
 # ---- what comes from outside is text -------------------------------------------------------------------------------------------
 
@@ -201,7 +202,9 @@ def test_a_url_that_is_tried_again_says_why(web: RunningApp) -> None:
     refused, waiting = (row for row in mill.lease() if row.kind is Kind.PAGE)
     failure, later = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"), mill.now + timedelta(minutes=10)
     postponed = Postponed(refused.id, refused.fence, later, "http_error: HTTP 403", failure=failure)
-    mill.ledger.url_endings.postpone([postponed, Postponed(waiting.id, waiting.fence, later, "the fetch was interrupted")], now=mill.now)
+    mill.ledger.url_endings.postpone(
+        [postponed, Postponed(waiting.id, waiting.fence, later, Sentence("the fetch was interrupted"))], now=mill.now
+    )
     client = web.browser()
     assert re.search(
         r"Last failed attempt.* · HTTP error: .*HTTP 403 · failing since ", text_of(read(client, f"/ops/url?url={refused.url}"))

@@ -599,7 +599,7 @@ def test_documents_without_an_archived_page_say_so(filled: RunningApp) -> None:
 def test_url_details(filled: RunningApp) -> None:
     page = text_of(read(filled.stranger, "/ops/url?url=gazette.example/wrong/1"))
     assert "in a section" in page
-    assert "the server answered 503" in page or "certificate" in page or "no answer" in page
+    assert "HTTP 503" in page or "certificate" in page or "no answer" in page
     assert "Newsmill has not seen this URL" in text_of(read(filled.stranger, "/ops/url?url=nobody.example/", 404))
     assert "cannot be looked up" in text_of(read(filled.stranger, "/ops/url?url=::", 422))
 

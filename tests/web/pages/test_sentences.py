@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 from browsing import page_urls
 from lxml import html
 from page_client import HTML, read, text_of
+from pydantic import TypeAdapter
 from rows import SOURCE
 from site_of_tests import RunningApp
 
-from newsmill.network import address_guard, submitted_urls
+from newsmill.exceptions import DecodeError, ListingError
+from newsmill.model import Outcome, OutcomeRecord
 from newsmill.sources.table import SUBTABLES, SourceTable
-from newsmill.sources.table_values import NO_CREDENTIALS
-from newsmill.web.pages.message_translations import MAX_MESSAGE_CHARACTERS, load_patterns, translate_message
+from newsmill.text.sentences import MARK, PACKED, Sentence, dump_sentence, is_neutral, join_sentences, load_sentence
+from newsmill.web.pages.sentence_translations import load_catalogue, translate_sentence
+from newsmill.web.problem_details import VALIDATION_TEMPLATES
 
+PLACEHOLDER = re.compile(r"{(\w+)(:[^}]+)?}")
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = sorted((ROOT / "newsmill" / "web" / "pages" / "templates").glob("*.html"))
 # Sentences of these calls are shown on pages. Other files raise for programs, for the command line or for the log.
@@ -52,17 +58,6 @@ PLACES = {
     "newsmill/storage/saved_searches.py": CALLS,
     "newsmill/web/pages/*.py": PAGE_CALLS,
 }
-# Functions whose texts are joined to one detail, so that no call has them as its argument.
-PARTS = {
-    "crawler/frontier/listing_task.py": ("run",),
-    "newsmill/discovery/feeds.py": ("read_feed",),
-    "newsmill/discovery/json_feeds.py": ("read_json_feed",),
-    "newsmill/notifications/channels/apprise_child.py": ("send",),
-    "newsmill/notifications/channels/apprise_rules.py": ("find_refusal",),
-    "newsmill/notifications/channels/http_post.py": ("find_target_refusal",),
-    "newsmill/discovery/sitemaps.py": ("_unpack", "_read", "_stop_at_limit", "_warn_of_gzip"),
-    "newsmill/discovery/sitemap_entries.py": ("warnings",),
-}
 # The same in every language.
 NAMES = {
     *("Newsmill", "API", "Atom", "RSS", "JSON", "CSV", "SVG", "Feed", "newsmill", "up", "demo", "export", "UTC", "URL"),
@@ -70,82 +65,81 @@ NAMES = {
 }
 
 
-def sentences() -> Iterator[tuple[str, str]]:
-    """(place, sentence with a 9 for each value) of the calls."""
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    """(place, call) of the code."""
+    for folder in ("newsmill", "crawler", "workers"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(parse(path)):
+                if isinstance(node, ast.Call):
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+@cache
+def parse(path: Path) -> ast.AST:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def list_templates() -> Iterator[tuple[str, str, set[str]]]:
+    """(place, template, names of its values) of the calls, and of the tables whose texts are templates."""
+    for place, node in calls():
+        if isinstance(node.func, ast.Name) and node.func.id in ("Sentence", "count_sentence"):
+            names = {str(keyword.arg) for keyword in node.keywords} | ({"n"} if node.func.id == "count_sentence" else set())
+            for text in node.args:
+                if isinstance(text, ast.Constant):
+                    yield place, text.value, names
+    validation = {text: set(PLACEHOLDER.findall(text)) for texts in VALIDATION_TEMPLATES.values() for text in texts}
+    yield from (("VALIDATION_TEMPLATES", text, {name for name, _ in places}) for text, places in validation.items())
+    for table in (SourceTable, *SUBTABLES.values()):
+        yield from ((table.__name__, str(field.description), set()) for field in table.model_fields.values())
+
+
+def test_every_template_has_a_german_text_with_the_same_values_and_none_is_unused() -> None:
+    german, templates = load_catalogue("de"), list(list_templates())
+    assert len(templates) > 300
+    assert {template for _, template, _ in templates if not is_neutral(template)} - set(german) == set()
+    assert set(german) - {template for _, template, _ in templates} == set()
+    for template, text in german.items():
+        assert set(PLACEHOLDER.findall(template)) == set(PLACEHOLDER.findall(text)), template
+    wrong = [(place, template) for place, template, names in templates if not {name for name, _ in PLACEHOLDER.findall(template)} <= names]
+    assert wrong == []
+
+
+def test_what_is_shown_on_pages_is_a_sentence() -> None:
+    """A plain text would stay English."""
+    plain = []
     for pattern, calls in PLACES.items():
         for path in sorted(ROOT.glob(pattern)):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for node in ast.walk(parse(path)):
                 if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in calls:
-                    for text in filter(None, map(literal, node.args)):
-                        if re.search(r"[a-z]{2,} ", text.replace("9", "")):
-                            yield f"{path.relative_to(ROOT)}:{node.lineno}", text
+                    plain += [(path.name, ast.unparse(argument)) for argument in node.args if is_plain_sentence(argument)]
+    assert plain == []
 
 
-def parts() -> Iterator[tuple[str, str]]:
-    """(place, sentence with a 9 for each value) of the functions in PARTS, without their docstrings."""
-    for path, names in PARTS.items():
-        functions = [node for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))) if getattr(node, "name", None) in names]
-        assert {function.name for function in functions} == set(names)
-        nodes: list[ast.AST] = [node for function in functions for node in function.body[ast.get_docstring(function) is not None :]]
-        while nodes:
-            node = nodes.pop()
-            if not (text := literal(node)):
-                nodes += ast.iter_child_nodes(node)
-            elif re.search(r"[a-z]{2,}[ ,]", text.replace("9", "")):
-                yield f"{path}:{node.lineno}", text
+def is_plain_sentence(node: ast.AST) -> bool:
+    """Whether it is a string or an f-string with words."""
+    texts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    text = "".join(part.value for part in texts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+    return re.search(r"[a-z]{2,} ", text) is not None
 
 
-def literal(node: ast.AST) -> str:
-    """The text of a string or an f-string, with a 9 for each value; empty for anything else."""
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else ""
-    if isinstance(node, ast.JoinedStr):
-        return "".join(literal(part) if isinstance(part, ast.Constant) else "9" for part in node.values)
-    return literal(node.left) + literal(node.right) if isinstance(node, ast.BinOp) else ""
-
-
-def test_every_sentence_of_the_code_is_translated() -> None:
-    found = [*sentences(), *parts()]
-    assert len(found) > 100
-    assert [(place, text) for place, text in found if not translate_message(text, "de")] == []
-    assert [(place, text) for place, text in found if re.search("erwartet: (a|an|one|the) ", str(translate_message(text, "de")))] == []
-    tables = (SourceTable, *SUBTABLES.values())
-    expected = {field.description for table in tables for field in table.model_fields.values()} | {NO_CREDENTIALS}
-    assert [text for text in expected if not translate_message(f"expected {text}, not 'x'", "de")] == []
-    assert [text for text in expected if not translate_message(str(text), "de")] == []
-    guard = address_guard.Guard()
-    refused = [
-        submitted_urls.refusal_reason(url, guard) for url in ("http://10.0.0.1/", "http://x.local/", "https://a.example:22/", "::", "x:y")
-    ]
-    assert [text for text in refused if not text or not translate_message(text, "de")] == []
-
-
-@pytest.mark.parametrize(
-    ("english", "german"),
-    [
-        ("9 new, 0 known", "9 neu, 0 bekannt"),
-        ("1 new, 2 known; 3 older parts left to a backfill", "1 neu, 2 bekannt; 3 ältere Teile bleiben einem Backfill"),
-        ("0 new, 1 known; URLs without a host: 4; odd", "0 neu, 1 bekannt; URLs ohne Host: 4; odd"),
-        ("2 new, 1 known; larger than 50 MB; the rest is left out", "2 neu, 1 bekannt; größer als 50 MB; der Rest wird ausgelassen"),
-        ("pushed by the hub: 1 new, 0 known; 0 new, 1 known", "vom Hub gesendet: 1 neu, 0 bekannt; 0 neu, 1 bekannt"),
-        (
-            "DNS lookup failed: no results for hostname lookup: nohost.invalid",
-            "DNS-Abfrage fehlgeschlagen: keine Adresse für nohost.invalid",
-        ),
-    ],
-)
-def test_each_part_of_a_joined_detail_is_translated(english: str, german: str) -> None:
-    assert translate_message(english, "de") == german
-
-
-def test_patterns_match_what_they_should_and_nothing_else() -> None:
-    german = translate_message("form: rules.fields: expected lines such as title = h1.headline, not 'x: y, not z'", "de")
-    assert german == "form: rules.fields: erwartet: Zeilen wie title = h1.headline, nicht 'x: y, not z'"
-    for text in ("foo: bar", "", ": ", "HTTP ", "x" * (MAX_MESSAGE_CHARACTERS + 1), "Ein Satz eines Servers", "{key}", "expected "):
-        assert translate_message(text, "de") is None, text
-    assert translate_message("the body is empty", "en") is None
-    for pattern in load_patterns("de"):
-        assert set(re.findall(r"{(\w+)}", pattern.translation)) == set(pattern.names), pattern
+def test_a_sentence_survives_every_way_of_a_detail() -> None:
+    inner = Sentence("longer than {n:,} characters", n=4000)
+    sentence = Sentence("robots.txt: {detail}", detail=join_sentences([inner, "ein Text", Sentence("HTTP {status}", status=404)]))
+    assert sentence == "robots.txt: longer than 4,000 characters; ein Text; HTTP 404"
+    german = "robots.txt: länger als 4.000 Zeichen; ein Text; HTTP 404"
+    record, adapter = OutcomeRecord(Outcome.DNS, sentence), TypeAdapter(OutcomeRecord)
+    for survivor in (
+        str(ListingError(sentence)),
+        load_sentence(dump_sentence(sentence)),
+        pickle.loads(pickle.dumps(DecodeError(sentence))).args[0],
+        adapter.validate_json(adapter.dump_json(record, context=PACKED)).detail,
+    ):
+        assert survivor == sentence and translate_sentence(survivor, "de") == german
+    assert translate_sentence(sentence, "en") is translate_sentence(str.__str__(sentence), "de") is None
+    assert adapter.validate_python(adapter.dump_python(record, mode="json")).detail == sentence  # as the API writes it
+    assert translate_sentence(Sentence("{key}: {error}", key="a", error="a text of a server"), "de") is None
+    for broken in (MARK, MARK + "[", MARK + '["{x:,}",{"x":"y"}]', MARK + '"x"', MARK + "[1,2]", MARK + "[" * 99_999):
+        assert not isinstance(load_sentence(broken), Sentence)
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
