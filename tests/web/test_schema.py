@@ -18,7 +18,7 @@ from newsmill.web.config import WebConfig
 from newsmill.web.inspections import Inspections
 
 # Of each operation and mode. A nightly run of CI makes more; 150 of each found nothing more.
-EXAMPLES = int(os.environ.get("NEWSMILL_SCHEMA_EXAMPLES") or 4)
+EXAMPLES = int(os.environ.get("NEWSMILL_SCHEMA_EXAMPLES") or 2)
 
 
 @pytest.fixture(scope="module")
