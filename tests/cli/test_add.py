@@ -70,20 +70,31 @@ def test_nothing_is_added_unasked_and_a_failure_is_counted(newsmill: Newsmill, f
 
 
 def test_a_site_that_refuses_gets_advice_that_helps(newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inspection of the site that wants cookies is real; those of the others are given."""
     monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "127.0.0.0/24")
+    failures = {
+        "https://refusing.example/": OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"),
+        "https://failing.example/": OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 500"),
+        "https://dead.example/": OutcomeRecord(Outcome.REFUSED),
+    }
+    inspect_site = site_inspection.inspect_site
+
+    def inspect(url: str, **options: Any) -> SiteInspection:
+        failure = failures.get(url)
+        return SiteInspection(url, obstacle=Obstacle.UNREACHABLE, failure=failure) if failure else inspect_site(url, **options)
+
+    monkeypatch.setattr(site_inspection, "inspect_site", inspect)
     with farm() as sites:
-        refusing, looping, failing = sites.site(), sites.site(), sites.site()
-        refusing.page("/", "<h1>Forbidden</h1>", status=403)
+        looping = sites.site()
         looping.page("/", redirect="/enter", headers={"Set-Cookie": "seen=1"})
         looping.page("/enter", redirect="/")
-        failing.page("/", "<h1>Later</h1>", status=500)
-        shown = newsmill("add", *(site.url("/") for site in (refusing, looping, failing)), "--delay", "0", "--yes")
+        shown = newsmill("add", *failures, looping.url("/"), "--delay", "0", "--yes")
     assert shown.code == 1
     lines = [line for line in shown.err.splitlines() if "cannot be read" in line]
-    refused, looped, failed = (next(line for line in lines if text in line) for text in ("HTTP 403", "redirect loop", "HTTP 500"))
+    texts = ("HTTP 403", "redirect loop", "HTTP 500", "connection refused")
+    refused, looped, failed, dead = (next(line for line in lines if text in line) for text in texts)
     assert "HTTP 403; the site refuses this program; give the URL of a feed or a sitemap" in refused
-    dead = newsmill("add", "http://127.0.0.1:9/", "--yes")
-    assert "connection refused; no server answers there" in dead.err
+    assert "connection refused; no server answers there" in dead
     assert "redirect loop; the site may want cookies" in looped and "COOKIES_ENABLED = true" in looped
     assert "try again later" in failed and "try again later" not in refused + looped
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -55,6 +56,7 @@ class Paper(scrapy.Spider):
 """
 PIPELINE = '"ITEM_PIPELINES": {"newsmill.scrapy.NewsmillPipeline": 300}'
 MIDDLEWARE = '"SPIDER_MIDDLEWARES": {"newsmill.scrapy.NewsmillMiddleware": 500}'
+DEFAULTS = {"ROBOTSTXT_OBEY": "False", "CONCURRENT_REQUESTS_PER_DOMAIN": "4", "LOG_LEVEL": "INFO"}
 PLAIN_SPIDER = SPIDER.replace("COMPONENTS", MIDDLEWARE) + "        pass\n"
 PAGES_SPIDER = (
     SPIDER.replace("COMPONENTS", PIPELINE)
@@ -84,6 +86,20 @@ ACKNOWLEDGING = """
         if type(item).__name__ == "PageItem":
             with open("done", "a") as file:
                 file.write(response.url + " ")
+"""
+
+
+TOGETHER = """
+import json, sys
+from importlib import import_module
+from scrapy.crawler import CrawlerProcess
+
+process = CrawlerProcess({"LOG_LEVEL": "INFO"})
+for module, settings in json.loads(sys.argv[1]).items():
+    spider = import_module(module).Paper
+    spider.custom_settings |= settings
+    process.crawl(spider)
+process.start()
 """
 
 
@@ -135,16 +151,31 @@ class Project:
     settings: dict[str, str]
 
     def start(self, spider: str, **settings: str) -> subprocess.Popen[str]:
-        (self.folder / "paper_spider.py").write_text(spider.replace("HOMEPAGE", f"{self.paper.url}/"))
-        given = {"ROBOTSTXT_OBEY": "False", "CONCURRENT_REQUESTS_PER_DOMAIN": "4", "LOG_LEVEL": "INFO", **self.settings, **settings}
+        self.write("paper_spider", spider)
+        given = DEFAULTS | self.settings | settings
         options = [word for name, value in given.items() for word in ("-s", f"{name}={value}")]
-        command = [sys.executable, "-m", "scrapy", "runspider", "paper_spider.py", *options]
+        return self.start_python("-m", "scrapy", "runspider", "paper_spider.py", *options)
+
+    def write(self, module: str, spider: str) -> None:
+        (self.folder / f"{module}.py").write_text(spider.replace("HOMEPAGE", f"{self.paper.url}/"))
+
+    def start_python(self, *arguments: str) -> subprocess.Popen[str]:
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(command, cwd=self.folder, env=environ, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen([sys.executable, *arguments], cwd=self.folder, env=environ, stderr=subprocess.PIPE, text=True)
 
     def run(self, spider: str, **settings: str) -> str:
         """A crawl to its end; its log."""
-        process = self.start(spider, **settings)
+        return self.finish(self.start(spider, **settings))
+
+    def run_together(self, *crawls: tuple[str, dict[str, str]]) -> str:
+        """Crawls of spiders with settings of their own, in one process, to their end; their log."""
+        given = {}
+        for number, (spider, settings) in enumerate(crawls):
+            self.write(f"spider_{number}", spider)
+            given[f"spider_{number}"] = DEFAULTS | settings
+        return self.finish(self.start_python("-c", TOGETHER, json.dumps(given)))
+
+    def finish(self, process: subprocess.Popen[str]) -> str:
         _, log = process.communicate(timeout=200)
         assert process.returncode == 0, log
         assert "Spider error processing" not in log and "Error processing" not in log, log
@@ -222,30 +253,31 @@ def test_a_killed_and_repeated_crawl_through_the_api(
     assert web.context.ledger.progress.count().pages == 2 * ARTICLES
 
 
-def test_the_middleware_stores_responses_of_an_unchanged_spider(local: Project, tmp_path: Path, sandbox: Sandbox) -> None:
-    local.paper.articles = FEW
-    assert f"Newsmill: {FEW + 1} queued, 0 known, 0 rejected, 0 lost" in local.run(PLAIN_SPIDER)
-    with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
-        check_each_article_is_stored_once(context, local.paper, sandbox)
-        front = context.ledger.traces.get(f"{local.paper.url}/")
+def test_responses_of_an_unchanged_spider_and_items_with_ready_fields(
+    web: RunningApp, paper: Paper, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """The middleware stores the responses. Items go both ways: the server may not fetch links from 127.0.0.1, but stores the items."""
+    token = web.program("write").headers["authorization"].removeprefix("Bearer ")
+    paper.articles = FEW
+    with served(web) as url:
+        log = Project(tmp_path, paper, {}).run_together(
+            (PLAIN_SPIDER, {"NEWSMILL_DATA": str(tmp_path / "responses")}),
+            (ITEMS_SPIDER, {"NEWSMILL_DATA": str(tmp_path / "items")}),
+            (ITEMS_SPIDER, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token}),
+        )
+    counts = re.findall(r"Newsmill: (\d+) queued, 0 known, 0 rejected, 0 lost", log)
+    assert sorted(map(int, counts)) == [FEW, FEW, FEW + 1]
+    assert log.count(f"'newsmill/unreadable_dates': {FEW}") == 2
+    assert log.count("the date 'yesterday' cannot be read") == 2, "once in a crawl"
+    assert log.count("/more is not stored: ") == FEW
+    with open_context(Settings.model_validate({"data": tmp_path / "responses"})) as context:
+        check_each_article_is_stored_once(context, paper, sandbox)
+        front = context.ledger.traces.get(f"{paper.url}/")
         assert front is not None
         assert front.document_id is None
-
-
-def test_items_with_ready_fields_through_both_ways(web: RunningApp, local: Project, tmp_path: Path, sandbox: Sandbox) -> None:
-    """The server may not fetch links from 127.0.0.1, but stores the items that the spider made there."""
-    token = web.program("write").headers["authorization"].removeprefix("Bearer ")
-    local.paper.articles = FEW
-    counted = local.run(ITEMS_SPIDER)
-    assert f"'newsmill/unreadable_dates': {FEW}" in counted
-    assert counted.count("the date 'yesterday' cannot be read") == 1
-    with served(web) as url:
-        log = Project(tmp_path, local.paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token}).run(ITEMS_SPIDER)
-    assert log.count("/more is not stored: ") == FEW
-    assert f"Newsmill: {FEW} queued, 0 known, 0 rejected, 0 lost" in log
-    with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
+    with open_context(Settings.model_validate({"data": tmp_path / "items"})) as context:
         for one in (context, web.context):
-            check_each_article_is_stored_once(one, local.paper, sandbox)
+            check_each_article_is_stored_once(one, paper, sandbox)
             document = next(document for document in one.documents.iterate() if document.url.endswith("/article/4"))
             assert (document.title, document.extractor) == ("Town 4", "spider")
             assert (document.published_precision, document.published_day) == ("day", "2026-11-25")
