@@ -8,8 +8,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,7 +18,7 @@ import services
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 from rows import NewDatabase
-from sqlalchemy import Engine, Table
+from sqlalchemy import Connection, Engine, Table, event
 
 from newsmill.storage import database, schema_version
 from newsmill.storage.documents import Documents
@@ -69,6 +70,7 @@ FIRST = (
 NO_SHARED_DATA = "none"  # a value of NEWSMILL_SHARED
 FAST = ("discovery", "extraction", "exports")  # folders of tests that need no server
 FAST_FILES = ("test_imports.py", "test_docs.py", "test_settings.py", "test_charset.py", "test_redaction.py")
+CHANGE = re.compile(r"\s*(?:CREATE|ALTER|DROP|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 # Words in the names of tests with large or many inputs.
 LARGE = re.compile(r"hostile|50000|memory|long_|linear|real_|peoples|damage|bounded|corpus|conformance")
 
@@ -131,6 +133,42 @@ def process_goes_on() -> Iterator[None]:
     """A command that a test runs in this process registers what ends its process when the database is moved away, as tests do."""
     yield
     HANDLERS.clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_run_once() -> Iterator[None]:
+    """An empty SQLite database gets the statements that the migrations executed on the first one, which takes a quarter of the CPU."""
+    run_migrations, folder = schema_version._run_migrations, schema_version.MIGRATIONS
+    statements = list[tuple[str, Any]]()
+
+    def run(conn: Connection) -> None:
+        is_new = conn.dialect.name == "sqlite" and schema_version.revision(conn) is None
+        if not is_new or folder != schema_version.MIGRATIONS:  # a test has migrations of its own
+            run_migrations(conn)
+            return
+        if not statements:
+            statements.extend(record_changes(conn, run_migrations))
+            return
+        for statement, parameters in statements:
+            conn.exec_driver_sql(statement, parameters)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema_version, "_run_migrations", run)
+        yield
+
+
+def record_changes(conn: Connection, run: Callable[[Connection], object]) -> list[tuple[str, Any]]:
+    """The statements, with their parameters, by which `run` changes the database."""
+    executed = list[tuple[str, Any]]()
+
+    def record(conn: Connection, cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if CHANGE.match(statement):
+            executed.append((statement, parameters))
+
+    event.listen(conn, "before_cursor_execute", record)
+    run(conn)
+    event.remove(conn, "before_cursor_execute", record)
+    return executed
 
 
 @pytest.fixture(scope="session")
