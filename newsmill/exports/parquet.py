@@ -6,7 +6,7 @@ microseconds of UTC. pyarrow comes with the extra `parquet`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, BinaryIO
 
@@ -67,6 +67,17 @@ def write_parquet(out: BinaryIO, documents: Iterable[Document], include: Sequenc
         for document in documents:
             writer.add(document.to_dict() | {name: OPTIONAL_FIELDS[name](document) for name in include}, len(document.text))
         writer.finish()
+
+
+def read_row_groups(file: BinaryIO, schema: Any) -> Iterator[Any]:
+    """The tables of a file's row groups, all with this schema of pyarrow; one without rows for an empty file. Memory holds one."""
+    import pyarrow.parquet
+
+    parquet = pyarrow.parquet.ParquetFile(file)
+    for number in range(parquet.num_row_groups):
+        yield parquet.read_row_group(number).cast(schema)
+    if not parquet.num_row_groups:
+        yield schema.empty_table()
 
 
 def outcome_schema() -> Any:

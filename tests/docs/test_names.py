@@ -14,6 +14,7 @@ NAME = re.compile(r"^[a-z][a-z\d]*(?:_[a-z\d]+)+$|\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\
 EXAMPLES = {"ClassName", "NewsArticel"}
 # Names of PostgreSQL, SQLite, Scrapy, browsers and libraries, which our code does not use.
 FOREIGN = """
+ParquetReader RayPipelineExecutor SlurmPipelineExecutor
 EventSource bm25 cache_size checkpoint_timeout contentless_delete custom_settings data_files default_toast_compression
 depends_on enqueue_at enqueue_in
 gin_fuzzy_search_limit html_clean http_proxy https_proxy load_dataset maintenance_work_mem map_from_entries max_wal_size mmap_size pg_dump
