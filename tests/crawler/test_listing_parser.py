@@ -10,19 +10,22 @@ from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import pytest
 from services import is_running
 
+from crawler.listings import parser as parser_module
 from crawler.listings.messages import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest
 from crawler.listings.parser import LIMITS, MAX_CPU_SECONDS, MAX_SITEMAP_CPU_SECONDS, ListingParser, cpu_limit
 from crawler.listings.reader import MAX_UNDATED_SITEMAPS
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind
 from newsmill.sandbox.child import Limits
+from newsmill.sandbox.parent import ChildProcess
 from newsmill.sandbox.process_limits import limit_cpu
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -36,16 +39,20 @@ def parse_request(kind: Kind, encoding: str | None = None) -> ParseRequest:
 
 @cache
 def shared_parser() -> tuple[asyncio.Runner, ListingParser]:
-    """A parser for the tests that only read: to start its child costs a second of CPU."""
+    """A parser for the tests that only read."""
     return asyncio.Runner(), ListingParser()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def end_of_shared_parser() -> Iterator[None]:
-    yield
-    runner, parser = shared_parser()
-    runner.run(parser.close())
-    runner.close()
+def forked_children() -> Iterator[None]:
+    """A fork server makes the children: one as a crawler starts it, a new interpreter, takes a second of CPU until it reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parser_module, "ChildProcess", partial(ChildProcess, preload=("crawler.listings.reader",)))
+        yield
+        runner, parser = shared_parser()
+        runner.run(parser.close())
+        runner.close()
+    forkserver._forkserver._stop()  # type: ignore[attr-defined] - tests of other files need one with another reader
 
 
 def read(*listings: tuple[ParseRequest, bytes], limits: Limits | None = None) -> list[Any]:
@@ -283,7 +290,8 @@ def test_a_caller_that_stops_early_gets_no_late_batches() -> None:
 
 
 def test_one_child_without_passwords_reads_all_listings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors of listings keep it, and Ctrl-C does not reach it."""
+    """Errors of listings keep it, and Ctrl-C does not reach it. The child is one as a crawler starts it."""
+    monkeypatch.setattr(parser_module, "ChildProcess", ChildProcess)
     monkeypatch.setenv("DATABASE_URL", "postgresql://newsmill:hunter2@db/newsmill")
 
     async def scenario() -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_proxy import start_proxy
 from fake_site import Farm, Hit, Response, Site
+from forked_process import ForkedProcess
 from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response as ScrapyResponse
-from world import World
+from world import World, run_module
 
 from crawler.browser.renderer import Renderer, RenderingError
 from crawler.fetching.middleware_download import MiddlewareDownload
@@ -119,7 +123,15 @@ def test_a_proxy_of_the_environment_is_used_only_where_the_operator_says_so(
 def test_a_single_page_and_an_inspection_go_through_the_proxy_of_the_operator(
     sites: Farm, world: World, canary: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`newsmill extract URL` and `newsmill add URL`, each in its process."""
+    """`newsmill extract URL` and `newsmill add URL`, each in its process; later fetches are forked from a process that has loaded Scrapy."""
+
+    def run_forked(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        _, _, _, module, *arguments = command
+        output, log = world.data / "output", world.data / "log"
+        options = {"module": module, "arguments": arguments, "output": str(output)}
+        code = ForkedProcess(run_module, options, environ=os.environ, log=log).wait()
+        return subprocess.CompletedProcess(command, code, output.read_text(), log.read_text())
+
     site, proxy = sites.site(), start_proxy(sites)
     story = site.article("/story")
     home = site.page("/", '<link rel="alternate" type="application/rss+xml" href="/feed">')
@@ -130,6 +142,7 @@ def test_a_single_page_and_an_inspection_go_through_the_proxy_of_the_operator(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("no_proxy", raising=False)
     assert isinstance(fetch_page(story), PageResponse) and proxy.log == [], "nobody asked for a proxy"
+    monkeypatch.setattr(subprocess, "run", run_forked)
     (config / "sources.toml").write_text("[scrapy]\nHTTPPROXY_ENABLED = true\n")
     page = fetch_page(story)
     assert isinstance(page, PageResponse) and b"The council met" in page.body

@@ -69,6 +69,14 @@ def run_scrapy(options: dict[str, Any]) -> int:
     return 0
 
 
+def run_module(options: dict[str, Any]) -> int:
+    """A module of Newsmill as `python -m` runs it, with its arguments; its standard output goes to the file `output`."""
+    os.dup2(os.open(options["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    sys.argv = [options["module"], *options["arguments"]]
+    import_module(options["module"]).main()
+    return 0
+
+
 class World:
     def __init__(self, data: Path, redis_url: str, database_url: str | None = None, *, template: Path | None = None) -> None:
         """Without `database_url`, a SQLite file in the data folder: a copy of `template`, which has the schema already."""
