@@ -1,4 +1,7 @@
-"""End to end: `newsmill crawl` on the newspaper, over HTTP, with the embedded stores; the documents must be exact."""
+"""End to end: `newsmill crawl` on the newspaper, over HTTP, with the embedded stores; the documents must be exact.
+
+`newsmill up` follows, with URLs that no listing has and an article that changes twice.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from changing_article import VERSIONS, serve_article
+from command_result import Newsmill, make_runner
 from newspaper_site.article import NEWSPAPER, Article, read_articles
+from page_client import read, text_of
+from site_of_tests import open_door, served
 
+import newsmill as package
 from newsmill import demo
 from newsmill.model import Link
 from newsmill.storage import database
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
+from newsmill.web.config import WebConfig
 
 ARTICLES = read_articles()
 OTHERS = tomllib.loads((NEWSPAPER / "expected.toml").read_text("utf-8"))["other"]
@@ -33,13 +42,14 @@ STORED_OR_DUPLICATE = {"stored", "duplicate"}
 
 @dataclass(frozen=True, slots=True)
 class CrawlResult:
-    """The newspaper after one crawl."""
+    """The newspaper after one crawl, and an article of another site that `newsmill up` has fetched three times."""
 
     paper: demo.Newspaper
     data: Path
     ledger: Ledger
     stored: Documents
     documents: dict[str, dict[str, Any]]  # by canonical path
+    changing_url: str
 
 
 def environ(data: Path) -> dict[str, str]:
@@ -64,7 +74,7 @@ def newsmill(data: Path, *words: str) -> str:
 @pytest.fixture(scope="module")
 def crawl_result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrawlResult]:
     data = tmp_path_factory.mktemp("newspaper") / "data"
-    with demo.serve() as paper:
+    with demo.serve() as paper, serve_article() as article:
         newsmill(data, "crawl", f"{paper.url}/", "--delay", "0", "--processes", "1")
         rows = [json.loads(line) for line in newsmill(data, "export", "--format", "jsonl").split("\n")[:-1]]
         documents = {(row["canonical_url"] or row["url"]).removeprefix(paper.url): row for row in rows}
@@ -72,11 +82,17 @@ def crawl_result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrawlResu
         linked = {request.path for request in paper.log}
         by_hand = [paper.url + row["url"] for row in OTHERS if row["url"] not in linked]  # no listing links to them
         engine = database.connect(f"sqlite:///{data / 'newsmill.sqlite'}")
-        ledger = Ledger(engine)
+        ledger, stored = Ledger(engine), Documents(engine)
         ledger.links.add([Link(url) for url in by_hand], now=datetime.now(UTC))
+        newsmill(data, "submit", article.url)
         with running(data):
+            for number in range(len(VERSIONS)):
+                article.number = number
+                if number:
+                    newsmill(data, "submit", "--again", article.url)
+                wait_until(lambda number=number: (found := stored.get(article.url)) is not None and found.revision == number + 1)  # type: ignore[misc]
             wait_until(lambda: ledger.progress.count().pending == 0)
-        yield CrawlResult(paper, data, ledger, Documents(engine), documents)
+        yield CrawlResult(paper, data, ledger, stored, documents, article.url)
         engine.dispose()
 
 
@@ -135,4 +151,58 @@ def test_the_crawl_delay_was_kept(crawl_result: CrawlResult) -> None:
 def test_a_second_crawl_stores_nothing_new(crawl_result: CrawlResult) -> None:
     summary = json.loads(newsmill(crawl_result.data, "crawl", f"{crawl_result.paper.url}/", "--delay", "0", "--processes", "1", "--json"))
     assert summary["pages"] == 0
-    assert crawl_result.stored.count() == len(crawl_result.documents)
+    assert crawl_result.stored.count() == len(crawl_result.documents) + 1, "with the article that changes"
+
+
+def test_both_old_texts_of_an_article_come_back_through_every_interface(
+    crawl_result: CrawlResult, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, url, newsmill = crawl_result.data, crawl_result.changing_url, make_runner(capsys, monkeypatch)
+    for name, value in environ(data).items():
+        monkeypatch.setenv(name, value)
+    with package.open(data) as corpus:
+        listed = corpus.revisions(url)
+        check_list([(one.revision, one.previous, one.changed, one.words_added, one.words_removed) for one in listed])
+        contents = [corpus.revision(url, number) for number in (1, 2, 3)]
+    for content, (title, changing) in zip(contents, VERSIONS, strict=True):
+        assert content is not None and (content.title, content.text.split("\n\n")[3]) == (title, changing)
+    check_commands(newsmill, url)
+    door = open_door(data, WebConfig())
+    with served(door) as base, package.open(base) as corpus:
+        assert (corpus.revisions(url), [corpus.revision(url, number) for number in (1, 2, 3)]) == (listed, contents)
+    document = corpus_id(contents)
+    answer = door.stranger.get(f"/api/v1/documents/{document}/revisions", params={"limit": 2}).json()
+    rest = door.stranger.get(f"/api/v1/documents/{document}/revisions", params={"cursor": answer["next"]}).json()
+    assert [one["revision"] for one in (*answer["items"], *rest["items"])] == [3, 2, 1] and rest["next"] is None
+    pages = [text_of(read(door.stranger, f"/documents/{document}/revisions?old={number}&new={number}")) for number in (1, 2)]
+    assert all(changing in page for page, (_, changing) in zip(pages, VERSIONS, strict=False))
+    difference = read(door.stranger, f"/documents/{document}/revisions?new=3")
+    assert [text_of(one) for one in difference.xpath("//section//del")] == ["May", "and", "May"]
+    assert [text_of(one) for one in difference.xpath("//section//ins")] == ["<b>June</b>", "&", "June"]
+    door.close()
+
+
+def check_list(rows: list[tuple[Any, ...]]) -> None:
+    assert rows == [(3, 2, ("title", "text"), 1, 2), (2, 1, ("text",), 1, 1), (1, None, (), 0, 0)]
+
+
+def check_commands(newsmill: Newsmill, url: str) -> None:
+    lines = newsmill("revisions", url, "--json").lines
+    check_list([(one["revision"], one["previous"], tuple(one["changed"]), one["words_added"], one["words_removed"]) for one in lines])
+    assert "text +1 −1 (new fetch)" in newsmill("revisions", url).out
+    for number, (title, changing) in enumerate(VERSIONS, 1):
+        shown = newsmill("revisions", url, "--show", str(number)).out
+        assert shown.startswith(f"{title}\n\n") and changing in shown
+        assert newsmill("revisions", url, "--show", str(number), "--json").json["title"] == title
+    assert "will cost [-four-]{+six+} million" in newsmill("revisions", url, "--changes", "2").out
+    paragraphs = newsmill("revisions", url, "--changes", "3", "--json").json["paragraphs"]
+    assert [one["kind"] for one in paragraphs].count("changed") == 1
+    for option, number, words in (("--changes", "1", "the first that is kept"), ("--show", "9", "is not kept")):
+        assert words in newsmill("revisions", url, option, number).err
+    assert "exclude each other" in newsmill("revisions", url, "--show", "1", "--changes", "2").err
+    assert "No document has the URL" in newsmill("revisions", "https://nowhere.example/").err
+
+
+def corpus_id(contents: list[Any]) -> str:
+    (document,) = {content.document_id for content in contents}
+    return str(document)
