@@ -123,7 +123,7 @@ def test_a_proxy_of_the_environment_is_used_only_where_the_operator_says_so(
 def test_a_single_page_and_an_inspection_go_through_the_proxy_of_the_operator(
     sites: Farm, world: World, canary: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`newsmill extract URL` and `newsmill add URL`, each in its process; later fetches are forked from a process that has loaded Scrapy."""
+    """`newsmill extract URL` and `newsmill add URL`, each in its process; later fetches are forked from one that has loaded Scrapy."""
 
     def run_forked(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         _, _, _, module, *arguments = command

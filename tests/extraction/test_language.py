@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,16 @@ def expected() -> list[Ranking]:
     return [detector.rank(text) for text in TEXTS]
 
 
+@pytest.fixture(scope="module")
+def unpacked_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with the model."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        load_detector.__wrapped__()
+    return folder / "newsmill"
+
+
 def rank_as_a_new_process() -> list[Ranking]:
     detector = load_detector.__wrapped__()
     return [detector.rank(text) for text in TEXTS]
@@ -167,8 +178,10 @@ def test_the_second_process_finds_the_model_unpacked(cache_folder: Path, expecte
 
 
 @pytest.mark.parametrize(("name", "bytes_left"), [("weights.npy", 0), ("next_states.npy", 50), ("outputs.npy", 100_000)])
-def test_a_damaged_file_of_the_model_is_written_again(cache_folder: Path, expected: list[Ranking], name: str, bytes_left: int) -> None:
-    rank_as_a_new_process()
+def test_a_damaged_file_of_the_model_is_written_again(
+    unpacked_model: Path, cache_folder: Path, expected: list[Ranking], name: str, bytes_left: int
+) -> None:
+    shutil.copytree(unpacked_model, cache_folder)
     (path,) = cache_folder.glob(f"*/{name}")
     whole = path.stat().st_size
     os.truncate(path, bytes_left)
