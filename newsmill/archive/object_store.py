@@ -23,7 +23,6 @@ from newsmill.version import install_hint
 
 T = TypeVar("T")
 TEMPORARY_SUFFIX = ".tmp"
-_TEMPORARY = re.compile(rf"(\.[0-9a-f]{{8}})?{re.escape(TEMPORARY_SUFFIX)}$")
 SCHEMES = ("file", "s3")
 EXPECTED = "expected a folder, file:///path or s3://bucket/prefix"
 FULL_MESSAGES = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file would be over a limit"}
@@ -47,10 +46,12 @@ class DiskUsage:
 
 
 class ObjectStore(Protocol):
-    def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False) -> T:
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False, is_shared: bool = False) -> T:
         """Write a new object with `fill` and return its result, once the object is on disk. Raises ServiceError without leaving an object.
 
         `defer_sync`: the object is there at once, but survives a power loss only after the next `sync`.
+        `is_shared`: several processes may write the object at once. Each has an unfinished file of its own, which a kill leaves behind;
+        without it, the next writer of the object replaces that file.
         """
 
     def sync(self) -> None:
@@ -132,9 +133,10 @@ class LocalStore:
         self._root = root
         self._where = f"{what} {root}"
 
-    def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False) -> T:
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False, is_shared: bool = False) -> T:
         final = self._root / path
-        unfinished = final.with_name(f"{final.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")  # two processes may write one object
+        own = f".{secrets.token_hex(4)}" if is_shared else ""
+        unfinished = final.with_name(f"{final.name}{own}{TEMPORARY_SUFFIX}")
         with translate_errors(self._where):
             self._make_folder(final.parent)
             with ExitStack() as undo:
@@ -211,15 +213,6 @@ class LocalStore:
         return DiskUsage(disk.total, disk.free)
 
 
-def strip_temporary(path: str) -> str:
-    """The path of the object that an unfinished file would have become.
-
-    >>> strip_temporary("part-1.csv.1f2e3d4c.tmp"), strip_temporary("part-1.csv")
-    ('part-1.csv', 'part-1.csv')
-    """
-    return _TEMPORARY.sub("", path)
-
-
 def walk_files(folder: Path) -> list[Path]:
     """The files under a folder, in order; also those behind a link, as of a year that was moved to another disk.
 
@@ -250,7 +243,7 @@ class RemoteStore:
         self._where = f"{what} {redact(url)}"
         self._errors = client_errors(files)
 
-    def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False) -> T:
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False, is_shared: bool = False) -> T:
         with translate_errors(self._where, *self._errors), tempfile.NamedTemporaryFile() as file:
             result = fill(cast(BinaryIO, file))
             file.flush()

@@ -53,7 +53,7 @@ class PartsFolder:
             with self._store.open(MARKER) as file:
                 found = file.read().decode("utf-8", "replace")
         except FileNotFoundError:
-            self._store.put(MARKER, lambda out: out.write(self._described.encode()))
+            self._store.put(MARKER, lambda out: out.write(self._described.encode()), is_shared=True)
             return
         if found != self._described:
             raise ConfigError(f"the folder {self._folder} has files of {_describe_difference(found, self._described)}; give another folder")
@@ -73,11 +73,11 @@ class PartsFolder:
         name = make_part_name(source)
 
         def write_both(documents: BinaryIO) -> FileCounts:
-            return self._store.put(f"outcomes/{name}", lambda outcomes: _write_rows(documents, outcomes, fill))
+            return self._store.put(f"outcomes/{name}", lambda outcomes: _write_rows(documents, outcomes, fill), is_shared=True)
 
-        counts = self._store.put(f"documents/{name}", write_both)
+        counts = self._store.put(f"documents/{name}", write_both, is_shared=True)
         notes = {"source": counts.source, "documents": counts.documents, "outcomes": dict(sorted(counts.outcomes.items()))}
-        self._store.put(_name_counts(source), lambda out: out.write(json.dumps(notes).encode()))
+        self._store.put(_name_counts(source), lambda out: out.write(json.dumps(notes).encode()), is_shared=True)
         return counts
 
 

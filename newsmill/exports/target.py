@@ -15,7 +15,7 @@ from io import RawIOBase
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
-from newsmill.archive.object_store import EXPECTED, TEMPORARY_SUFFIX, open_object_store, strip_temporary
+from newsmill.archive.object_store import EXPECTED, TEMPORARY_SUFFIX, open_object_store
 from newsmill.exceptions import ConfigError
 from newsmill.exports.manifest import MANIFEST_NAME, ExportedFile, Manifest, dump_manifest, parse_manifest
 from newsmill.text.redaction import redact
@@ -82,7 +82,7 @@ class ExportTarget:
         Texts have no number. They are removed with `above` 0, when no part is finished. Other files and the manifest stay.
         """
         for entry in self._store.list_objects(""):
-            name = _EXPORTED_NAME.fullmatch(strip_temporary(entry.path))
+            name = _EXPORTED_NAME.fullmatch(entry.path.removesuffix(TEMPORARY_SUFFIX))
             is_above = name is not None and entry.path != MANIFEST_NAME and int(name[1] or 1) > above
             if name and (is_above or entry.path.endswith(TEMPORARY_SUFFIX)):
                 self._store.remove(entry.path)
