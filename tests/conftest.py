@@ -12,19 +12,19 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import services
 from hypothesis import HealthCheck, settings
-from psycopg import sql
 from rows import NewDatabase
-from sqlalchemy import Connection, Engine, Table, event
+from shared_database import SharedDatabase
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import Dialect
+from sqlalchemy.util import LRUCache
 
 from newsmill.storage import database, schema_version
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.moved_file import HANDLERS
-from newsmill.storage.schema import metadata
 
 # Five processes import every test file. What they import is never freed, so looking for garbage in it takes a third of their start.
 gc.disable()
@@ -128,6 +128,23 @@ def temporary_files() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_statements() -> Iterator[None]:
+    """All engines of a process share the SQL that SQLAlchemy compiled: compiling it for each took half of the time of a test."""
+    compiled, create_engine = LRUCache(5000), database.create_engine
+
+    def create(*words: Any, **options: Any) -> Engine:
+        engine = create_engine(*words, **options)
+        engine._compiled_cache = compiled
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "create_engine", create)
+        patch.setattr(Dialect, "__eq__", lambda dialect, other: type(dialect) is type(other))  # the dialect is a part of the key
+        patch.setattr(Dialect, "__hash__", lambda dialect: hash(type(dialect)))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def process_goes_on() -> Iterator[None]:
     """A command that a test runs in this process registers what ends its process when the database is moved away, as tests do."""
@@ -207,25 +224,10 @@ def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_database(postgres_url: str) -> str:
-    """One database for all tests, emptied before each: making one takes ten times as long."""
-    url = services.make_database(postgres_url, "newsmill_test")
-    engine = database.connect(url)
-    schema_version.upgrade(engine)
-    engine.dispose()
-    return url
-
-
-def select_if_used(table: Table) -> sql.Composed:
-    """A query for the name of a table that has rows or has given out a number; no row if it is as new."""
-    query = sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(sql.Literal(table.name), sql.Identifier(table.name))
-    if (column := table.autoincrement_column) is not None:
-        query += sql.SQL(" OR (SELECT is_called FROM {})").format(sql.Identifier(f"{table.name}_{column.name}_seq"))
-    return query
-
-
-# Postgres takes four times as long to truncate all 36 tables, with 47 indexes, as to find the few that a test has used.
-USED_TABLES = sql.SQL(" UNION ALL ").join(map(select_if_used, metadata.tables.values()))
+def shared_database(postgres_url: str) -> Iterator[SharedDatabase]:
+    shared = SharedDatabase(services.make_database(postgres_url, "newsmill_test"))
+    yield shared
+    shared.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -241,11 +243,9 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
     def postgres(empty: bool = False) -> str:
         if empty:
             return services.make_database(request.getfixturevalue("postgres_url"), f"newsmill_{next(NUMBERS)}")
-        url: str = request.getfixturevalue("postgres_database")
-        with psycopg.connect(url, autocommit=True) as conn:
-            if used := [sql.Identifier(name) for (name,) in conn.execute(USED_TABLES)]:
-                conn.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(sql.SQL(", ").join(used)))
-        return url
+        shared: SharedDatabase = request.getfixturevalue("shared_database")
+        shared.empty()
+        return shared.url
 
     return sqlite if request.param == "sqlite" else postgres
 
@@ -256,7 +256,10 @@ def url(new_database: NewDatabase) -> str:
 
 
 @pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, url: str) -> Iterator[Engine]:
+    if not url.startswith("sqlite"):
+        yield request.getfixturevalue("shared_database").connect()
+        return
     engine = database.connect(url)
     yield engine
     engine.dispose()

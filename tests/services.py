@@ -39,7 +39,14 @@ def postgres(settings: Mapping[str, str] | None = None) -> Iterator[str]:
     # Under LANG=C, a cluster would be SQL_ASCII, which SQLAlchemy does not support.
     make = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-8"]
     subprocess.run([*run_as, *make], check=True, capture_output=True, cwd=folder)
-    options = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "max_connections": "60", "shared_buffers": "32MB"}
+    options = {
+        "listen_addresses": "",
+        "fsync": "off",
+        "full_page_writes": "off",
+        "max_connections": "60",
+        "shared_buffers": "32MB",
+        "autovacuum": "off",
+    }
     options |= settings or {}
     serve = [str(binaries / "postgres"), "-D", str(folder / "data"), "-k", str(folder)]
     serve += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
