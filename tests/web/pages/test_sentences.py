@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import pickle
 import re
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -140,6 +142,11 @@ def test_a_sentence_survives_every_way_of_a_detail() -> None:
     assert translate_sentence(Sentence("{key}: {error}", key="a", error="a text of a server"), "de") is None
     for broken in (MARK, MARK + "[", MARK + '["{x:,}",{"x":"y"}]', MARK + '"x"', MARK + "[1,2]", MARK + "[" * 99_999):
         assert not isinstance(load_sentence(broken), Sentence)
+    tracemalloc.start()  # a template that repeats a value is refused before it is filled
+    load_sentence(MARK + json.dumps(["{a}" * 3000, {"a": "x" * 10_000}]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 21
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
