@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill.exceptions import ConfigError
+from newsmill.extraction.body.markup import LINK_SCHEMES
 from newsmill.model import Document
 from newsmill.model.document_fields import BY_NAME, SCALARS, FieldType, list_fields_of
+from newsmill.sources.table import NAME
+from newsmill.text.urls import normalize
 
+T = TypeVar("T")
+YEARS = range(1900, 2201)  # that pages and searches take
+MAX_AHEAD = timedelta(days=1)  # of a fetch: another machine's clock may be wrong
 MAX_NUMBER = (1 << 31) - 1  # that the database stores
 BATCH_ROWS = 500  # of a row group; other programs write groups of a million rows
 
 _DOCUMENT = TypeAdapter(Document)
 _NAMES = tuple(field.name for field in fields(Document))
 _REQUIRED = frozenset(name for name in _NAMES if BY_NAME[name].required)
-_PAIRS, _DAYS, _NUMBERS = (list_fields_of(one) for one in (FieldType.PAIRS, FieldType.DAY, FieldType.NUMBER))
+_PAIRS, _DAYS, _NUMBERS, _TIMES = (list_fields_of(one) for one in (FieldType.PAIRS, FieldType.DAY, FieldType.NUMBER, FieldType.TIME))
+_FETCH_TIMES = ("first_seen_at", "fetched_at")
+_PAGE_URLS = ("url", "requested_url", "canonical_url")
 _ID = re.compile("[0-9a-f]{1,64}")
 _OUTCOME_COLUMNS = ("url", "at", "outcome", "detail")
 
@@ -38,7 +47,7 @@ class RowGroup:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that holds no document."""
+    """A row that holds no document, or no outcome."""
 
     number: int  # in its row group
     reason: str
@@ -54,6 +63,9 @@ class OutcomeRow:
     detail: str | None
 
 
+_OUTCOME = TypeAdapter(OutcomeRow)
+
+
 def list_row_groups(path: Path) -> list[RowGroup]:
     """The parts of a file. Raises ConfigError for a file that has other columns."""
     import pyarrow.parquet  # type: ignore[import-untyped]  # without type hints
@@ -63,40 +75,67 @@ def list_row_groups(path: Path) -> list[RowGroup]:
             names = set(file.schema_arrow.names)
             has_outcomes = names.issuperset(_OUTCOME_COLUMNS)
             rows = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-    except (OSError, pyarrow.ArrowInvalid) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise ConfigError(f"{path}: not a whole Parquet file ({error})") from None
     if not has_outcomes and (missing := sorted(_REQUIRED - names)):
         raise ConfigError(f"{path} has no documents of Newsmill: the column {missing[0]} is missing")
     return [RowGroup(str(path), number, count, has_outcomes) for number, count in enumerate(rows)]
 
 
-def read_documents(group: RowGroup) -> Iterator[list[Document | BadRow]]:
+def read_documents(group: RowGroup, now: datetime) -> Iterator[list[Document | BadRow]]:
     """The rows of a part with documents, in batches. Raises ConfigError when the file cannot be read."""
-    number = 0
-    for rows in _read(group, _NAMES):
-        yield [_read_row(at, row) for at, row in enumerate(rows, number)]
-        number += len(rows)
+    return _read(group, _NAMES, partial(_read_document, now=now))
 
 
-def read_outcomes(group: RowGroup) -> Iterator[list[OutcomeRow]]:
+def read_outcomes(group: RowGroup, now: datetime) -> Iterator[list[OutcomeRow | BadRow]]:
     """The rows of a part with outcomes, in batches. Raises ConfigError when the file cannot be read."""
-    for rows in _read(group, _OUTCOME_COLUMNS):
-        yield [OutcomeRow(**row) for row in rows]
+    return _read(group, _OUTCOME_COLUMNS, partial(_read_outcome, now=now))
 
 
-def _read(group: RowGroup, wanted: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+def _read(group: RowGroup, wanted: Sequence[str], read: Callable[[Mapping[str, Any]], T]) -> Iterator[list[T | BadRow]]:
     import pyarrow.parquet
 
+    number = 0
     try:
         with pyarrow.parquet.ParquetFile(group.path) as file:
             names = [name for name in wanted if name in file.schema_arrow.names]
             for batch in file.iter_batches(BATCH_ROWS, row_groups=[group.number], columns=names):
-                yield batch.to_pylist()
+                yield [_read_row(at, row, read) for at, row in enumerate(_list_rows(batch), number)]
+                number += batch.num_rows
     except (OSError, pyarrow.ArrowException) as error:
         raise ConfigError(f"{group.path}: cannot be read ({error})") from None
 
 
-def _read_row(number: int, row: Mapping[str, Any]) -> Document | BadRow:
+def _list_rows(batch: Any) -> list[Mapping[str, Any] | Exception]:
+    """The rows, or the error of one with a value that Python cannot hold, such as a time in the year 10,000."""
+    try:
+        return batch.to_pylist()  # type: ignore[no-any-return]
+    except (ValueError, ArithmeticError, LookupError) as error:
+        if batch.num_rows == 1:
+            return [error]
+        return [row for number in range(batch.num_rows) for row in _list_rows(batch.slice(number, 1))]
+
+
+def _read_row(number: int, row: Mapping[str, Any] | Exception, read: Callable[[Mapping[str, Any]], T]) -> T | BadRow:
+    if isinstance(row, Exception):
+        return BadRow(number, str(row))
+    try:
+        return read(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return BadRow(number, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+        return BadRow(number, str(error))
+
+
+def _read_outcome(row: Mapping[str, Any], now: datetime) -> OutcomeRow:
+    outcome = _OUTCOME.validate_python(row)
+    _check_time("at", outcome.at, now + MAX_AHEAD)
+    return outcome
+
+
+def _read_document(row: Mapping[str, Any], now: datetime) -> Document:
+    """Raises ValueError, TypeError, ArithmeticError or LookupError for a row that no worker writes."""
     values: dict[str, Any] = {name: row.get(name) for name in _NAMES}
     for name, value in values.items():
         if value is None and BY_NAME[name].type not in SCALARS:
@@ -106,11 +145,39 @@ def _read_row(number: int, row: Mapping[str, Any]) -> Document | BadRow:
         elif name in _DAYS and isinstance(value, date):
             values[name] = value.isoformat()
         elif name in _NUMBERS and isinstance(value, int) and not 0 <= value <= MAX_NUMBER:
-            return BadRow(number, f"{name} is {value:,}")
-    if not _ID.fullmatch(str(values["id"])):
-        return BadRow(number, "id is not the ID of a document")
-    try:
-        return _DOCUMENT.validate_python(values)
-    except (ValidationError, TypeError, KeyError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-        return BadRow(number, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+            raise ValueError(f"{name} is {value:,}")
+    document = _DOCUMENT.validate_python(values)
+    _check_document(document, now)
+    return document
+
+
+def _check_document(document: Document, now: datetime) -> None:
+    """Refuse values of the right type that no worker stores. Raises ValueError."""
+    if not _ID.fullmatch(document.id):
+        raise ValueError("id is not the ID of a document")
+    if document.source is not None and not NAME.fullmatch(document.source):
+        raise ValueError("source is not the name of a source")
+    if document.confidence is not None and not 0 <= document.confidence <= 1:
+        raise ValueError(f"confidence is {document.confidence}")
+    day = document.published_day
+    if day is not None and date.fromisoformat(day).isoformat() != day:
+        raise ValueError("published_day is not a day such as 2026-12-02")
+    for name in _TIMES:
+        _check_time(name, getattr(document, name), now + MAX_AHEAD if name in _FETCH_TIMES else None)
+    for update in document.live_updates:
+        _check_time("live_updates", update.at)
+    for name in _PAGE_URLS:
+        if (url := getattr(document, name)) is not None:
+            normalize(url)
+    links = (link.url for block in document.blocks if block.markup is not None for link in block.markup.links)
+    if not all(url.startswith(LINK_SCHEMES) for url in (document.image or LINK_SCHEMES[0], *(one.url for one in document.images), *links)):
+        raise ValueError("the URL of a link or an image begins with none of " + " ".join(LINK_SCHEMES))
+
+
+def _check_time(name: str, at: datetime | None, latest: datetime | None = None) -> None:
+    if at is None:
+        return
+    if at.tzinfo is None:
+        raise ValueError(f"{name} has no time zone")
+    if at.year not in YEARS or (latest is not None and at > latest):
+        raise ValueError(f"{name} is {at.isoformat()}")

@@ -9,13 +9,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from newsmill.context import AppContext, open_context
-from newsmill.exceptions import ConfigError, UrlError
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports.parquet import require_pyarrow
 from newsmill.exports.parquet_reader import BadRow, RowGroup, list_row_groups, read_documents, read_outcomes
 from newsmill.model import Outcome, OutcomeRecord
@@ -59,16 +60,9 @@ def import_part(app: AppContext, part: RowGroup) -> ImportedPart:
 def _import_documents(app: AppContext, part: RowGroup) -> ImportedPart:
     counts: Counter[str] = Counter()
     messages: list[str] = []
-    for rows in read_documents(part):
-        found: list[ImportedDocument] = []
-        for row in rows:
-            if isinstance(row, BadRow):
-                messages.append(f"{part.path}, row {row.number} of part {part.number}: {row.reason}")
-                continue
-            try:
-                found.append(ImportedDocument.of(row))
-            except UrlError as error:
-                messages.append(f"{part.path}: {error}")
+    for rows in read_documents(part, app.now()):
+        found = [ImportedDocument.of(row) for row in rows if not isinstance(row, BadRow)]
+        messages += _describe_bad_rows(part, rows)
         counts["invalid"] += len(rows) - len(found)
         counts += Imports(app.engine).add_documents(found, found_on=Path(part.path).name, now=app.now())
     return ImportedPart(counts, tuple(messages[:MAX_MESSAGES]))
@@ -76,15 +70,23 @@ def _import_documents(app: AppContext, part: RowGroup) -> ImportedPart:
 
 def _import_outcomes(app: AppContext, part: RowGroup) -> ImportedPart:
     counts: Counter[str] = Counter()
-    for rows in read_outcomes(part):
+    messages: list[str] = []
+    for rows in read_outcomes(part, app.now()):
+        readable = [row for row in rows if not isinstance(row, BadRow)]
         found = [
             ImportedOutcome(row.url, row.at, OutcomeRecord(Outcome(row.outcome), row.detail))
-            for row in rows
+            for row in readable
             if row.url is not None and row.outcome in _PAGE_OUTCOMES
         ]
-        counts["other"] += len(rows) - len(found)
+        messages += _describe_bad_rows(part, rows)
+        counts["invalid"] += len(rows) - len(readable)
+        counts["other"] += len(readable) - len(found)
         counts += Imports(app.engine).add_outcomes(found, found_on=Path(part.path).name, now=app.now())
-    return ImportedPart(counts)
+    return ImportedPart(counts, tuple(messages[:MAX_MESSAGES]))
+
+
+def _describe_bad_rows(part: RowGroup, rows: Sequence[object]) -> list[str]:
+    return [f"{part.path}, row {row.number} of part {part.number}: {row.reason}" for row in rows if isinstance(row, BadRow)]
 
 
 def import_parts(
@@ -118,11 +120,19 @@ def index_documents(app: AppContext, processes: int, is_stopped: IsStopped) -> I
 
 @contextmanager
 def open_pool(settings: Settings, processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes with a context each. They end with this one, however that ends."""
+    """Processes with a context each. They end with this one, however that ends. Raises NewsmillError if one is killed."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, spawn, initializer=_open, initargs=(settings,)) as pool:
         try:
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the processes inherit it; this one ends them
+            try:
+                for _ in range(processes):
+                    pool.submit(os.getpid)  # starts a process
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             yield pool
+        except BrokenProcessPool:
+            raise NewsmillError("a process was killed, usually for memory; run the same command again, with fewer processes (-p)") from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -132,7 +142,6 @@ _app: AppContext  # of a process of the pool
 
 def _open(settings: Settings) -> None:
     global _app
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends them
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _app = open_context(settings).__enter__()  # until the process ends
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow  # type: ignore[import-untyped]
+import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 from command_result import Newsmill
 from rows import document_of
 
-from newsmill.exports.parquet import write_parquet
+from newsmill import settings
+from newsmill.exceptions import NewsmillError
+from newsmill.exports.parquet import arrow_schema, write_parquet
+from newsmill.intake.document_import import open_pool
 
 SITE = "https://paper.example"
 
@@ -39,3 +46,43 @@ def test_files_that_cannot_be_imported_are_named_before_any_work(newsmill: Newsm
         done = newsmill("import", "parts", name)
         assert (done.code, message in done.err) == (2, True), done.err
     assert not Path("data").exists()
+
+
+def test_rows_that_no_worker_writes_are_counted_and_named(newsmill: Newsmill) -> None:
+    noon, at = datetime(2026, 1, 1, 12, tzinfo=UTC).replace(tzinfo=None), pyarrow.timestamp("us", tz="UTC")
+    link = {"type": "paragraph", "text": "x", "markup": {"links": [{"start": 0, "end": 1, "url": "javascript:x"}]}}
+    columns = [
+        ("rights", pyarrow.array([[("a", "b")]], pyarrow.map_(pyarrow.string(), pyarrow.string())), ""),
+        ("provenance", pyarrow.array(["text"]), ""),
+        ("fetched_at", pyarrow.array([noon], pyarrow.timestamp("us")), "fetched_at has no time zone"),
+        ("fetched_at", pyarrow.array([datetime(9000, 1, 1, tzinfo=UTC)], at), "fetched_at is 9000-01-01"),
+        ("modified_at", pyarrow.array([1 << 62], at), ""),
+        ("gone_at", pyarrow.array([noon], pyarrow.timestamp("us", tz="No/Where")), ""),
+        ("live_updates", pyarrow.array([[{"text": "x", "at": noon}]]), "live_updates has no time zone"),
+        ("title", pyarrow.Array.from_buffers(pyarrow.string(), 1, pyarrow.array([b"\xff"]).buffers()), "utf-8"),
+        ("published_day", pyarrow.array(["../.."]), "Invalid isoformat string"),
+        ("published_day", pyarrow.array(["20260101"]), "published_day is not a day"),
+        ("canonical_url", pyarrow.array(["javascript:x"]), "not an http(s) URL"),
+        ("image", pyarrow.array(["data:x"]), "begins with none of"),
+        ("blocks", pyarrow.array([[link]]), "begins with none of"),
+        ("source", pyarrow.array(["../paper"]), "source is not the name of a source"),
+        ("confidence", pyarrow.array([float("nan")]), "confidence is nan"),
+    ]
+    schema = arrow_schema()
+    row = pyarrow.Table.from_pylist([document_of(f"{SITE}/bad").to_dict()], schema=schema)
+    Path("bad").mkdir()
+    for number, (name, values, _) in enumerate(columns):
+        pyarrow.parquet.write_table(row.set_column(schema.get_field_index(name), name, values), f"bad/{number:02}.parquet")
+    outcome = {"url": f"{SITE}/down", "at": noon.replace(tzinfo=UTC), "outcome": "no_text", "detail": None}
+    outcomes = [outcome, outcome | {"url": 1}, outcome | {"at": noon}, outcome | {"outcome": ["x"]}, outcome | {"detail": [1]}]
+    for number, one in enumerate(outcomes):
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([one]), f"bad/outcome{number}.parquet")
+    done = newsmill("import", "parts", "bad", "-p", "1", "--json")
+    assert {name: n for name, n in done.json.items() if n} == {"stored": 3, "failed": 1, "invalid": len(columns) + len(outcomes) - 1}
+    for number, (_, _, message) in enumerate(columns):
+        assert any(f"bad/{number:02}.parquet, row 0 of part 0: " in line and message in line for line in done.err.splitlines()), done.err
+
+
+def test_a_killed_process_is_one_sentence() -> None:
+    with pytest.raises(NewsmillError, match="run the same command again"), open_pool(settings.load(), 1) as pool:
+        pool.submit(os._exit, 1).result()

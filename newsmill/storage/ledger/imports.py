@@ -6,6 +6,7 @@ than the row's page changes nothing. One import inserts at a time, so two of the
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,6 +46,7 @@ COMMIT_DOCUMENTS = 16  # that are stored as a worker stores them
 CLAIM_SECONDS = 60.0  # of rows within one transaction
 
 _OK = 200
+_OFFSET = re.compile("[0-9]{1,15}")  # that the database stores
 _LOCK = 0x696D706F7274  # "import"
 _TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 _DISTURBED = ("40P01", "40001")  # SQLSTATEs of a deadlock and of a failed serialization
@@ -254,7 +256,7 @@ def _find_segments(conn: Connection, found: Iterable[ImportedDocument]) -> set[s
 
 def _page_of(one: ImportedDocument, known_segments: set[str]) -> Place:
     segment, _, offset = (one.document.archive_ref or "").rpartition("@")
-    return (segment, int(offset)) if segment in known_segments and offset.isdecimal() else None
+    return (segment, int(offset)) if segment in known_segments and _OFFSET.fullmatch(offset) else None
 
 
 def _format(page: Place) -> str | None:
