@@ -19,7 +19,7 @@ from newsmill.exports.parquet import RowWriter, require_pyarrow
 from newsmill.extraction.document_size import limit_size
 from newsmill.intake.capture_filters import find_refusal, make_filter
 from newsmill.intake.page_checks import check_page
-from newsmill.intake.warc_files import read_warc
+from newsmill.intake.warc_files import read_warc, show_name
 from newsmill.model import Capture, Document, ExtractionResult, Outcome, OutcomeRecord, Page, PageReceipt, Skipped
 from newsmill.sandbox.pages import Sandbox, SandboxCrash
 from newsmill.text.redaction import redact
@@ -97,14 +97,14 @@ class _FileExtraction:
                 self._write_outcome(capture, *ending)
             if on_capture is not None:
                 on_capture(capture)
-        return FileCounts(redact(self._source), self._stored, dict(sorted(self._counts.items())))
+        return FileCounts(show_name(self._source), self._stored, dict(sorted(self._counts.items())))
 
     def _read_captures(self) -> Iterator[Capture]:
         """The captures of the file; then, if it could not be read to its end, one without offset is written as `unreadable`."""
         try:
             yield from read_warc(self._source, make_capture_filter(self._options))
         except (OSError, ConfigError) as error:
-            self._write_outcome(Capture(-1, file=redact(self._source)), UNREADABLE, redact(str(error)))
+            self._write_outcome(Capture(-1, file=show_name(self._source)), UNREADABLE, show_name(str(error)))
 
     def _write_outcome(self, capture: Capture, outcome: str, detail: str | None) -> None:
         self._counts[outcome] += 1

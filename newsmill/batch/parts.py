@@ -69,24 +69,41 @@ class PartsFolder:
         return counts if counts.is_readable else None
 
     def write(self, source: str, fill: Fill) -> FileCounts:
-        """Write the two files of a source. Raises ServiceError without leaving one that is not whole."""
+        """Write the two files of a source. Raises ServiceError without leaving one that is not whole.
+
+        If the source cannot be read to its end, but another run has finished it meanwhile, its files stay.
+        """
         name = make_part_name(source)
 
         def write_both(documents: BinaryIO) -> FileCounts:
-            return self._store.put(f"outcomes/{name}", lambda outcomes: _write_rows(documents, outcomes, fill), is_shared=True)
+            return self._store.put(
+                f"outcomes/{name}", lambda outcomes: self._write_rows(source, documents, outcomes, fill), is_shared=True
+            )
 
-        counts = self._store.put(f"documents/{name}", write_both, is_shared=True)
+        try:
+            counts = self._store.put(f"documents/{name}", write_both, is_shared=True)
+        except _FinishedMeanwhile as other:
+            return other.counts
         notes = {"source": counts.source, "documents": counts.documents, "outcomes": dict(sorted(counts.outcomes.items()))}
         self._store.put(_name_counts(source), lambda out: out.write(json.dumps(notes).encode()), is_shared=True)
         return counts
 
+    def _write_rows(self, source: str, documents: BinaryIO, outcomes: BinaryIO, fill: Fill) -> FileCounts:
+        with RowWriter(documents, arrow_schema()) as document_rows, RowWriter(outcomes, outcome_schema()) as outcome_rows:
+            counts = fill(document_rows, outcome_rows)
+            document_rows.finish()
+            outcome_rows.finish()
+        if not counts.is_readable and (finished := self.find_counts(source)) is not None:
+            raise _FinishedMeanwhile(finished)
+        return counts
 
-def _write_rows(documents: BinaryIO, outcomes: BinaryIO, fill: Fill) -> FileCounts:
-    with RowWriter(documents, arrow_schema()) as document_rows, RowWriter(outcomes, outcome_schema()) as outcome_rows:
-        counts = fill(document_rows, outcome_rows)
-        document_rows.finish()
-        outcome_rows.finish()
-    return counts
+
+class _FinishedMeanwhile(Exception):
+    """Raised so that no file of a source is written."""
+
+    def __init__(self, counts: FileCounts) -> None:
+        super().__init__(counts)
+        self.counts = counts
 
 
 def _name_counts(source: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from newsmill.sandbox.process_limits import die_with_parent
 REPORT_SECONDS = 0.5  # between two messages about the progress of a file
 STOP_SECONDS = 0.2  # within which a stop is noticed
 MAX_ATTEMPTS = 2  # at a file whose process ends: the system kills processes where memory is short
+FAILED = "failed"  # the outcome of a file whose extraction raised an unexpected exception, which is printed
 KILLED = "killed"  # the outcome of such a file; it has no part, so the next run extracts it
 
 
@@ -132,6 +134,9 @@ def _serve(connection: Connection, folder: str, options: BatchOptions) -> None:
             answer: FileCounts | NewsmillError = extract_file(source, folder, options, on_capture=_Reporter(connection))
         except NewsmillError as error:
             answer = error
+        except Exception:  # noqa: BLE001 - a file costs the others nothing
+            traceback.print_exc()
+            answer = FileCounts(source, 0, {FAILED: 1})
         connection.send(answer)
 
 

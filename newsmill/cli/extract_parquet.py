@@ -13,7 +13,7 @@ from newsmill.archive.remote_files import is_url
 from newsmill.batch.file_extraction import name_source
 from newsmill.batch.options import UNREADABLE, BatchOptions, FileCounts
 from newsmill.batch.parts import PartsFolder
-from newsmill.batch.processes import KILLED, Progress, extract_files
+from newsmill.batch.processes import FAILED, KILLED, Progress, extract_files
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import ProgressBar, format_time_left
 from newsmill.cli.terminal import format_count, format_size, note, printable
@@ -44,7 +44,7 @@ def extract_to_parquet(names: Sequence[str], folder: str, options: BatchOptions,
         for counts in found:
             count(counts, total)
             progress.end_file(counts)
-            if {UNREADABLE, KILLED} & counts.outcomes.keys():
+            if {UNREADABLE, KILLED, FAILED} & counts.outcomes.keys():
                 failed.append(counts.source)
                 bar.print_line(printable(describe_failed_file(counts)))
     note(describe_total(total))
@@ -118,4 +118,6 @@ def describe_failed_file(counts: FileCounts) -> str:
     """Why a file is not done."""
     if KILLED in counts.outcomes:
         return f"{redact(counts.source)}: its process was killed twice, usually for memory; run fewer processes"
+    if FAILED in counts.outcomes:
+        return f"{redact(counts.source)}: extraction failed unexpectedly; the error is printed above"
     return f"{counts.source}: could not be read to its end; the file of outcomes has the reason"

@@ -47,7 +47,7 @@ def open_warc(name: str) -> Iterator[Sequence[WarcInput]]:
         yield [WarcInput("standard input", sys.stdin.buffer, None)]
         return
     with _open_file(name) as file:
-        shown = redact(name)
+        shown = show_name(name)
         if name.lower().endswith((".arc", ".arc.gz")) or _peek(file).startswith(ARC_START):
             raise ConfigError(
                 f"{shown} is an ARC file, the format before WARC; convert it, for example with `warcio recompress {shown} pages.warc.gz`"
@@ -56,6 +56,15 @@ def open_warc(name: str) -> Iterator[Sequence[WarcInput]]:
             yield _open_members(shown, file)
         else:
             yield [WarcInput(shown, file, _measure(file) if file.seekable() else None, name)]
+
+
+def show_name(name: str) -> str:
+    """A path or URL without credentials, in which a file name that is not UTF-8 has escapes.
+
+    >>> show_name("caf\\udce9.warc")
+    'caf\\\\udce9.warc'
+    """
+    return redact(name).encode("utf-8", "backslashreplace").decode()
 
 
 def _open_file(name: str) -> AbstractContextManager[BinaryIO]:
@@ -94,8 +103,11 @@ def measure_warc(name: str) -> int | None:
     """The bytes of the WARC files that `open_warc` opens; None for a pipe, which is not opened. Raises ConfigError."""
     if name == STANDARD_INPUT or Path(name).is_fifo():
         return None
-    with open_warc(name) as inputs:
-        sizes = [warc.size for warc in inputs]
+    try:
+        with open_warc(name) as inputs:
+            sizes = [warc.size for warc in inputs]
+    except OSError as error:
+        raise ConfigError(f"{redact(name)} cannot be read: {redact(str(error))}") from error
     return None if None in sizes else sum(size or 0 for size in sizes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import multiprocessing
+import os
 import pickle
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from warc_records import SITE, article, list_bytes, make_record, record
 import newsmill
 from newsmill.batch import BatchOptions, FileCounts, extract_file, file_extraction
 from newsmill.exceptions import ConfigError
+from newsmill.intake.warc_files import read_warc
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.pages import Sandbox
 
@@ -122,6 +124,23 @@ def test_names_and_urls(crawl: Path, tmp_path: Path) -> None:
     ]
     missing.write_bytes(article("late"))
     assert extract_file(missing, tmp_path / "out").documents == 1  # it is read again
+    odd = crawl.rename(os.fsdecode(bytes(tmp_path / "caf") + b"\xe9.warc.gz"))
+    assert extract_file(odd, tmp_path / "out").source == f"{tmp_path}/caf\\udce9.warc.gz"
+
+
+def test_a_run_that_cannot_read_its_source_leaves_the_files_of_another(
+    crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_late(*arguments: Any) -> Iterator[Any]:
+        yield next(newsmill.read_warc(crawl))
+        with monkeypatch.context() as other:
+            other.setattr(file_extraction, "read_warc", read_warc)
+            assert extract_file(crawl, tmp_path / "out").documents == 4
+        raise OSError("the connection was lost")
+
+    monkeypatch.setattr(file_extraction, "read_warc", fail_late)
+    assert extract_file(crawl, tmp_path / "out") == FileCounts(str(crawl), 4, ALL)
+    assert len(read(tmp_path / "out", "documents")) == 4
 
 
 def write_damaged(path: Path) -> Iterator[tuple[str, int]]:
