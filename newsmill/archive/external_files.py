@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from newsmill.archive import warc_writer
-from newsmill.exceptions import ArchiveDamaged, ConfigError
+from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError
 from newsmill.model import Page
 from newsmill.text.redaction import redact
 from newsmill.text.sentences import Sentence, join_sentences
@@ -55,7 +55,8 @@ def find_file_id(segment_id: str) -> str | None:
 
 @contextmanager
 def open_external(file: ExternalFile, segment_id: str) -> Iterator[ExternalReader]:
-    """A segment of the file, to read pages of. Raises ArchiveDamaged when it is missing or has another length."""
+    """A segment of the file, to read pages of. Raises ArchiveDamaged when it is missing or has another length, and ServiceError when the
+    file system does not answer."""
     from newsmill.archive.remote_files import is_url, open_remote  # most archives have no such file
 
     try:
@@ -70,12 +71,13 @@ def open_external(file: ExternalFile, segment_id: str) -> Iterator[ExternalReade
                     )
                 )
             yield ExternalReader(segment_id, file, opened)
-    except (OSError, ConfigError) as error:
-        url = redact(file.url)
-        reason = Sentence("the WARC file {url} cannot be read: {error}", url=url, error=redact(str(error)))
-        if isinstance(error, FileNotFoundError):
-            reason = Sentence("the WARC file {url} is missing", url=url)
+    except FileNotFoundError:
+        reason = Sentence("the WARC file {url} is missing", url=redact(file.url))
         raise ArchiveDamaged(join_sentences([reason, Sentence("put it there again, or submit it at its new place")])) from None
+    except (OSError, ConfigError) as error:
+        raise ServiceError(
+            Sentence("the WARC file {url} cannot be read: {error}", url=redact(file.url), error=redact(str(error)))
+        ) from error
 
 
 class ExternalReader:

@@ -118,7 +118,11 @@ def translate_errors(where: str, *errors: type[Exception], keep_missing: bool = 
 
 
 def client_errors(files: Any) -> tuple[type[Exception], ...]:
-    """Errors of a bucket's client that fsspec does not turn into OSError: no connection, no credentials."""
+    """Errors of a client that fsspec does not turn into OSError: no connection, no credentials, HTTP 503."""
+    if "http" in files.protocol:
+        from aiohttp import ClientError  # fsspec's client has it
+
+        return (ClientError,)
     if "s3" not in files.protocol:
         return ()
     from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # comes with the extra `s3`

@@ -45,6 +45,11 @@ def open_remote(url: str) -> Iterator[BinaryIO]:
     files, path = find_file_system(url)
     try:
         with files.open(path, "rb") as file:
+            try:
+                file.read(1)
+                file.seek(0)
+            except ValueError as error:  # of a server that sends whole files only
+                raise OSError(str(error)) from error
             yield cast(BinaryIO, file)
     except client_errors(files) as error:
         raise OSError(str(error)) from error

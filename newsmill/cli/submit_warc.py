@@ -14,10 +14,12 @@ from newsmill.archive.warc_records import IsWanted
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import ProgressBar, format_time_left
 from newsmill.cli.terminal import format_count, format_size, note, note_next_step, print_json, printable, to_json
+from newsmill.exceptions import NewsmillError
 from newsmill.intake.page_submission import make_enqueue
 from newsmill.intake.warc_files import WarcInput, measure_warc, open_warc
 from newsmill.intake.warc_submission import WarcSubmission
 from newsmill.model import WarcCounts
+from newsmill.text.redaction import redact
 
 MAX_MESSAGES = 20  # about records of WARC files
 
@@ -60,16 +62,20 @@ def submit_warc(names: Sequence[str], *, source: str | None, again: bool, in_pla
 
 
 def read_files(run: WarcSubmission, names: Sequence[str], progress: WarcProgress) -> None:
-    """Read the files one after the other, up to their end or a stop."""
-    for name in names:
-        with open_warc(name) as inputs:
-            for warc in inputs:
-                for offset in run.read(warc):
-                    progress.show(offset, run.counts.queued)
-                    if progress.is_stopped:
-                        run.finish()
-                        return
-                progress.end_file(warc)
+    """Read the files one after the other, up to their end or a stop. Raises NewsmillError if one cannot be read to its end."""
+    try:
+        for name in names:
+            with open_warc(name) as inputs:
+                for warc in inputs:
+                    for offset in run.read(warc):
+                        progress.show(offset, run.counts.queued)
+                        if progress.is_stopped:
+                            run.finish()
+                            return
+                    progress.end_file(warc)
+    except OSError as error:
+        run.finish()
+        raise NewsmillError(f"{redact(name)} cannot be read: {redact(str(error))}; the same command continues") from error
     run.finish()
 
 

@@ -19,7 +19,7 @@ from warc_records import record
 import newsmill as package
 from newsmill import settings
 from newsmill.context import open_context
-from newsmill.exceptions import ArchiveDamaged, ConfigError
+from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError
 from newsmill.storage.doctor import Doctor
 
 SITE = "https://paper.example"
@@ -108,6 +108,8 @@ def test_a_damaged_wacz_file(newsmill: Newsmill) -> None:
     [
         (["--warc"], "give WARC files"),
         (["--warc", "missing.warc"], "missing.warc: cannot be read"),
+        (["--warc", "memory://none.warc"], "memory://none.warc cannot be read"),
+        (["--warc", "--in-place", "memory://none.warc"], "memory://none.warc cannot be read"),
         (["--warc", "old.warc"], "old.warc is an ARC file"),
         (["--warc", "data.wacz"], "data.wacz: not a whole WACZ file"),
         (["--warc", "a.warc", "--source", "nobody"], "nobody"),
@@ -149,7 +151,11 @@ def test_pages_that_stay_in_their_files(newsmill: Newsmill, tmp_path: Path) -> N
             assert store.archive.read_page(trace.segment, trace.offset).body == f"<html><p>{name}".encode() * 50
         doctor = Doctor(store.engine, store.ledger, store.archive)
         assert doctor.examine(now=store.now(), deep=True) == []
-        Path("c.warc").unlink()
+        Path("c.warc").rename("moved.warc")
+        Path("c.warc").mkdir()  # as a file system that does not answer
+        with pytest.raises(ServiceError, match=r"c.warc cannot be read"):
+            store.archive.read_page(trace.segment, trace.offset)
+        Path("c.warc").rmdir()
         assert [finding.check for finding in doctor.examine(now=store.now())] == ["segment_missing", "page_missing"]
         with pytest.raises(ArchiveDamaged, match=r"c.warc is missing; put it there again"):
             store.archive.read_page(trace.segment, trace.offset)
