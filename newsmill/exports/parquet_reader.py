@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from newsmill.exceptions import ConfigError
 from newsmill.extraction.body.markup import LINK_SCHEMES
+from newsmill.extraction.document_size import MAX_DOCUMENT_CHARACTERS, count_characters
 from newsmill.model import Document
 from newsmill.model.document_fields import BY_NAME, SCALARS, FieldType, list_fields_of
 from newsmill.sources.table import NAME
@@ -157,6 +158,8 @@ def _check_document(document: Document, now: datetime) -> None:
         raise ValueError("id is not the ID of a document")
     if document.source is not None and not NAME.fullmatch(document.source):
         raise ValueError("source is not the name of a source")
+    if (characters := count_characters(document)) > MAX_DOCUMENT_CHARACTERS:
+        raise ValueError(f"a document of {characters:,} characters; the cap is {MAX_DOCUMENT_CHARACTERS:,}")
     if document.confidence is not None and not 0 <= document.confidence <= 1:
         raise ValueError(f"confidence is {document.confidence}")
     day = document.published_day

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Table, exc, insert
 
 from newsmill.storage.columns import Json, dump_json
 
 
 def insert_many(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows that have the same columns. Order them by key, so that two transactions cannot deadlock."""
+    """Insert rows that have the same columns. Order them by key, so that two transactions cannot deadlock. Raises as Connection.execute."""
     if not rows:
         return
     if conn.dialect.name == "sqlite":
@@ -20,9 +20,13 @@ def insert_many(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]
     names = list(rows[0])
     make = [_find_converter(table, name, conn) for name in names]
     columns = ", ".join(f'"{name}"' for name in names)
-    with conn.connection.cursor() as cursor, cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as writer:  # type: ignore[attr-defined]
-        for row in rows:
-            writer.write_row([convert(row[name]) for name, convert in zip(names, make, strict=True)])
+    statement, driver = f"COPY {table.name} ({columns}) FROM STDIN", conn.dialect.loaded_dbapi
+    try:
+        with conn.connection.cursor() as cursor, cursor.copy(statement) as writer:  # type: ignore[attr-defined]
+            for row in rows:
+                writer.write_row([convert(row[name]) for name, convert in zip(names, make, strict=True)])
+    except driver.Error as error:
+        raise exc.DBAPIError.instance(statement, None, error, driver.Error, dialect=conn.dialect) from error
 
 
 def _find_converter(table: Table, name: str, conn: Connection) -> Any:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pyarrow  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
+import pytest
 from rows import NOON, SEGMENT, SITE, Mill, document_of, good, links
-from sqlalchemy import Engine
+from sqlalchemy import Engine, exc
 
 from newsmill.archive.archive import Archive
 from newsmill.context import build_context
@@ -21,13 +22,16 @@ from newsmill.model import Document, Kind, Link, Outcome
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
 from newsmill.storage import copy_groups
+from newsmill.storage.bulk_insert import insert_many
 from newsmill.storage.changes import Changes
+from newsmill.storage.database import writing
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.takedowns import Takedowns
 from newsmill.storage.revisions import Revisions
+from newsmill.storage.schema import fingerprints_due
 
 LONG = " ".join(f"word{number}" for number in range(80))
 
@@ -111,6 +115,11 @@ def test_takedowns_listings_and_damaged_rows(engine: Engine, ledger: Ledger, tmp
     found = [article("rss"), article("barred"), article("barred", LONG), article("fine"), *bad]
     assert load(engine, tmp_path, found) == {"stored": 1, "refused": 3, "invalid": 3}
     assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
+
+
+def test_a_row_that_another_process_has_added_is_known_as_such(engine: Engine) -> None:
+    with pytest.raises(exc.IntegrityError), writing(engine) as conn:
+        insert_many(conn, fingerprints_due, [{"document_id": "a"}] * 2)
 
 
 def test_outcomes_of_pages_without_a_document(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:

@@ -151,6 +151,9 @@ def _insert_new(
     """Insert the new documents. Returns the counts, and the documents to store as a worker does."""
     if conn.dialect.name == "postgresql":
         conn.execute(_TAKE_LOCK, {"lock": _LOCK})
+        lock_ids(
+            conn, {key for one in found for key in (one.key, *one.identities)}
+        )  # a takedown comes before these documents or finds them
     counts: Counter[str] = Counter()
     rows = {row.url_key: row for row in _read(conn, _ROWS, (one.key for one in found))}
     stored = {row.id: row.content_hash for row in _read(conn, _STORED, (key for one in found for key in one.identities))}
