@@ -76,9 +76,7 @@ class PartsFolder:
         name = make_part_name(source)
 
         def write_both(documents: BinaryIO) -> FileCounts:
-            return self._store.put(
-                f"outcomes/{name}", lambda outcomes: self._write_rows(source, documents, outcomes, fill), is_shared=True
-            )
+            return self._store.put(f"outcomes/{name}", lambda outcomes: self._write_rows(source, documents, outcomes, fill), is_shared=True)
 
         try:
             counts = self._store.put(f"documents/{name}", write_both, is_shared=True)
