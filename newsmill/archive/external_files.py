@@ -26,7 +26,7 @@ _SEGMENT_ID = re.compile(r"(file-[0-9a-f]{16})-\d+")
 
 @dataclass(frozen=True, slots=True)
 class ExternalFile:
-    """A WARC file. One that gets another length is another file."""
+    """A WARC file. One that gets another length, or is submitted for another source, is another file."""
 
     url: str  # or its absolute path
     length: int
@@ -36,7 +36,8 @@ class ExternalFile:
 
     @property
     def id(self) -> str:
-        return f"file-{blake2b(f'{self.url} {self.length}'.encode(), digest_size=8).hexdigest()}"
+        named = " ".join(filter(None, (self.url, str(self.length), self.source)))
+        return f"file-{blake2b(named.encode('utf-8', 'surrogateescape'), digest_size=8).hexdigest()}"
 
     def make_segment_id(self, offset: int) -> str:
         """The id of a segment of pages of the file, of which the first is at this offset."""

@@ -41,7 +41,8 @@ class ImportedPart:
 
 
 def list_parts(names: Sequence[str]) -> list[RowGroup]:
-    """The parts of files, and of the files in folders. Raises ConfigError before anything is stored."""
+    """The parts of files, and of the files in folders; those with documents first, as a stored outcome may be of a later page. Raises
+    ConfigError before anything is stored."""
     require_pyarrow()
     paths: list[Path] = []
     for path in map(Path, names):
@@ -49,7 +50,8 @@ def list_parts(names: Sequence[str]) -> list[RowGroup]:
         if not found:
             raise ConfigError(f"{path} has no file that ends in {PARQUET_SUFFIX}")
         paths += found
-    return [group for path in dict.fromkeys(paths) for group in list_row_groups(path)]
+    found = [group for path in dict.fromkeys(paths) for group in list_row_groups(path)]
+    return sorted(found, key=lambda group: group.has_outcomes)
 
 
 def import_part(app: AppContext, part: RowGroup) -> ImportedPart:

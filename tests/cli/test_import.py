@@ -73,12 +73,19 @@ def test_rows_that_no_worker_writes_are_counted_and_named(newsmill: Newsmill) ->
     Path("bad").mkdir()
     for number, (name, values, _) in enumerate(columns):
         pyarrow.parquet.write_table(row.set_column(schema.get_field_index(name), name, values), f"bad/{number:02}.parquet")
+    late = {"url": f"{SITE}/0", "at": datetime(2026, 12, 1, tzinfo=UTC), "outcome": "no_text", "detail": None}
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([late]), "bad/late.parquet")  # of a page that has a document
     outcome = {"url": f"{SITE}/down", "at": noon.replace(tzinfo=UTC), "outcome": "no_text", "detail": None}
     outcomes = [outcome, outcome | {"url": 1}, outcome | {"at": noon}, outcome | {"outcome": ["x"]}, outcome | {"detail": [1]}]
     for number, one in enumerate(outcomes):
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist([one]), f"bad/outcome{number}.parquet")
-    done = newsmill("import", "parts", "bad", "-p", "1", "--json")
-    assert {name: n for name, n in done.json.items() if n} == {"stored": 3, "failed": 1, "invalid": len(columns) + len(outcomes) - 1}
+    done = newsmill("import", "bad", "parts", "-p", "1", "--json")
+    assert {name: n for name, n in done.json.items() if n} == {
+        "stored": 3,
+        "failed": 1,
+        "known": 1,
+        "invalid": len(columns) + len(outcomes) - 1,
+    }
     for number, (_, _, message) in enumerate(columns):
         assert any(f"bad/{number:02}.parquet, row 0 of part 0: " in line and message in line for line in done.err.splitlines()), done.err
 

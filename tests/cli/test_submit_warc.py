@@ -18,6 +18,7 @@ from warc_records import record
 
 import newsmill as package
 from newsmill import settings
+from newsmill.archive.external_files import ExternalFile
 from newsmill.context import open_context
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError
 from newsmill.storage.doctor import Doctor
@@ -160,6 +161,7 @@ def test_pages_that_stay_in_their_files(newsmill: Newsmill, tmp_path: Path) -> N
         with pytest.raises(ArchiveDamaged, match=r"c.warc is missing; put it there again"):
             store.archive.read_page(trace.segment, trace.offset)
     assert newsmill("submit", "--warc", "--in-place", "a.warc", "--until", "2019", "--json").json["known"] == 1  # other filters
+    assert ExternalFile("/a.warc", 1).id != ExternalFile("/a.warc", 1, "paper").id  # pages of the first keep having no source
     Path("whole.warc.gz").write_bytes(gzip.compress(page("x") + page("y")))
     for name, code in (("whole.warc.gz", 0), ("d.wacz", 2), ("-", 2)):
         done = newsmill("submit", "--warc", "--in-place", name)
