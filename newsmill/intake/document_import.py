@@ -50,8 +50,8 @@ def list_parts(names: Sequence[str]) -> list[RowGroup]:
         if not found:
             raise ConfigError(f"{path} has no file that ends in {PARQUET_SUFFIX}")
         paths += found
-    found = [group for path in dict.fromkeys(paths) for group in list_row_groups(path)]
-    return sorted(found, key=lambda group: group.has_outcomes)
+    groups = [group for path in dict.fromkeys(paths) for group in list_row_groups(path)]
+    return sorted(groups, key=lambda group: group.has_outcomes)
 
 
 def import_part(app: AppContext, part: RowGroup) -> ImportedPart:
