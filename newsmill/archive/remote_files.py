@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,11 +46,18 @@ def open_remote(url: str) -> Iterator[BinaryIO]:
     files, path = find_file_system(url)
     try:
         with files.open(path, "rb") as file:
-            try:
-                file.read(1)
-                file.seek(0)
-            except ValueError as error:  # of a server that sends whole files only
-                raise OSError(str(error)) from error
+            if "http" in files.protocol:
+                _require_ranges(file)
             yield cast(BinaryIO, file)
     except client_errors(files) as error:
         raise OSError(str(error)) from error
+
+
+def _require_ranges(file: BinaryIO) -> None:
+    """Raises OSError for a file of a server that sends only whole files."""
+    try:
+        file.seek(max(0, file.seek(0, io.SEEK_END) - 1))
+        file.read(1)
+        file.seek(0)
+    except ValueError as error:
+        raise OSError("the server does not send parts of files; download the file first") from error
