@@ -14,12 +14,11 @@ import io
 import json
 import sys
 import tempfile
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import blake2b
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +29,7 @@ from newsmill.cli.terminal import note, now, printable, to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports.formats import FORMATS
 from newsmill.exports.records import FIELDS, to_record
+from newsmill.extraction.site_profile.learning_sample import MAX_LEARNING_PAGES, LearningSample
 from newsmill.intake.reextract import profile_site_of
 from newsmill.model import OUTCOMES, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, describe_failure
 from newsmill.sandbox.page_messages import ExtractionRequest
@@ -45,7 +45,6 @@ from newsmill.cli.extract_lines import InputLine, parse_line
 OUTPUT_FORMATS = ("json", "markdown", "text", "csv", "parquet")
 BAD_INPUT = "bad_input"  # the outcome of a line that names no page
 MAX_BYTES_IN_MEMORY = 64 << 20  # of input with --learn; more of it goes to a temporary file
-MAX_LEARNING_PAGES = 200  # per site; of more pages, those with the smallest hash, so that the order of lines does not matter
 
 
 def extract(
@@ -263,24 +262,19 @@ def extract_for_learning(lines: Iterable[bytes], copy: IO[bytes], processes: int
     """Blocks by site and page hash, of at most MAX_LEARNING_PAGES pages per site. Writes each line to `copy`; skips pages without URL."""
     from newsmill.extraction.site_profile.profile import make_page_blocks  # not at the top: see learn_profiles
 
+    sample: LearningSample[PageBlocks] = LearningSample(MAX_LEARNING_PAGES)
+
     def requests() -> Iterator[tuple[Page, ExtractionRequest]]:
         for number, raw in enumerate(lines, 1):
             copy.write(raw if raw.endswith(b"\n") else raw + b"\n")
             request = parse_line(raw, number, now)[1] if raw.strip() else None
-            if request is not None and request.page.url:
+            if request is not None and sample.may_take(request.page):
                 yield request.page, replace(request, brief=False)
 
-    pages: dict[str, dict[bytes, PageBlocks]] = defaultdict(dict)
     for page, result in read_all(requests(), processes=processes):
-        site = profile_site_of(page)
-        if site and isinstance(result, ExtractionResult) and result.ending.outcome is Outcome.STORED:
-            blocks = pages[site]
-            blocks[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = make_page_blocks(
-                page.url, result
-            )
-            if len(blocks) > MAX_LEARNING_PAGES:
-                del blocks[max(blocks)]
-    return pages
+        if isinstance(result, ExtractionResult) and result.ending.outcome is Outcome.STORED:
+            sample.add(page, make_page_blocks(page.url, result))
+    return sample.sites
 
 
 @dataclass(frozen=True, slots=True)
