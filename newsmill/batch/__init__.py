@@ -9,5 +9,6 @@ A call needs no store and no service. It may run twice, late or beside itself: t
 
 from newsmill.batch.file_extraction import extract_file
 from newsmill.batch.options import BatchOptions, FileCounts
+from newsmill.batch.profile_learning import collect_profile_pages, learn_profiles
 
-__all__ = ["BatchOptions", "FileCounts", "extract_file"]
+__all__ = ["BatchOptions", "FileCounts", "collect_profile_pages", "extract_file", "learn_profiles"]

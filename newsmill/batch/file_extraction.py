@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from newsmill.archive.remote_files import find_file_system, is_url
 from newsmill.archive.warc_records import IsWanted
 from newsmill.batch.options import UNREADABLE, BatchOptions, FileCounts
 from newsmill.batch.parts import PartsFolder
+from newsmill.batch.profile_file import ProfileFile
 from newsmill.discovery.url_variants import find_plain_url
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.exports.parquet import RowWriter, require_pyarrow
@@ -20,10 +22,10 @@ from newsmill.extraction.document_size import limit_size
 from newsmill.intake.capture_filters import find_refusal, make_filter
 from newsmill.intake.page_checks import check_page
 from newsmill.intake.warc_files import read_warc, show_name
-from newsmill.model import Capture, Document, ExtractionResult, Outcome, OutcomeRecord, Page, PageReceipt, Skipped
+from newsmill.model import Capture, Document, ExtractionResult, Outcome, OutcomeRecord, Page, PageReceipt, Profile, Skipped
 from newsmill.sandbox.pages import Sandbox, SandboxCrash
 from newsmill.text.redaction import redact
-from newsmill.text.urls import make_key
+from newsmill.text.urls import get_profile_site, make_key
 
 MAX_ATTEMPTS = 2  # at a page that ends its reader: the system may have killed an innocent one
 BAD_URL = "bad_url: "  # begins the reason of a page that is rejected for its URL
@@ -63,8 +65,9 @@ def extract_file(
         return finished
 
     def fill(documents: RowWriter, outcomes: RowWriter) -> FileCounts:
-        with Sandbox() as sandbox:
-            return _FileExtraction(name, options, sandbox, documents, outcomes).run(on_capture)
+        with Sandbox() as sandbox, ExitStack() as resources:
+            file = None if options.profiles is None else resources.enter_context(ProfileFile(os.fspath(options.profiles)))
+            return _FileExtraction(name, options, sandbox, documents, outcomes, file).run(on_capture)
 
     return parts.write(name, fill)
 
@@ -80,9 +83,18 @@ def name_source(source: str) -> str:
 class _FileExtraction:
     """One run over a file."""
 
-    def __init__(self, source: str, options: BatchOptions, sandbox: Sandbox, documents: RowWriter, outcomes: RowWriter) -> None:
+    def __init__(
+        self,
+        source: str,
+        options: BatchOptions,
+        sandbox: Sandbox,
+        documents: RowWriter,
+        outcomes: RowWriter,
+        profiles: ProfileFile | None,
+    ) -> None:
         self._source, self._options, self._sandbox = source, options, sandbox
         self._documents, self._outcomes = documents, outcomes
+        self._profiles = profiles
         self._languages = tuple(language.lower() for language in options.languages)
         self._counts: Counter[str] = Counter()
         self._stored = 0
@@ -113,21 +125,12 @@ class _FileExtraction:
         self._outcomes.add(row | {"outcome": outcome, "detail": detail}, len(url))
 
     def _end(self, capture: Capture) -> Ending:
-        if capture.page is None:
-            return (capture.skipped or Skipped.OTHER).value, None if capture.detail is None else redact(capture.detail)
-        if self._options.statuses and capture.page.status not in self._options.statuses:
-            return Skipped.FILTERED.value, f"HTTP {capture.page.status}"
-        refusal = find_refusal(capture.page)
-        if refusal is not None:
-            return refusal, f"HTTP {capture.page.status}" if refusal == Outcome.HTTP_ERROR else None
-        page = check_page(capture.page)
-        if isinstance(page, PageReceipt):
-            reason = page.reason or ""
-            return (Outcome.BAD_URL.value, reason.removeprefix(BAD_URL)) if reason.startswith(BAD_URL) else ("rejected", reason)
-        return self._extract(page, f"{capture.file}@{capture.offset}")
+        page = choose_page(capture, self._options)
+        return self._extract(page, f"{capture.file}@{capture.offset}") if isinstance(page, Page) else page
 
     def _extract(self, page: Page, archive_ref: str) -> Ending:
-        result = read_page(self._sandbox, page, self._options.language)
+        profile = None if self._profiles is None else self._profiles.find(get_profile_site(page.url))
+        result = read_page(self._sandbox, page, self._options.language, profile)
         document, ending = result.document, result.ending
         if document is None:
             return ending.outcome.value, ending.detail
@@ -150,11 +153,29 @@ def make_capture_filter(options: BatchOptions) -> IsWanted:
     return is_wanted
 
 
-def read_page(sandbox: Sandbox, page: Page, language: str | None) -> ExtractionResult:
+def choose_page(capture: Capture, options: BatchOptions) -> Page | tuple[str, str | None]:
+    """The page of a capture, as it is extracted; or the outcome and detail of a capture that gives none."""
+    if capture.page is None:
+        return (capture.skipped or Skipped.OTHER).value, None if capture.detail is None else redact(capture.detail)
+    if options.statuses and capture.page.status not in options.statuses:
+        return Skipped.FILTERED.value, f"HTTP {capture.page.status}"
+    refusal = find_refusal(capture.page)
+    if refusal is not None:
+        return refusal, f"HTTP {capture.page.status}" if refusal == Outcome.HTTP_ERROR else None
+    page = check_page(capture.page)
+    if isinstance(page, PageReceipt):
+        reason = page.reason or ""
+        return (Outcome.BAD_URL.value, reason.removeprefix(BAD_URL)) if reason.startswith(BAD_URL) else ("rejected", reason)
+    return page
+
+
+def read_page(
+    sandbox: Sandbox, page: Page, language: str | None, profile: Profile | None = None, *, brief: bool = True
+) -> ExtractionResult:
     """Read a page as a worker does. A page that ends its reader MAX_ATTEMPTS times, or takes all of its CPU time, is an outcome."""
     crash = SandboxCrash("read", "")
     for _ in range(MAX_ATTEMPTS):
-        result = sandbox.read(page, language=language, brief=True)
+        result = sandbox.read(page, language=language, profile=profile, brief=brief)
         if not isinstance(result, SandboxCrash):
             return limit_size(result)
         crash = result

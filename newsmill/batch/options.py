@@ -6,7 +6,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
+from os import PathLike, fspath
 from typing import Any
+
+from newsmill.batch.profile_file import read_digest
 
 UNREADABLE = "unreadable"  # the outcome of a file that cannot be opened or read to its end
 
@@ -23,9 +26,13 @@ class BatchOptions:
     is_wanted: Callable[[str, datetime], bool] | None = None  # called with the URL and the time of each capture
     languages: Collection[str] = ()  # BCP 47, of documents; "de" is also "de-AT"; empty: all
     language: str | None = None  # default language of pages whose language cannot be detected
+    profiles: str | PathLike[str] | None = None  # path or URL of the file of `learn_profiles`; the same profiles may be in another file
 
     def describe(self) -> dict[str, Any]:
-        """The options as JSON, for the folder: parts that other options made do not belong there."""
+        """The options as JSON, for the folder: parts that other options made do not belong there.
+
+        Raises ConfigError if the site profiles cannot be read.
+        """
         urls = None if self.urls is None else blake2b("\n".join(sorted(self.urls)).encode("utf-8", "replace"), digest_size=8).hexdigest()
         wanted = self.is_wanted
         return {
@@ -37,6 +44,7 @@ class BatchOptions:
             "is_wanted": None if wanted is None else getattr(wanted, "__qualname__", type(wanted).__qualname__),
             "languages": sorted(self.languages),
             "language": self.language,
+            "profiles": None if self.profiles is None else read_digest(fspath(self.profiles)),
         }
 
 

@@ -11,12 +11,13 @@ from typing import BinaryIO
 from newsmill.archive.object_store import open_object_store
 from newsmill.batch.options import BatchOptions, FileCounts
 from newsmill.exceptions import ConfigError
-from newsmill.exports.parquet import RowWriter, arrow_schema, outcome_schema
+from newsmill.exports.parquet import RowWriter, arrow_schema, learning_schema, outcome_schema
 from newsmill.text.redaction import redact
 from newsmill.version import __version__
 
 MARKER = "_newsmill.json"  # readers of data sets ignore names that begin with "_"
 COUNTS_FOLDER = "_finished"
+PAGES_FOLDER = "pages"  # to learn site profiles from
 MAX_NAME_CHARACTERS = 100
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _SUFFIX = re.compile(r"(\.warc)?(\.gz|\.zst|\.lz4|\.wacz)?$", re.IGNORECASE)
@@ -82,6 +83,20 @@ class PartsFolder:
             counts = self._store.put(f"documents/{name}", write_both, is_shared=True)
         except _FinishedMeanwhile as other:
             return other.counts
+        return self._finish(source, counts)
+
+    def write_pages(self, source: str, fill: Callable[[RowWriter], FileCounts]) -> FileCounts:
+        """Write the file of a source's pages to learn from. Raises ServiceError without leaving one that is not whole."""
+
+        def write(out: BinaryIO) -> FileCounts:
+            with RowWriter(out, learning_schema()) as rows:
+                counts = fill(rows)
+                rows.finish()
+            return counts
+
+        return self._finish(source, self._store.put(f"{PAGES_FOLDER}/{make_part_name(source)}", write, is_shared=True))
+
+    def _finish(self, source: str, counts: FileCounts) -> FileCounts:
         notes = {"source": counts.source, "documents": counts.documents, "outcomes": dict(sorted(counts.outcomes.items()))}
         self._store.put(_name_counts(source), lambda out: out.write(json.dumps(notes).encode()), is_shared=True)
         return counts

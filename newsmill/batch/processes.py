@@ -1,4 +1,4 @@
-"""Many files on one machine: a process of its own extracts one file after the other."""
+"""Many files on one machine: each of several processes works on one file after the other."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from newsmill.batch.file_extraction import extract_file
 from newsmill.batch.options import BatchOptions, FileCounts
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Capture
@@ -23,6 +23,8 @@ STOP_SECONDS = 0.2  # within which a stop is noticed
 MAX_ATTEMPTS = 2  # at a file whose process ends: the system kills processes where memory is short
 FAILED = "failed"  # the outcome of a file whose extraction raised an unexpected exception, which is printed
 KILLED = "killed"  # the outcome of such a file; it has no part, so the next run extracts it
+
+Work = Callable[..., FileCounts]  # `extract_file` or `collect_profile_pages`
 
 
 @dataclass(slots=True)
@@ -48,7 +50,8 @@ class Progress:
     offsets: dict[str, int]
 
 
-def extract_files(
+def process_files(
+    work: Work,
     sources: Sequence[str],
     folder: str,
     options: BatchOptions,
@@ -57,7 +60,7 @@ def extract_files(
     on_progress: Callable[[Progress], object],
     is_stopped: Callable[[], bool],
 ) -> Iterator[FileCounts]:
-    """Extract files in this many processes; yields the counts of each when it is finished. A stop ends the files in progress at once.
+    """Call `work` for files in this many processes; yields the counts of each when it is finished. A stop ends the files in progress.
 
     Raises NewsmillError if a part cannot be written or no page can be read. Parts that are finished stay, so the same call resumes.
     """
@@ -65,7 +68,7 @@ def extract_files(
     tasks: list[_Task] = []
     try:
         while not is_stopped() and (pending or any(task.source is not None for task in tasks)):
-            _hand_out(pending, tasks, folder, options, processes)
+            _hand_out(pending, tasks, processes, partial(_start, work, folder, options))
             for connection in wait([task.connection for task in tasks if task.source is not None], STOP_SECONDS):
                 task = next(task for task in tasks if task.connection is connection)
                 counts = _receive(task, tasks, pending)
@@ -77,11 +80,11 @@ def extract_files(
             task.end()
 
 
-def _hand_out(pending: deque[tuple[str, int]], tasks: list[_Task], folder: str, options: BatchOptions, processes: int) -> None:
+def _hand_out(pending: deque[tuple[str, int]], tasks: list[_Task], processes: int, start: Callable[[], _Task]) -> None:
     """Give each idle task a file. A new process is started only while there are files for it."""
     idle = [task for task in tasks if task.source is None]
     while pending and (idle or len(tasks) < processes):
-        task = idle.pop() if idle else _start(folder, options)
+        task = idle.pop() if idle else start()
         if task not in tasks:
             tasks.append(task)
         task.source, task.attempt = pending.popleft()
@@ -111,18 +114,18 @@ def _receive(task: _Task, tasks: list[_Task], pending: deque[tuple[str, int]]) -
     return message
 
 
-def _start(folder: str, options: BatchOptions) -> _Task:
+def _start(work: Work, folder: str, options: BatchOptions) -> _Task:
     # Not forked: the progress bar of the caller has a thread.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with theirs:
-        process = context.Process(target=_serve, args=(theirs, folder, options))
+        process = context.Process(target=_serve, args=(theirs, work, folder, options))
         process.start()
     return _Task(process, ours)
 
 
-def _serve(connection: Connection, folder: str, options: BatchOptions) -> None:
-    """Extract the files that the parent names, until it closes the connection."""
+def _serve(connection: Connection, work: Work, folder: str, options: BatchOptions) -> None:
+    """Work on the files that the parent names, until it closes the connection."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal, and the parent decides
     while True:
@@ -131,7 +134,7 @@ def _serve(connection: Connection, folder: str, options: BatchOptions) -> None:
         except EOFError:
             return
         try:
-            answer: FileCounts | NewsmillError = extract_file(source, folder, options, on_capture=_Reporter(connection))
+            answer: FileCounts | NewsmillError = work(source, folder, options, on_capture=_Reporter(connection))
         except NewsmillError as error:
             answer = error
         except Exception:  # noqa: BLE001 - a file costs the others nothing

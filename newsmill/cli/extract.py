@@ -70,6 +70,9 @@ def extract(
     ] = None,
     since: Annotated[str | None, typer.Option("--since", help="With parquet: first day, month or year of capture.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="With parquet: last day, month or year of capture.")] = None,
+    site_profiles: Annotated[
+        str | None, typer.Option("--profiles", metavar="FILE", help="With parquet: use the site profiles that --learn wrote.")
+    ] = None,
 ) -> None:
     """Extract documents from pages: files, folders, WARC files, URLs, or HTML or JSON lines from standard input. Stores nothing.
 
@@ -80,23 +83,33 @@ def extract(
     Other formats write the documents, and report pages without a document on standard error. An invalid line gets the outcome bad_input.
     --learn extracts every page twice, and writes the first document after it has read the last page.
     --format parquet -o FOLDER reads WARC files, folders of them and URLs such as s3://…, and writes documents and all other outcomes.
+    There, --learn writes the profiles to FOLDER/_profiles/profiles.sqlite, which --profiles applies to other files.
     Run the same command again to resume after Ctrl-C or a kill; finished files are skipped.
     """
     if form not in OUTPUT_FORMATS:
         raise ConfigError(f"--format: expected {', '.join(OUTPUT_FORMATS)}, not {form!r}")
-    if (form == "parquet") != (folder is not None) or (folder is None and (hosts or languages or since or until)):
-        raise ConfigError("--format parquet needs -o FOLDER, and -o, --host, --only-language, --since and --until need --format parquet")
+    if (form == "parquet") != (folder is not None) or (folder is None and (hosts or languages or since or until or site_profiles)):
+        raise ConfigError(
+            "--format parquet needs -o FOLDER, and -o, --host, --only-language, --since, --until and --profiles need --format parquet"
+        )
     if folder is not None:
-        if url is not None or learn:
-            raise ConfigError("--url and --learn: not with --format parquet")
+        if url is not None or (learn and site_profiles):
+            raise ConfigError("--url: not with --format parquet" if url is not None else "give --learn or --profiles, not both")
         # pyarrow and multiprocessing cost 0.3 s of CPU, which a page need not spend
         from newsmill.batch.options import BatchOptions
         from newsmill.cli.extract_parquet import extract_to_parquet
         from newsmill.cli.submit import read_period
 
         first, end = read_period(since, until)
-        options = BatchOptions(hosts=tuple(hosts or ()), languages=tuple(languages or ()), since=first, until=end, language=language)
-        extract_to_parquet(inputs or [], folder, options, processes=processes)
+        options = BatchOptions(
+            hosts=tuple(hosts or ()),
+            languages=tuple(languages or ()),
+            since=first,
+            until=end,
+            language=language,
+            profiles=site_profiles,
+        )
+        extract_to_parquet(inputs or [], folder, options, processes=processes, learn=learn)
         return
     writer, started_at = OutputWriter(form), now()
     with ExitStack() as resources:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
 from newsmill.archive.remote_files import is_url
-from newsmill.batch.file_extraction import name_source
+from newsmill.batch.file_extraction import extract_file, name_source
 from newsmill.batch.options import UNREADABLE, BatchOptions, FileCounts
 from newsmill.batch.parts import PartsFolder
-from newsmill.batch.processes import FAILED, KILLED, Progress, extract_files
+from newsmill.batch.processes import FAILED, KILLED, Progress, Work, process_files
+from newsmill.batch.profile_learning import collect_profile_pages, learn_profiles
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import ProgressBar, format_time_left
 from newsmill.cli.terminal import format_count, format_size, note, printable
@@ -22,22 +25,50 @@ from newsmill.exports.parquet import require_pyarrow
 from newsmill.intake.warc_files import WARC_SUFFIXES
 from newsmill.text.redaction import redact
 
+LEARNING_FOLDER = "_profiles"  # in the output folder; readers of data sets ignore names that begin with "_"
 
-def extract_to_parquet(names: Sequence[str], folder: str, options: BatchOptions, *, processes: int) -> None:
-    """Extract WARC files, and report the counts. Exits with 1 if a file could not be read, 130 after Ctrl-C. Raises NewsmillError."""
+
+def extract_to_parquet(names: Sequence[str], folder: str, options: BatchOptions, *, processes: int, learn: bool = False) -> None:
+    """Extract WARC files, and report the counts. Exits with 1 if a file could not be read, 130 after Ctrl-C. Raises NewsmillError.
+
+    With `learn`, site profiles are learned from all files first, in a folder inside, and used.
+    """
     require_pyarrow()
     sources = list(dict.fromkeys(map(name_source, list_sources(names))))
+    if learn:
+        inner = f"{folder.rstrip('/')}/{LEARNING_FOLDER}"
+        total, failed = process_sources(collect_profile_pages, sources, inner, options, processes=processes)
+        note(f"{format_count(total['documents'], 'page')} to learn from")
+        if {KILLED, FAILED} & total.keys():  # with this file's pages, the profiles are others
+            fail_for(failed)
+        options = replace(options, profiles=learn_profiles(inner))
+    total, failed = process_sources(extract_file, sources, folder, options, processes=processes)
+    note(describe_total(total))
+    if failed:
+        fail_for(failed)
+
+
+def fail_for(files: int) -> NoReturn:
+    """Exit with the number of files that failed."""
+    note(f"{format_count(files, 'file')} failed; the same command tries again")
+    raise typer.Exit(1)
+
+
+def process_sources(
+    work: Work, sources: Sequence[str], folder: str, options: BatchOptions, *, processes: int
+) -> tuple[Mapping[str, int], int]:
+    """Call `work` for each source that it has not finished. Returns the sum of the counts, and the number of files that failed."""
     parts = PartsFolder(folder, options)
     parts.claim()
     finished = {source: counts for source in sources if (counts := parts.find_counts(source)) is not None}
     remaining = [source for source in sources if source not in finished]
     if finished:
         note(f"{format_count(len(finished), 'file')} of {len(sources):,} finished before")
-    total, failed = Counter[str](), list[str]()
-    with Interrupt() as interrupt, ProgressBar("extract") as bar:
+    total, failed = Counter[str](), 0
+    with Interrupt() as interrupt, ProgressBar("learn" if work is collect_profile_pages else "extract") as bar:
         progress = BatchProgress(bar, remaining)
-        found = extract_files(
-            remaining, folder, options, processes=processes, on_progress=progress.show, is_stopped=lambda: interrupt.is_set
+        found = process_files(
+            work, remaining, folder, options, processes=processes, on_progress=progress.show, is_stopped=lambda: interrupt.is_set
         )
         for counts in finished.values():
             count(counts, total)
@@ -45,15 +76,14 @@ def extract_to_parquet(names: Sequence[str], folder: str, options: BatchOptions,
             count(counts, total)
             progress.end_file(counts)
             if {UNREADABLE, KILLED, FAILED} & counts.outcomes.keys():
-                failed.append(counts.source)
-                bar.print_line(printable(describe_failed_file(counts)))
-    note(describe_total(total))
+                failed += 1
+                if work is extract_file or UNREADABLE not in counts.outcomes:  # an unreadable file is reported once
+                    bar.print_line(printable(describe_failed_file(counts)))
     if interrupt.is_set:
+        note(describe_total(total))
         note("stopped; the same command continues")
         raise typer.Exit(130)
-    if failed:
-        note(f"{format_count(len(failed), 'file')} failed; the same command tries again")
-        raise typer.Exit(1)
+    return total, failed
 
 
 def list_sources(names: Sequence[str]) -> list[str]:

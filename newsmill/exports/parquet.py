@@ -88,6 +88,22 @@ def outcome_schema() -> Any:
     return pa.schema([("file", text), ("offset", pa.int64()), ("url", text), ("at", _time(pa)), ("outcome", text), ("detail", text)])
 
 
+def learning_schema() -> Any:
+    """The columns of pages to learn site profiles from; `page` is compressed JSON."""
+    import pyarrow as pa
+
+    return pa.schema([("site", pa.string()), ("hash", pa.binary()), ("page", pa.binary())])
+
+
+def read_learning_rows(file: BinaryIO) -> Iterator[tuple[str, bytes, bytes]]:
+    """The rows of a file with the columns of `learning_schema`."""
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(file) as rows:
+        for batch in rows.iter_batches():
+            yield from zip(*(batch.column(name).to_pylist() for name in ("site", "hash", "page")), strict=True)
+
+
 def _time(pa: Any) -> Any:
     return pa.timestamp("us", tz="UTC")
 

@@ -88,7 +88,7 @@ def test_ctrl_c_keeps_what_is_done(crawl: Path, tmp_path: Path) -> None:
         (["missing.warc"], "missing.warc: no such file or folder"),
         (["s4://bucket/a.warc"], "Protocol not known: s4"),
         (["."], "has no WARC file"),
-        (["a.warc", "--learn"], "not with --format parquet"),
+        (["a.warc", "--url", "https://paper.example/"], "not with --format parquet"),
         (["a.warc", "--since", "May"], "expected a day, month or year"),
         (["s3://bucket/a.warc", "-o", "s3://user:secret@bucket/out"], "credentials"),
         ([], "give WARC files"),

@@ -1,0 +1,91 @@
+"""A file of site profiles: an SQLite database with one row per site, read by site while pages are extracted."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+import zlib
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+
+from newsmill.archive.remote_files import is_url, open_remote
+from newsmill.exceptions import ConfigError
+from newsmill.model import Profile
+from newsmill.model.lazy_adapter import make_adapter
+from newsmill.sandbox.page_messages import MAX_PROFILES, to_json
+from newsmill.text.redaction import redact
+
+FORMAT = 1
+_PROFILE = make_adapter(Profile)
+
+
+def write_profiles(path: Path, profiles: Iterable[Profile], sources: str) -> None:
+    """Write the profiles, in order of their sites, to a new file. `sources` names what they were learned from.
+
+    The digest in the file depends on the profiles alone.
+    """
+    digest = blake2b(digest_size=16)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("CREATE TABLE about (format INTEGER NOT NULL, digest TEXT NOT NULL, sources TEXT NOT NULL)")
+        database.execute("CREATE TABLE profiles (site TEXT PRIMARY KEY, pages INTEGER NOT NULL, data BLOB NOT NULL) WITHOUT ROWID")
+        database.execute("BEGIN")
+        for profile in profiles:
+            data = to_json(_PROFILE, replace(profile, version=1))
+            digest.update(len(data).to_bytes(8, "big") + data)
+            database.execute("INSERT INTO profiles VALUES (?, ?, ?)", (profile.site, profile.pages, zlib.compress(data)))
+        database.execute("INSERT INTO about VALUES (?, ?, ?)", (FORMAT, digest.hexdigest(), sources))
+        database.execute("COMMIT")
+
+
+class ProfileFile:
+    """The profiles of a file, for one thread. A context manager."""
+
+    def __init__(self, name: str) -> None:
+        """`name`: a path or URL; a file at a URL is copied first. Raises ConfigError for a file that has no profiles of this format."""
+        self._resources = ExitStack()
+        try:
+            self._database = self._open(name)
+            form, digest, sources = self._database.execute("SELECT format, digest, sources FROM about").fetchone()
+        except (OSError, sqlite3.Error, TypeError, ValueError) as error:
+            self._resources.close()
+            raise ConfigError(f"{redact(name)} cannot be read as a file of site profiles: {redact(str(error))}") from error
+        if form != FORMAT:
+            self._resources.close()
+            raise ConfigError(f"{redact(name)} has site profiles in format {form}; this version reads format {FORMAT}: learn them again")
+        self.digest, self.sources = str(digest), str(sources)
+        # As many as the sandbox's child keeps, each as one object, by which the sandbox knows it.
+        self.find = lru_cache(maxsize=MAX_PROFILES)(self._find)
+
+    def _open(self, name: str) -> sqlite3.Connection:
+        if is_url(name):
+            folder = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="newsmill-profiles-"))
+            with open_remote(name) as file, (copy := Path(folder) / "copy").open("wb") as out:
+                shutil.copyfileobj(file, out)
+            name = str(copy)
+        path = Path(name).expanduser().absolute()
+        path.open("rb").close()  # whose error says more than SQLite's
+        return self._resources.enter_context(closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)))
+
+    def _find(self, site: str) -> Profile | None:
+        """The profile of a site."""
+        row = self._database.execute("SELECT data FROM profiles WHERE site = ?", (site,)).fetchone()
+        return None if row is None else _PROFILE.validate_json(zlib.decompress(row[0]))
+
+    def __enter__(self) -> ProfileFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._resources.close()
+
+
+def read_digest(name: str) -> str:
+    """The digest of a file's profiles. Raises ConfigError for a file that has none."""
+    with ProfileFile(name) as profiles:
+        return profiles.digest
