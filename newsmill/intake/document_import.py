@@ -12,7 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
+from operator import attrgetter
 from pathlib import Path
 
 from newsmill.context import AppContext, open_context
@@ -30,6 +31,7 @@ INDEXED_PER_TASK = 1000  # documents
 _PAGE_OUTCOMES = frozenset(Outcome) - {Outcome.STORED}  # the other outcomes of records are those of no page
 
 IsStopped = Callable[[], bool]
+_has_outcomes = attrgetter("has_outcomes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,7 @@ class ImportedPart:
 
 
 def list_parts(names: Sequence[str]) -> list[RowGroup]:
-    """The parts of files, and of the files in folders; those with documents first, as a stored outcome may be of a later page. Raises
-    ConfigError before anything is stored."""
+    """The parts of files, and of the files in folders, those with documents first. Raises ConfigError before anything is stored."""
     require_pyarrow()
     paths: list[Path] = []
     for path in map(Path, names):
@@ -50,8 +51,7 @@ def list_parts(names: Sequence[str]) -> list[RowGroup]:
         if not found:
             raise ConfigError(f"{path} has no file that ends in {PARQUET_SUFFIX}")
         paths += found
-    groups = [group for path in dict.fromkeys(paths) for group in list_row_groups(path)]
-    return sorted(groups, key=lambda group: group.has_outcomes)
+    return sorted((group for path in dict.fromkeys(paths) for group in list_row_groups(path)), key=_has_outcomes)
 
 
 def import_part(app: AppContext, part: RowGroup) -> ImportedPart:
@@ -94,20 +94,20 @@ def _describe_bad_rows(part: RowGroup, rows: Sequence[object]) -> list[str]:
 def import_parts(
     app: AppContext, parts: Sequence[RowGroup], processes: int, is_stopped: IsStopped
 ) -> Iterator[tuple[RowGroup, ImportedPart]]:
-    """Store all parts, up to the end or a stop. Raises ConfigError and ServiceError."""
+    """Store all parts, as `list_parts` orders them, up to the end or a stop. Raises NewsmillError."""
     if processes == 1:
         yield from ((part, import_part(app, part)) for part in takewhile(lambda _: not is_stopped(), parts))
         return
-    with open_pool(app.settings, processes) as pool:
-        waiting = iter(parts)
-        running: dict[Future[ImportedPart], RowGroup] = {}
-        while True:
-            while len(running) < 2 * processes and not is_stopped() and (part := next(waiting, None)) is not None:
-                running[pool.submit(_import_part, part)] = part
-            if not running:
-                return
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(done), done.result()
+    with open_pool(app.settings, processes, is_stopped) as pool:
+        for _, some in groupby(parts, _has_outcomes):  # all documents are stored before the first outcome, whatever the processes' speed
+            running: dict[Future[ImportedPart], RowGroup] = {}
+            while True:
+                while len(running) < 2 * processes and not is_stopped() and (part := next(some, None)) is not None:
+                    running[pool.submit(_import_part, part)] = part
+                if not running:
+                    break
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(done), done.result()
 
 
 def index_documents(app: AppContext, processes: int, is_stopped: IsStopped) -> Iterator[int]:
@@ -115,14 +115,14 @@ def index_documents(app: AppContext, processes: int, is_stopped: IsStopped) -> I
     if processes == 1:
         yield from takewhile(lambda number: number and not is_stopped(), iter(lambda: index_pending(app.engine), None))
         return
-    with open_pool(app.settings, processes) as pool:
+    with open_pool(app.settings, processes, is_stopped) as pool:
         while not is_stopped() and (done := sum(future.result() for future in [pool.submit(_index) for _ in range(processes)])):
             yield done
 
 
 @contextmanager
-def open_pool(settings: Settings, processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes with a context each. They end with this one, however that ends. Raises NewsmillError if one is killed."""
+def open_pool(settings: Settings, processes: int, is_stopped: IsStopped) -> Iterator[ProcessPoolExecutor]:
+    """Processes with a context each. They end with this one, however that ends. Raises NewsmillError if one is killed before a stop."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, spawn, initializer=_open, initargs=(settings,)) as pool:
         try:
@@ -134,6 +134,8 @@ def open_pool(settings: Settings, processes: int) -> Iterator[ProcessPoolExecuto
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             yield pool
         except BrokenProcessPool:
+            if is_stopped():  # by a SIGTERM to all processes
+                return
             raise NewsmillError("a process was killed, usually for memory; run the same command again, with fewer processes (-p)") from None
         finally:
             pool.shutdown(cancel_futures=True)

@@ -90,6 +90,8 @@ def test_rows_that_no_worker_writes_are_counted_and_named(newsmill: Newsmill) ->
         assert any(f"bad/{number:02}.parquet, row 0 of part 0: " in line and message in line for line in done.err.splitlines()), done.err
 
 
-def test_a_killed_process_is_one_sentence() -> None:
-    with pytest.raises(NewsmillError, match="run the same command again"), open_pool(settings.load(), 1) as pool:
+def test_a_killed_process_is_one_sentence_or_part_of_a_stop() -> None:
+    with pytest.raises(NewsmillError, match="run the same command again"), open_pool(settings.load(), 1, lambda: False) as pool:
+        pool.submit(os._exit, 1).result()
+    with open_pool(settings.load(), 1, lambda: True) as pool:
         pool.submit(os._exit, 1).result()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
@@ -17,7 +21,9 @@ from sqlalchemy import Engine, exc
 from newsmill.archive.archive import Archive
 from newsmill.context import build_context
 from newsmill.exports.parquet import write_parquet
-from newsmill.intake.document_import import import_part, list_parts
+from newsmill.exports.parquet_reader import RowGroup
+from newsmill.intake import document_import
+from newsmill.intake.document_import import ImportedPart, import_part, import_parts, list_parts
 from newsmill.model import Document, Kind, Link, Outcome
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
@@ -25,10 +31,11 @@ from newsmill.storage import copy_groups
 from newsmill.storage.bulk_insert import insert_many
 from newsmill.storage.changes import Changes
 from newsmill.storage.database import writing
+from newsmill.storage.dialects import is_sqlite
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
-from newsmill.storage.ledger import Ledger
+from newsmill.storage.ledger import Ledger, imports
 from newsmill.storage.ledger.takedowns import Takedowns
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import fingerprints_due
@@ -117,6 +124,22 @@ def test_takedowns_listings_and_damaged_rows(engine: Engine, ledger: Ledger, tmp
     assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
 
 
+def test_a_url_that_another_process_adds_during_an_import(
+    engine: Engine, ledger: Ledger, documents: Documents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def race(*arguments: Any) -> None:
+        monkeypatch.setattr(imports, "_insert", insert)
+        ledger.links.add([Link(f"{SITE}/story")], now=NOON)
+        insert(*arguments)
+
+    if is_sqlite(engine):
+        return  # one process writes at a time
+    insert = imports._insert
+    monkeypatch.setattr(imports, "_insert", race)
+    assert load(engine, tmp_path, [article("story"), article("other")]) == {"stored": 2}
+    assert len(list(documents.iterate())) == 2
+
+
 def test_a_row_that_another_process_has_added_is_known_as_such(engine: Engine) -> None:
     with pytest.raises(exc.IntegrityError), writing(engine) as conn:
         insert_many(conn, fingerprints_due, [{"document_id": "a"}] * 2)
@@ -140,4 +163,40 @@ def test_outcomes_of_pages_without_a_document(engine: Engine, ledger: Ledger, tm
         assert +counts == {"invalid": 1, "other": 1} | expected
     trace = ledger.traces.get(f"{SITE}/list")
     assert trace is not None and (trace.outcome, trace.detail) == (Outcome.NOT_ARTICLE, "a list")
+    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
+
+
+def write_outcome(path: Path, name: str, at: datetime) -> None:
+    row = {"url": f"{SITE}/{name}", "outcome": "http_error", "detail": "HTTP 500", "at": at}
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), path)
+
+
+def test_the_order_of_files_changes_nothing(engine: Engine, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that failed later than its document was fetched."""
+
+    def record(part: RowGroup) -> ImportedPart:
+        time.sleep(0 if part.has_outcomes else 0.1)
+        ends.append(part.has_outcomes)
+        return ImportedPart(Counter())
+
+    app = build_context(engine, str(tmp_path / "archive"), now=lambda: NOON)
+    (tmp_path / "first").mkdir()
+    first, second, both = (str(tmp_path / name) for name in ("first/a.parquet", "first/b.parquet", "first"))
+    write_outcome(Path(first), "one", NOON + timedelta(hours=1))
+    with Path(second).open("wb") as file:
+        write_parquet(file, [article("one")])
+    parts = list_parts([both])
+    assert [part.path for part in parts] == [second, first]
+    ends: list[bool] = []
+    with ThreadPoolExecutor(2) as pool, monkeypatch.context() as patch:  # in place of processes
+        patch.setattr(document_import, "open_pool", lambda *_: nullcontext(pool))
+        patch.setattr(
+            document_import, "_import_part", lambda part: time.sleep(0 if part.has_outcomes else 0.1) or ends.append(part.has_outcomes)
+        )
+        list(import_parts(app, parts, 2, lambda: False))
+    assert ends == [False, True]
+    for name, counts in ((first, {"failed": 1}), (second, {"stored": 1}), (second, {"known": 1}), (first, {"known": 1})):
+        assert +sum((import_part(app, part).counts for part in list_parts([name])), Counter()) == counts
+    trace = ledger.traces.get(f"{SITE}/one")
+    assert trace is not None and trace.outcome is Outcome.STORED
     assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []

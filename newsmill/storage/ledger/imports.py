@@ -55,7 +55,10 @@ T = TypeVar("T")
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 _ROWS = select(
     *ENDED_COLUMNS,
-    *(ledger.c[name] for name in ("url_key", "url", "fence", "first_seen_at", "fetched_at", "segment", "offset", "document_id")),
+    *(
+        ledger.c[name]
+        for name in ("url_key", "url", "found_by", "fence", "first_seen_at", "fetched_at", "segment", "offset", "document_id")
+    ),
 ).where(ledger.c.url_key.in_(_IDS))
 _LOCKED_ROWS = _ROWS.order_by(ledger.c.id).with_for_update()
 _ROW_IDS = select(ledger.c.url_key, ledger.c.id).where(ledger.c.url_key.in_(_IDS))
@@ -180,6 +183,8 @@ def _insert_new(
 def _is_older(document: Document, row: AnyRow) -> bool:
     """Whether the row has an outcome of a later page, or of the same one, which is not this document."""
     if row.fetched_at is None or row.outcome is None or document.fetched_at > row.fetched_at:
+        return False
+    if row.found_by == FOUND_BY and row.fence == 0 and row.document_id is None:  # an imported outcome, not one of this store's fetches
         return False
     owns_document = row.document_id == document.id and row.outcome in (Outcome.STORED, Outcome.UNCHANGED)
     return bool(document.fetched_at < row.fetched_at or not owns_document)
