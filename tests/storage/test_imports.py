@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow  # type: ignore[import-untyped]
@@ -122,6 +123,22 @@ def test_takedowns_listings_and_damaged_rows(engine: Engine, ledger: Ledger, tmp
     found = [article("rss"), article("barred"), article("barred", LONG), article("fine"), *bad]
     assert load(engine, tmp_path, found) == {"stored": 1, "refused": 3, "invalid": 3}
     assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
+
+
+def test_a_takedown_during_an_import_holds(engine: Engine, ledger: Ledger, documents: Documents, tmp_path: Path) -> None:
+    def race(*arguments: Any) -> None:
+        takedown.start()
+        takedown.join(0.2)  # it waits for the import
+        insert(*arguments)
+
+    takedown = Thread(target=lambda: Takedowns(engine).add([f"{SITE}/story"], "a court", now=NOON))
+    insert = imports._insert
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imports, "_insert", race)
+        load(engine, tmp_path, [replace(article("story"), requested_url=f"{SITE}/moved")])
+    takedown.join()
+    trace = ledger.traces.get(f"{SITE}/moved")
+    assert trace is not None and trace.outcome is Outcome.TAKEDOWN and list(documents.iterate()) == []
 
 
 def test_a_url_that_another_process_adds_during_an_import(

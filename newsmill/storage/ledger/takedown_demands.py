@@ -33,7 +33,7 @@ MAX_FETCH_TIME = timedelta(minutes=15)  # after which a fetch that was running a
 KEYS: Any = bindparam("b_keys", expanding=True)
 IDS: Any = bindparam("b_ids", expanding=True)
 _ROW_IDS: Any = bindparam("b_rows", expanding=True)
-_NAMED = select(ledger.c.document_id).where(ledger.c.url_key.in_(KEYS), ledger.c.document_id.is_not(None))
+_NAMED = select(ledger.c.url_key, ledger.c.document_id).where(ledger.c.url_key.in_(KEYS), ledger.c.document_id.is_not(None))
 _DIVIDED = select(ledger.c.document_id, ledger.c.parts).where(
     ledger.c.url_key.in_(KEYS), ledger.c.document_id.is_not(None), ledger.c.parts.is_not(None)
 )
@@ -125,10 +125,10 @@ def make_keys(of_page: Iterable[str]) -> set[str]:
 
 
 def bar_demand(conn: Connection, demand: _Demand, reason: str, now: datetime) -> TakedownResult:
-    ids = sorted({*demand.ids, *conn.execute(_NAMED, {"b_keys": sorted(demand.urls)}).scalars(), *_find_divided(conn, demand)})
+    ids = _find_ids(conn, demand)
     # A page of the article that is being stored is stored before the takedown, which then finds it, or behind it, and is refused.
     lock_ids(conn, {*ids, *_list_urls(demand, *_read(conn, _DOCUMENTS, ids))})
-    found, pages = _read(conn, _DOCUMENTS_LOCKED, ids)
+    found, pages = _read(conn, _DOCUMENTS_LOCKED, _find_ids(conn, demand))
     ids, owned = [document.id for document in found], {document.ledger_id: document.id for document in found}
     of_article = _list_urls(demand, found, pages)
     rows = conn.execute(_ROWS, {"b_keys": sorted(of_article), "b_rows": sorted(owned), "b_ids": ids}).all()
@@ -173,6 +173,12 @@ def _forget_words(conn: Connection, found: Sequence[AnyRow], versions: Iterable[
     """Delete the search words that only the removed documents had."""
     forget_words(conn, [text for of_document in versions for version in of_document for text in version if text])
     forget_words(conn, [document.description for document in found if document.description])
+
+
+def _find_ids(conn: Connection, demand: _Demand) -> list[str]:
+    """The documents that the demand names, as far as they are stored by now."""
+    named = {row.url_key: row.document_id for row in conn.execute(_NAMED, {"b_keys": sorted(demand.urls)})}
+    return sorted({*demand.ids, *(named.get(key, key) for key in demand.urls), *_find_divided(conn, demand)})
 
 
 def _find_divided(conn: Connection, demand: _Demand) -> set[str]:
