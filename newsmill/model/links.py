@@ -45,7 +45,7 @@ class Link:
     url: str
     kind: Kind = Kind.PAGE
     source: str | None = None  # Source.name
-    found_by: str = "manual"  # feed, sitemap, section, homepage, robots, manual, api, spider, warc, source (its settings), backfill
+    found_by: str = "manual"  # feed, sitemap, section, homepage, robots, manual, api, spider, warc, import, source (its settings), backfill
     found_on: str | None = None  # URL of the listing
     hint: Hint = field(default_factory=Hint)
 
