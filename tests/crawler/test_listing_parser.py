@@ -52,7 +52,10 @@ def forked_children() -> Iterator[None]:
         runner, parser = shared_parser()
         runner.run(parser.close())
         runner.close()
-    forkserver._forkserver._stop()  # type: ignore[attr-defined] - tests of other files need one with another reader
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    if server._forkserver_pid is not None:  # it would end with the last child of any test, and other files need one with another reader
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        server._stop()
 
 
 def read(*listings: tuple[ParseRequest, bytes], limits: Limits | None = None) -> list[Any]:
