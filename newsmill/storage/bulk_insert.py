@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, Table, exc, insert
 
 from newsmill.storage.columns import Json, dump_json
+from newsmill.storage.dialects import is_sqlite
 
 
 def insert_many(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that have the same columns. Order them by key, so that two transactions cannot deadlock. Raises as Connection.execute."""
     if not rows:
         return
-    if conn.dialect.name == "sqlite":
+    if is_sqlite(conn):
         conn.execute(insert(table), rows)
         return
     names = list(rows[0])

@@ -24,6 +24,7 @@ from newsmill.similarity.near_duplicates import Fingerprint, fingerprint
 from newsmill.storage.bulk_insert import insert_many
 from newsmill.storage.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.database import writing
+from newsmill.storage.dialects import is_sqlite
 from newsmill.storage.fingerprints import BANDS, find_candidates
 from newsmill.storage.ledger import results
 from newsmill.storage.ledger.article_identity import list_identities
@@ -152,11 +153,10 @@ def _insert_new(
     conn: Connection, found: Sequence[ImportedDocument], found_on: str, now: datetime
 ) -> tuple[Counter[str], list[ImportedDocument]]:
     """Insert the new documents. Returns the counts, and the documents to store as a worker does."""
-    if conn.dialect.name == "postgresql":
+    if not is_sqlite(conn):
         conn.execute(_TAKE_LOCK, {"lock": _LOCK})
-        lock_ids(
-            conn, {key for one in found for key in (one.key, *one.identities)}
-        )  # a takedown comes before these documents or finds them
+        # a takedown comes before these documents or finds them
+        lock_ids(conn, {key for one in found for key in (one.key, *one.identities)})
     counts: Counter[str] = Counter()
     rows = {row.url_key: row for row in _read(conn, _ROWS, (one.key for one in found))}
     stored = {row.id: row.content_hash for row in _read(conn, _STORED, (key for one in found for key in one.identities))}
