@@ -15,6 +15,8 @@ LIMITS = {
     # function calls of the page reader, for each page
     "reader calls, unknown sites": 76_600,
     "reader calls, known sites": 17_000,
+    # machine instructions of the page reader for a page of the sample newspaper, counted each night (reader_instructions.py)
+    "reader, million instructions": 43,
     # of a worker, for each new document
     "statements, sqlite": 0.78,
     "statements, postgresql": 0.69,
