@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from newsmill.text.sentences import Detail
+
 
 class BlockType(StrEnum):
     PARAGRAPH = "paragraph"
@@ -65,6 +67,6 @@ class Block:
     text: str
     kept: bool = True
     layer: str | None = None  # trafilatura, model, gate (a rule that overrides the model), script, profile, rules
-    reason: str | None = None
+    reason: Detail | None = None
     path: str | None = None  # tags and classes from the root, e.g. "body/main/article.story/p"
     markup: Markup | None = None  # None: only type and text are known, as in documents of an older version

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class Sentence(str):
 def fill(template: str, values: Mapping[str, Value], write: Callable[[Value, str], str]) -> str:
     """The template with its values, each written by `write(value, format)`."""
     return _PLACEHOLDER.sub(lambda found: write(values[found[1]], found[2] or ""), template)
+
+
+@lru_cache(maxsize=5000)
+def cached_sentence(template: str, /, **values: Value) -> Sentence:
+    """A sentence that a page or site needs many times, such as the reason of a removed block."""
+    return Sentence(template, **values)
 
 
 def is_neutral(template: str) -> bool:

@@ -32,7 +32,7 @@ from newsmill.extraction.body.trafilatura_blocks import convert_elements, run_tr
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import count_line_words
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block
-from newsmill.text.sentences import Sentence
+from newsmill.text.sentences import Sentence, cached_sentence
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
 # Blocks; a page with more gets one pass and no reasons by feature.
@@ -255,7 +255,7 @@ def _make_kept(members: Sequence[TextBlock], selection: _Selection, markup: Mark
     if first.index in selection.sure and (left_out or to_probability(selection.odds[first.index]) < selection.model.threshold):
         layer, reason = "profile", SITE_TEXT
     elif left_out and first.index in selection.odds:
-        layer, reason = "model", f"won back ({to_probability(selection.odds[first.index]):.2f} sure)"
+        layer, reason = "model", _state_odds("won back", to_probability(selection.odds[first.index]))
     if text:
         yield Block(kind, text, layer=layer, reason=reason, path=first.path, markup=markup.read(members, kind, text))
 
@@ -273,9 +273,13 @@ def _make_removed(block: TextBlock, selection: _Selection, paths: dict[int, str]
     layer = "model" if selection.found[i] >= HALF else "trafilatura"
     if layer == "model" and i in selection.odds:
         why = named or ("the model" if len(selection.odds) > MANY_BLOCKS else _describe_features(selection, i))
-        reason = f"{why} ({1 - to_probability(selection.odds[i]):.2f} sure)"
+        reason = _state_odds(why, 1 - to_probability(selection.odds[i]))
         return Block(choose_type(block), block.text, kept=False, layer=layer, reason=reason, path=path)
     return Block(choose_type(block), block.text, kept=False, layer=layer, reason=named or "outside the article", path=path)
+
+
+def _state_odds(reason: str, probability: float) -> str:
+    return cached_sentence("{reason} ({probability:.2f} sure)", reason=reason, probability=round(probability, 2))
 
 
 def _describe_features(selection: _Selection, i: int) -> str:

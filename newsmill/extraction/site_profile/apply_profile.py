@@ -33,10 +33,13 @@ from newsmill.extraction.site_profile.site_keys import (
     make_line_key,
 )
 from newsmill.model import Block, BlockType, LineStats, Profile
+from newsmill.text.sentences import cached_sentence
 
 LAYER = "profile"
 MIN_PHRASE_WORDS = 6  # words; a shorter line that repeats inside the text must be on most pages
 MIN_LEFT_SHARE = 0.3  # share of a page's kept words that must remain; otherwise the profile does not fit the page
+REPEATED = "stands on {n} of {of} pages of this site"
+REPEATED_BEGINNING = "ends {n} of {of} pages of this site with the same first words"
 REPEATED_LIST = "its list is mostly what stands on other pages of this site too"
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -89,10 +92,10 @@ def find_line_reason(profile: Profile, path: str | None, line: str, *, ending: b
         if seen is not None and (
             _is_repeated_ending(profile, seen, count_line_words(line)) if ending else _is_repeated_inside(profile, seen, line)
         ):
-            return f"stands on {seen.pages} of {profile.pages} pages of this site"
+            return cached_sentence(REPEATED, n=seen.pages, of=profile.pages)
     begun = profile.lines.get(make_beginning_key(path, line) or "") if ending else None
     if begun is not None and _is_repeated_beginning(profile, begun):
-        return f"ends {begun.pages} of {profile.pages} pages of this site with the same first words"
+        return cached_sentence(REPEATED_BEGINNING, n=begun.pages, of=profile.pages)
     return None
 
 

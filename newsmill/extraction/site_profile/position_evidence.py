@@ -11,7 +11,10 @@ from newsmill.extraction.body.blocks import HEADING_TAGS, LINK_SIGN
 from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.site_profile.site_keys import make_line_key, make_path_key
 from newsmill.model import Block, PathStats, Profile
+from newsmill.text.sentences import cached_sentence
 
+NEVER_TEXT = "this position is on {n} of {of} pages of this site and never part of the text"
+TEASER_LINK = "a link stands at this position on {n} of {of} pages of this site"
 YOUNG_PAGES = 5  # pages; a profile of fewer removes only short repeated lines at the end
 MATURE_PAGES = 20  # pages; from here on paths count too, and one section suffices for lines that repeat inside the text
 MIN_COMMON_SHARE = 0.5  # share of the pages that a short line which repeats inside the text must be on
@@ -38,12 +41,8 @@ def find_path_reason(profile: Profile, path: str | None) -> str | None:
     if seen.sections < 2:  # another section may have its text at this position
         return None
     if not seen.kept_words:
-        return f"this position is on {seen.pages} of {profile.pages} pages of this site and never part of the text"
-    return (
-        f"a link stands at this position on {seen.pages} of {profile.pages} pages of this site"
-        if _is_teaser_link(profile, path, seen)
-        else None
-    )
+        return cached_sentence(NEVER_TEXT, n=seen.pages, of=profile.pages)
+    return cached_sentence(TEASER_LINK, n=seen.pages, of=profile.pages) if _is_teaser_link(profile, path, seen) else None
 
 
 def is_removed_position(profile: Profile, path: str | None) -> bool:

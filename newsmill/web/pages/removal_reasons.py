@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
 
+from newsmill.text.sentences import Sentence, fill
+from newsmill.web.pages.sentence_translations import write_value
 from newsmill.web.pages.translations import CATALOGUE_FOLDER
-
-_WITH_CONFIDENCE = re.compile(r"(.*) \((\d\.\d\d) sure\)")
-_N_OF_M = re.compile(r"(\d+) of (\d+)")
 
 
 def translate_reason(reason: str, language: str) -> str | None:
-    """Why the extraction removed a block, translated from its English reason; None without a translation.
+    """Why the extraction removed a block, translated from its English reason or template; None without a translation.
 
-    >>> translate_reason("stands on 23 of 25 pages of this site", "de")
+    >>> translate_reason(Sentence("stands on {n} of {of} pages of this site", n=23, of=25), "de")
     'steht auf 23 von 25 Seiten dieser Website'
     """
-    if match := _WITH_CONFIDENCE.fullmatch(reason):
-        text = translate_reason(match[1], language)
-        return text and f"{text} ({match[2].replace('.', ',')} {reason_translations(language)['sure']})"
-    numbers = _N_OF_M.search(reason)
-    translation = reason_translations(language).get(_N_OF_M.sub("{n} of {of}", reason, count=1))
-    return translation and (translation.format(n=numbers[1], of=numbers[2]) if numbers else translation)
+    texts = load_reasons(language)
+    if not isinstance(reason, Sentence):
+        return texts.get(reason)
+    template = texts.get(reason.template)
+    values = {name: texts.get(value) if isinstance(value, str) else value for name, value in reason.values.items()}
+    known = {name: value for name, value in values.items() if value is not None}
+    return None if template is None or len(known) < len(values) else fill(template, known, write_value)
 
 
 @cache
-def reason_translations(language: str) -> Mapping[str, str]:
-    """English reason → reason in that language; empty for English."""
+def load_reasons(language: str) -> Mapping[str, str]:
+    """The reasons and their text in that language; empty for English."""
     file = CATALOGUE_FOLDER / f"reasons.{language}.toml"
     return tomllib.loads(file.read_text("utf-8")) if file.exists() else {}

@@ -32,10 +32,10 @@ def translate_sentence(text: str, language: str) -> str | None:
         if not is_neutral(text.template) or not any(translated.values()):
             return None
         template = text.template
-    return fill(template, {name: translated.get(name) or value for name, value in text.values.items()}, _write)
+    return fill(template, {name: translated.get(name) or value for name, value in text.values.items()}, write_value)
 
 
-def _write(value: Value, spec: str) -> str:
+def write_value(value: Value, spec: str) -> str:
     """A number as it is written in German: 4.000, 0,5. Any other value as it is."""
     return format(value, spec).translate(_GERMAN_NUMBER) if spec or isinstance(value, float) else str(value)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from newsmill.extraction.body import block_rules, extract
-from newsmill.extraction.site_profile import apply_profile, fast_path
+from newsmill.extraction.site_profile import apply_profile, fast_path, position_evidence
 from newsmill.model import OUTCOMES, BlockType, Kind, State
+from newsmill.text.sentences import Sentence
 from newsmill.web.pages import charts, translations
-from newsmill.web.pages.removal_reasons import translate_reason
+from newsmill.web.pages.removal_reasons import load_reasons, translate_reason
 from newsmill.web.pages.source_form import LINE_FIELDS, RULE_LINE_FIELDS
 
 PAGES = Path(translations.__file__).parent
@@ -39,9 +40,12 @@ def test_reasons_that_the_extractor_gives_are_translated() -> None:
         fast_path.UNKNOWN_POSITION,
     ):
         assert translate_reason(reason, "de"), reason
-    assert translate_reason("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
-    assert translate_reason("this position is on 3 of 4 pages of this site and never part of the text", "de")
-    assert translate_reason("ends 12 of 20 pages of this site with the same first words", "de")
+    assert (
+        translate_reason(Sentence("{reason} ({probability:.2f} sure)", reason="outside the article", probability=0.97), "de")
+        == "außerhalb des Artikels (0,97 sicher)"
+    )
+    for template in (position_evidence.NEVER_TEXT, position_evidence.TEASER_LINK, apply_profile.REPEATED, apply_profile.REPEATED_BEGINNING):
+        assert translate_reason(Sentence(template, n=3, of=4), "de") == load_reasons("de")[template].format(n=3, of=4)
     assert translate_reason(extract.SITE_TEXT, "de")
     assert translate_reason("drop_css aside", "de") is translate_reason("menu", "en") is None
 
