@@ -26,7 +26,7 @@ from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat, find
 from newsmill.exports.layouts import Layout, one_file_layout, partitioned_layout, text_files_layout, warc_layout
 from newsmill.exports.manifest import ExportedWeek, ExportPlan, ExportPosition, Manifest
 from newsmill.exports.peer_formats import PEER_FORMATS
-from newsmill.exports.records import MarkedDocument
+from newsmill.exports.records import AnnotatedDocument
 from newsmill.exports.sampling import sample_documents
 from newsmill.exports.target import ExportTarget
 from newsmill.exports.writer import Export, ExportScan, begin_export
@@ -35,11 +35,12 @@ from newsmill.search.search import Search
 from newsmill.storage import clock
 from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.completeness import CompletenessReader
+from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.marks import Marks
 from newsmill.version import __version__
 
 MAX_SAMPLE = 100_000  # documents in memory: about 1 GB
-MARKED_BATCH = 200  # documents whose marks are read at once
+ANNOTATED_BATCH = 200  # documents whose marks and groups are read at once
 TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 PARTITIONS = ("day", "month", "source")
 
@@ -87,7 +88,11 @@ def export(
     ] = None,
     include: Annotated[
         list[str] | None,
-        typer.Option("--include", metavar="FIELD", help="Add fields: markdown, fingerprint, or marks (stars, tags and notes)."),
+        typer.Option(
+            "--include",
+            metavar="FIELD",
+            help="Add fields: markdown, fingerprint, duplicate_of and wire_agency (copies), or marks (stars, tags and notes).",
+        ),
     ] = None,
     live_updates: Annotated[
         str | None, typer.Option("--live-updates", metavar="in-text", help="Include the updates of live blogs in the text.")
@@ -113,9 +118,9 @@ def export(
     after = since.replace(tzinfo=UTC) if since else None
     fields = tuple(dict.fromkeys(include or ()))
     if to is not None:
-        check_export_options(has_marks=bool(user or "marks" in fields), is_folded=fold, is_sample=sample is not None)
+        check_export_options(user, fields, is_sample=sample is not None, is_extended_fold=fold and since_last)
     table = choose_table(output_format, keyword, has_other_options=bool(to or names or fields))
-    plan = ExportPlan(output_format, read_query(query, source), names, partition, after, live_updates, fields)
+    plan = ExportPlan(output_format, read_query(query, source), names, partition, after, live_updates, fields, fold)
     with context.open_context(configuration.load()) as store:
         search = Search(store.engine, user)
         if source is not None:
@@ -132,7 +137,7 @@ def export(
             form = table or find_format(output_format, names, include=fields, live_updates=live_updates)
             if sample is not None:
                 documents, total = draw_sample(documents, total, sample, seed)
-            documents = add_marks(Marks(store.engine, user), documents) if "marks" in fields else documents
+            documents = annotate(store, user, documents, fields) if {"marks", "duplicate_of"} & {*fields} else documents
             export_to_file(form, documents, total, output)
 
 
@@ -160,11 +165,14 @@ def draw_sample(documents: Iterator[Document], total: int | None, size: int, see
     return iter(chosen), len(chosen)
 
 
-def add_marks(marks: Marks, documents: Iterator[Document]) -> Iterator[Document]:
-    """The documents with the marks of a user."""
-    while batch := list(islice(documents, MARKED_BATCH)):
-        found = marks.get(document.id for document in batch)
-        yield from (MarkedDocument.of(document, found.get(document.id)) for document in batch)
+def annotate(store: AppContext, user: str, documents: Iterator[Document], include: Collection[str]) -> Iterator[Document]:
+    """The documents with the marks of a user, and with what they are copies of, as far as `include` names them."""
+    marks, copies = Marks(store.engine, user), DocumentCopies(store.engine)
+    while batch := list(islice(documents, ANNOTATED_BATCH)):
+        ids = [document.id for document in batch]
+        marked = marks.get(ids) if "marks" in include else {}
+        firsts = copies.list_firsts(ids) if "duplicate_of" in include else {}
+        yield from (AnnotatedDocument.of(document, marked.get(document.id), firsts.get(document.id)) for document in batch)
 
 
 def count_matches(search: Search, query: str, fold: bool = False) -> int | None:
@@ -198,9 +206,9 @@ def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool,
         check_place(store, initial.place, target.url)
         if initial.place.cursor is None and initial.removed_until is None:
             initial = replace(initial, removed_until=store.search.end_cursor())  # earlier removals concern no file of this export
-        scan = ExportScan(store.search, plan.query, plan.since, initial.place)
+        scan = ExportScan(store.search, plan, initial.place)
         is_whole_export = initial.place.cursor is None and plan.since is None
-        total = count_matches(store.search, plan.query) if is_whole_export else None
+        total = count_matches(store.search, plan.query, plan.fold) if is_whole_export else None
         with Interrupt() as interrupt, count_progress("documents", total=total) as advance:
             job = Export(
                 target,

@@ -23,12 +23,14 @@ def read_query(words: Sequence[str] | None, source: str | None) -> str:
     return text if source is None else restrict_to_source(text, source)
 
 
-def check_export_options(*, has_marks: bool, is_folded: bool, is_sample: bool) -> None:
+def check_export_options(user: str, include: Sequence[str], *, is_sample: bool, is_extended_fold: bool) -> None:
     """Raise ConfigError for options that do not work with --to, which continues an export later."""
-    if has_marks:
+    if user or "marks" in include:
         raise ConfigError("--user and --include marks write one file and do not work with --to: a mark does not change its document")
-    if is_folded:
-        raise ConfigError("--fold writes one file and does not work with --to: a document may become a copy of one that is stored later")
+    if "duplicate_of" in include:
+        raise ConfigError("--include duplicate_of writes one file and does not work with --to: a document may become a copy later")
+    if is_extended_fold:
+        raise ConfigError("--since-last cannot extend an export with --fold: a document may become a copy later; use --overwrite")
     if is_sample:
         raise ConfigError("--sample writes one file and does not work with --to, which adds to an export later; use -o FILE")
 

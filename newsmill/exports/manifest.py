@@ -31,6 +31,7 @@ class ExportPlan:
     since: datetime | None = None  # only what was stored then or later
     live_updates: str | None = None  # "in-text": the updates of live blogs are part of the text
     include: tuple[str, ...] = ()  # fields on request
+    fold: bool = False  # copies are left out
 
 
 @dataclass(frozen=True, slots=True)

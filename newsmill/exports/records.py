@@ -9,6 +9,7 @@ from typing import Any
 from newsmill.exports.markdown import render_markdown
 from newsmill.model import Document, DocumentMarks
 from newsmill.model.document_fields import DOCUMENT_FIELDS
+from newsmill.similarity.copies import find_wire_agency
 from newsmill.similarity.near_duplicates import Fingerprint, fingerprint
 
 Record = dict[str, Any]
@@ -17,20 +18,32 @@ _NO_MARKS = DocumentMarks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class MarkedDocument(Document):
-    """A document with the marks of one user."""
+class AnnotatedDocument(Document):
+    """A document with the marks of one user, and the ID of the document it is a copy of."""
 
-    marks: DocumentMarks
+    marks: DocumentMarks = _NO_MARKS
+    duplicate_of: str | None = None
 
     @classmethod
-    def of(cls, document: Document, marks: DocumentMarks | None) -> MarkedDocument:
+    def of(cls, document: Document, marks: DocumentMarks | None = None, duplicate_of: str | None = None) -> AnnotatedDocument:
         """The document with these marks; None: it has none."""
-        return cls(**{field.name: getattr(document, field.name) for field in fields(Document)}, marks=marks or _NO_MARKS)
+        values = {field.name: getattr(document, field.name) for field in fields(Document)}
+        return cls(**values, marks=marks or _NO_MARKS, duplicate_of=duplicate_of)
 
 
 def read_marks(document: Document) -> DocumentMarks:
-    """The marks of a MarkedDocument; none for another document."""
-    return document.marks if isinstance(document, MarkedDocument) else _NO_MARKS
+    """The marks of an AnnotatedDocument; none for another document."""
+    return document.marks if isinstance(document, AnnotatedDocument) else _NO_MARKS
+
+
+def read_duplicate_of(document: Document) -> str | None:
+    """The earliest document of the group of copies; None for the earliest one itself, and for a document without copies."""
+    return document.duplicate_of if isinstance(document, AnnotatedDocument) else None
+
+
+def read_wire_agency(document: Document) -> str | None:
+    """The news agency that a document credits; None for none."""
+    return find_wire_agency(document.text, document.authors)
 
 
 def read_fingerprint(document: Document) -> Fingerprint | None:
@@ -38,11 +51,14 @@ def read_fingerprint(document: Document) -> Fingerprint | None:
     return fingerprint(document.text)
 
 
-# Markdown takes more time than all other fields together, and a fingerprint a third of a Parquet row's; marks belong to a user.
+# Markdown takes more time than all other fields together, and a fingerprint a third of a Parquet row's. Marks belong to a user. A document
+# becomes a copy when an earlier one is stored.
 OPTIONAL_FIELDS: Mapping[str, Callable[[Document], Any]] = {
     "markdown": render_markdown,
     "marks": read_marks,
     "fingerprint": read_fingerprint,
+    "duplicate_of": read_duplicate_of,
+    "wire_agency": read_wire_agency,
 }
 
 

@@ -168,19 +168,17 @@ def _describe_plan(plan: ExportPlan) -> str:
     words += [f"--since {plan.since:%Y-%m-%dT%H:%M:%S}"] if plan.since else []
     words += [f"--live-updates {plan.live_updates}"] if plan.live_updates else []
     words += [f"--include {name}" for name in plan.include]
+    words += ["--fold"] if plan.fold else []
     return " ".join([repr(plan.query) if plan.query else "every document", *words])
 
 
 class ExportScan:
     """An iterator over the matches of a query that are not written yet. `place` is always where the next run resumes."""
 
-    def __init__(
-        self, search: Search, query: str, since: datetime | None, place: ExportPosition, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`since`: only documents stored then or later. `clock`: seconds."""
+    def __init__(self, search: Search, plan: ExportPlan, place: ExportPosition, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: seconds."""
         self._search = search
-        self._query = query
-        self._since = since
+        self._plan = plan
         self._clock = clock
         self._cursor = place.cursor
         self._hits = self._scan()
@@ -198,7 +196,7 @@ class ExportScan:
     def _scan(self) -> Iterator[StoredHit]:
         while True:
             began, is_empty = self._clock(), True
-            for stored in self._search.iterate(self._query, since=self._cursor or self._since):
+            for stored in self._search.iterate(self._plan.query, since=self._cursor or self._plan.since, fold=self._plan.fold):
                 self._cursor = stored.cursor
                 is_empty = False
                 yield stored

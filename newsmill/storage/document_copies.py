@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, and_, bindparam, func, select
@@ -35,6 +35,15 @@ _MEMBERS = (
 _COUNT = select(func.count()).select_from(copy_groups).where(_IN_GROUP)
 
 
+_HEAD_ROW = copy_groups.alias("head")
+_FIRSTS = (
+    select(documents.c.id, _HEAD_ROW.c.document_id.label("first"))
+    .join_from(documents, copy_groups, _IS_OF_DOCUMENT)
+    .join(_HEAD_ROW, _HEAD_ROW.c.ledger_id == copy_groups.c.group_id)
+    .where(documents.c.id.in_(bindparam("b_ids", expanding=True)), _HEAD_ROW.c.document_id != documents.c.id)
+)
+
+
 class DocumentCopies:
     """Reads only. Every call may raise ServiceError."""
 
@@ -53,6 +62,11 @@ class DocumentCopies:
         copies = tuple(_compare(row, rows[0]["text"]) for row in rows)
         agency = next((copy.wire_agency for copy in copies if copy.wire_agency is not None), None)
         return CopyGroup(None if not copies or copies[0].id == document_id else copies[0].id, agency, total, copies)
+
+    def list_firsts(self, ids: Sequence[str]) -> dict[str, str]:
+        """The copies among some documents, each with the ID of the earliest document of its group."""
+        with reading(self._engine) as conn:
+            return {row.id: row.first for row in conn.execute(_FIRSTS, {"b_ids": ids})}
 
 
 def _compare(row: Mapping[Any, Any], first: str) -> DocumentCopy:

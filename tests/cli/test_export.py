@@ -29,7 +29,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.exports import spreadsheet
 from newsmill.model import Document, Link
 from newsmill.search.query import restrict_to_source
-from newsmill.storage import database
+from newsmill.storage import copy_groups, database
 from newsmill.storage.ledger import Ledger
 from newsmill.text import urls
 
@@ -91,6 +91,26 @@ def test_one_file_or_a_pipe(newsmill: Newsmill, tmp_path: Path) -> None:
     import duckdb
 
     assert duckdb.sql("SELECT count(*) FROM 'news.parquet'").fetchall() == [(3,)]
+
+
+def test_copies_are_named_or_left_out(newsmill: Newsmill, folder: Path) -> None:
+    text = "PARIS (AP) — " + " ".join(f"ferry {n} quay {n * n}" for n in range(60))
+    store(folder, *(document_of(f"https://{HOST}/copy/{name}", title=name, text=f"{text} {name}") for name in "xy"), minute=9)
+    engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
+    copy_groups.catch_up(engine)
+    engine.dispose()
+    assert newsmill("export", "--include", "duplicate_of", "--include", "wire_agency", "-o", "all.parquet").code == 0
+    import duckdb
+
+    rows = duckdb.sql("SELECT id, duplicate_of, wire_agency FROM 'all.parquet' WHERE title IN ('x', 'y')").fetchall()
+    first, second = sorted(rows, key=lambda row: row[1] is not None)
+    assert (first[1:], second[1:]) == ((None, "AP"), (first[0], "AP"))
+    assert duckdb.sql("SELECT count(duplicate_of), count(wire_agency) FROM 'all.parquet'").fetchall() == [(1, 2)]
+    assert newsmill("export", "--fold", "--to", "folded").err == "4 documents written to folded\n"
+    assert second[0] not in {json.loads(line)["id"] for line in Path("folded/data/part-00001.jsonl").read_text().splitlines()}
+    for options in (["--fold", "--since-last"], ["--include", "duplicate_of", "--overwrite"]):
+        refused = newsmill("export", "--to", "folded", *options)
+        assert refused.code == 2 and "a document may become a copy later" in refused.err
 
 
 def test_a_random_sample_is_the_same_for_the_same_seed(newsmill: Newsmill) -> None:
@@ -297,7 +317,7 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
         (["--to", "newsmill-data"], "has files, but no manifest of an export"),
         (["--format", "xml"], "expected jsonl, csv, xlsx, parquet, jsonld, text, markdown or warc, not 'xml'"),
         (["--format", "markdown"], "--format markdown writes a folder; use --to TARGET"),
-        (["--include", "html"], "--include: expected markdown, marks, fingerprint, not 'html'"),
+        (["--include", "html"], "--include: expected markdown, marks, fingerprint, duplicate_of, wire_agency, not 'html'"),
         (["--include", "markdown", "--format", "jsonld"], "--include works with --format jsonl, csv, xlsx, parquet and without --as"),
         (["--include", "markdown", "--as", "zyte"], "--include works with --format jsonl, csv, xlsx, parquet and without --as"),
         (["--live-updates", "yes"], "--live-updates: expected in-text, not 'yes'"),

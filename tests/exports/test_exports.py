@@ -49,12 +49,12 @@ class Shelf:
     def __init__(self, found: Iterable[Document]) -> None:
         self.found = found
 
-    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]:
+    def iterate(self, query: str = "", *, since: str | datetime | None = None, fold: bool = False) -> Iterator[StoredHit]:
         return (StoredHit(one, NOON, one.id) for one in self.found if not isinstance(since, str) or one.id > since)
 
 
 def reading(found: Iterable[Document], place: ExportPosition) -> ExportScan:
-    return ExportScan(Shelf(found), "", None, place)
+    return ExportScan(Shelf(found), ExportPlan("jsonl"), place)
 
 
 def never() -> bool:
@@ -378,7 +378,7 @@ class Store:
     def __init__(self, **shelf: datetime) -> None:
         self.shelf = shelf
 
-    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]:
+    def iterate(self, query: str = "", *, since: str | datetime | None = None, fold: bool = False) -> Iterator[StoredHit]:
         found = sorted((at, name) for name, at in self.shelf.items())
         behind = (self.shelf[since], since) if isinstance(since, str) else (datetime.min.replace(tzinfo=UTC), "")
         return (StoredHit(replace(FULL, id=name), at, name) for at, name in found if (at, name) > behind)
@@ -388,7 +388,7 @@ def test_a_run_goes_on_behind_the_last_one() -> None:
     store = Store(a=NOON, b=after(seconds=1))
 
     def read(place: ExportPosition) -> tuple[list[str], ExportPosition]:
-        stream = ExportScan(store, "", None, place)
+        stream = ExportScan(store, ExportPlan("jsonl"), place)
         return [stored.cursor for stored in stream], stream.place
 
     found, place = read(ExportPosition())
@@ -402,10 +402,10 @@ def test_what_comes_during_a_long_reading_comes_with_it() -> None:
     store, times = Store(a=NOON), iter([0.0, LONG_SCAN_SECONDS, LONG_SCAN_SECONDS, LONG_SCAN_SECONDS + 1])
 
     class Growing(Store):
-        def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]:
+        def iterate(self, query: str = "", *, since: str | datetime | None = None, fold: bool = False) -> Iterator[StoredHit]:
             yield from list(store.iterate(query, since=since))
             store.shelf["b"] = after(minutes=2)
 
-    stream = ExportScan(Growing(), "", None, ExportPosition(), lambda: next(times))
+    stream = ExportScan(Growing(), ExportPlan("jsonl"), ExportPosition(), lambda: next(times))
     assert [stored.cursor for stored in stream] == ["a", "b"]
     assert stream.place == ExportPosition("b")

@@ -13,6 +13,7 @@ from rows import NOON, SITE, Mill, after, document_of, good, links
 from sqlalchemy import Connection, Engine, event
 
 from newsmill.context import build_context
+from newsmill.exports.manifest import ExportPlan
 from newsmill.exports.writer import ExportPosition as ExportPlace
 from newsmill.exports.writer import ExportScan
 from newsmill.model import Link
@@ -50,7 +51,7 @@ class Follower:
         for stored in self._search.iterate(since=self._cursor):
             self._cursor = stored.cursor
             self.iterated.append(stored.document.id)
-        run = ExportScan(self._search, "", None, self._export)
+        run = ExportScan(self._search, ExportPlan("jsonl"), self._export)
         self.exported += [stored.document.id for stored in run]
         self._export = run.place
         for webhook in self._webhooks.list_idle():
@@ -130,11 +131,11 @@ def test_a_document_that_changes_while_it_is_read_omits_no_other(ledger: Ledger,
             mill.store(good(again, document_of(old.url, content="changed")))
 
     search = Search(engine)
-    run = ExportScan(search, query, None, ExportPlace())
+    run = ExportScan(search, ExportPlan("jsonl", query), ExportPlace())
     event.listen(engine, "after_cursor_execute", work)
     exported = [stored.document.url for stored in run]
     assert mill.now == after(minutes=2), "the worker has not worked"
-    exported += [stored.document.url for stored in ExportScan(search, query, None, run.place)]
+    exported += [stored.document.url for stored in ExportScan(search, ExportPlan("jsonl", query), run.place)]
     assert sorted(exported) == sorted([old.url, new.url])
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from newsmill.context import AppContext
-from newsmill.exports.records import MarkedDocument
+from newsmill.exports.records import AnnotatedDocument
 from newsmill.exports.streams import STREAMED_FORMATS
 from newsmill.model import Document
 from newsmill.search.results import Order
@@ -100,7 +100,7 @@ def load_documents(context: AppContext, ids: Sequence[str], *, user: str, with_m
     marks = Marks(context.engine, user).get(ids) if with_marks else {}
     for document_id in dict.fromkeys(ids):
         if (document := by_id.get(document_id)) is not None:  # one may be deleted by now
-            yield MarkedDocument.of(document, marks.get(document_id)) if with_marks else document
+            yield AnnotatedDocument.of(document, marks.get(document_id)) if with_marks else document
 
 
 def _join(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The page that compares queries over time and its downloads as CSV and SVG."""
+"""The page that compares queries over time and its downloads as CSV and SVG. Copies are left out, as in a search."""
 
 from __future__ import annotations
 
@@ -88,8 +88,12 @@ def read_comparison(
     period = choose_period(queries[0], context.now(), since=since, until=until, step=step)
     seconds = COUNT_SECONDS / (len(queries) + 1)
     user = get_user(request)
-    timelines = tuple(count_timeline(context.engine, query, period, user=user, seconds=seconds) for query in queries)
-    whole = timelines[0] if queries == ("",) else count_timeline(context.engine, "", period, seconds=seconds)
+
+    def count(query: str) -> Timeline:
+        return count_timeline(context.engine, query, period, user=user, seconds=seconds, without_copies=True)
+
+    timelines = tuple(map(count, queries))
+    whole = timelines[0] if queries == ("",) else count("")
     return Comparison(period, queries, timelines, whole, measure, tuple(list_changes(period, since, until, step)))
 
 
