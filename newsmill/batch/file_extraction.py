@@ -129,7 +129,7 @@ class _FileExtraction:
         return self._extract(page, f"{capture.file}@{capture.offset}") if isinstance(page, Page) else page
 
     def _extract(self, page: Page, archive_ref: str) -> Ending:
-        profile = None if self._profiles is None else self._profiles.find(get_profile_site(page.url))
+        profile = None if self._profiles is None else self._profiles.at(get_profile_site(page.url), page.fetched_at)
         result = read_page(self._sandbox, page, self._options.language, profile)
         document, ending = result.document, result.ending
         if document is None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 
-from newsmill.archive.remote_files import is_url, open_remote
+from newsmill.archive.remote_files import find_file_system, is_url, open_remote
 from newsmill.exceptions import ConfigError
 from newsmill.model import Profile
 from newsmill.model.lazy_adapter import make_adapter
@@ -49,7 +51,7 @@ class ProfileFile:
 
     def __init__(self, name: str) -> None:
         """`name`: a path or URL; a file at a URL is copied first. Raises ConfigError for a file that has no profiles of this format."""
-        self._resources = ExitStack()
+        self._resources, self._name = ExitStack(), redact(name)
         try:
             self._database = self._open(name)
             form, digest, sources = self._database.execute("SELECT format, digest, sources FROM about").fetchone()
@@ -64,25 +66,49 @@ class ProfileFile:
         self.find = lru_cache(maxsize=MAX_PROFILES)(self._find)
 
     def _open(self, name: str) -> sqlite3.Connection:
-        if is_url(name):
-            folder = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="newsmill-profiles-"))
-            with open_remote(name) as file, (copy := Path(folder) / "copy").open("wb") as out:
-                shutil.copyfileobj(file, out)
-            name = str(copy)
-        path = Path(name).expanduser().absolute()
+        path = _copy(name) if is_url(name) else Path(name).expanduser().absolute()
         path.open("rb").close()  # whose error says more than SQLite's
         return self._resources.enter_context(closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)))
 
     def _find(self, site: str) -> Profile | None:
-        """The profile of a site."""
+        """The profile of a site. Raises ConfigError if it is damaged."""
         row = self._database.execute("SELECT data FROM profiles WHERE site = ?", (site,)).fetchone()
-        return None if row is None else _PROFILE.validate_json(zlib.decompress(row[0]))
+        return None if row is None else self._read(site, row[0])
+
+    def at(self, site: str, fetched_at: datetime) -> Profile | None:
+        """The profile for a page fetched at that time; None also for a page with an older layout."""
+        profile = self.find(site)
+        return None if profile is None or (profile.since is not None and fetched_at < profile.since) else profile
+
+    def __iter__(self) -> Iterator[Profile]:
+        """All profiles, in order of their sites. Raises ConfigError as `find`."""
+        for site, data in self._database.execute("SELECT site, data FROM profiles ORDER BY site"):
+            yield self._read(site, data)
+
+    def _read(self, site: str, data: bytes) -> Profile:
+        try:
+            return _PROFILE.validate_json(zlib.decompress(data))
+        except (zlib.error, TypeError, ValueError) as error:
+            raise ConfigError(f"{self._name} has a damaged profile of {site}: {error}") from error
 
     def __enter__(self) -> ProfileFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._resources.close()
+
+
+def _copy(url: str) -> Path:
+    """A local copy of a file, which this process and those that it starts share. multiprocessing removes it at the end."""
+    with open_remote(url) as file:
+        files, path = find_file_system(url)
+        copy = Path(get_temp_dir(), f"profiles-{blake2b(f'{url} {files.ukey(path)}'.encode(), digest_size=8).hexdigest()}")
+        if not copy.exists():
+            unfinished = copy.with_suffix(f".{token_hex(4)}")  # other threads may copy it, too
+            with unfinished.open("wb") as out:
+                shutil.copyfileobj(file, out)
+            unfinished.rename(copy)
+    return copy
 
 
 def read_digest(name: str) -> str:

@@ -64,6 +64,7 @@ COMMANDS = {
         f"{PACKAGE}.extract:extract",
         "Extract documents from pages: files, folders, WARC files, URLs, or HTML or JSON lines from standard input",
     ),
+    "profiles": Command(DOCUMENTS, f"{PACKAGE}.profiles:app", "Export and import what was learned of each site"),
     "mcp": Command(
         DOCUMENTS, f"{PACKAGE}.documents:mcp", "Serve documents to an agent with the Model Context Protocol over standard input and output"
     ),

@@ -169,7 +169,7 @@ class Profiles:
 
         None: another process has stored that version. `documents`: the number of documents of the site.
         """
-        numbered = replace(profile, version=profile.version + 1, looked_at=documents)
+        numbered = replace(profile, version=profile.version + 1, looked_at=max(documents, profile.looked_at))
         row = {
             "site": numbered.site,
             "version": numbered.version,
@@ -179,6 +179,7 @@ class Profiles:
             "since": numbered.since,
             "documents": documents,
             "applied": False,
+            "fast": profile.fast,
             "data": _PROFILE.dump_python(numbered, mode="json"),
         }
         with writing(self._engine) as conn:
@@ -276,7 +277,11 @@ def _outdated(row: AnyRow) -> OutdatedDocument:
 
 
 def _profile(row: AnyRow | None) -> Profile | None:
-    return None if row is None else replace(_PROFILE.validate_python(row.data), fast=row.fast, looked_at=row.documents)
+    return (
+        None
+        if row is None
+        else replace(found := _PROFILE.validate_python(row.data), fast=row.fast, looked_at=max(row.documents, found.looked_at))
+    )
 
 
 def _note(row: AnyRow) -> ProfileNote:

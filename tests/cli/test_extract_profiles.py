@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import fsspec
 import pyarrow.parquet
 import pytest
 from command_result import Newsmill
 from warc_records import list_bytes, record
 
+from newsmill import context, settings
 from newsmill.batch import BatchOptions, FileCounts, collect_profile_pages, extract_file, learn_profiles, profile_learning
-from newsmill.batch.profile_file import ProfileFile
+from newsmill.batch.profile_file import ProfileFile, write_profiles
 from newsmill.cli import extract as cli_extract
 from newsmill.exceptions import ConfigError
+from newsmill.model import PathStats, Profile
 
 SITES, PAGES, MAX_LEARNED = ("gazette.example", "www.courier.example"), 24, 22
 
@@ -89,3 +96,34 @@ def test_what_is_refused(files: list[Path], newsmill: Newsmill, tmp_path: Path) 
         assert (done.code, message in done.err, done.err.count("\n"), (tmp_path / "out").exists()) == (2, True, 1, False), done.err
     with pytest.raises(ConfigError, match="no pages to learn from"):
         learn_profiles(tmp_path)
+
+
+def test_profiles_come_out_of_a_store_and_into_another(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned, exported, again = (tmp_path / f"{name}.sqlite" for name in ("learned", "exported", "again"))
+    courier = Profile("courier.example", pages=25, sections=2, paths={"body/p": PathStats(25, 25, 900, 880, 2)}, fit=0.97, version=1)
+    gazette = replace(courier, site="gazette.example")
+    changed = replace(gazette, since=datetime(2026, 1, 1, tzinfo=UTC), fast=False)
+    write_profiles(learned, [courier, gazette], "files")
+    monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path / "one"))
+    with context.open_context(settings.load(), create=True) as store:
+        store.profiles.put(changed, documents=70, now=store.now())
+    assert newsmill("profiles", "import", str(learned)).err == "1 profile imported, 1 older than those of the store, which were kept\n"
+    assert newsmill("profiles", "export", str(exported)).err == f"{exported}: 2 profiles\n"
+    with ProfileFile(str(exported)) as profiles:
+        assert list(profiles) == [courier, replace(changed, looked_at=70)]
+        assert [profiles.at(gazette.site, datetime(year, 1, 1, tzinfo=UTC)) is None for year in (2025, 2026)] == [True, False]
+
+    monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path / "two"))
+    fsspec.filesystem("memory").pipe_file("/bucket/profiles.sqlite", exported.read_bytes())
+    for message in ("2 profiles imported", "0 profiles imported, 2 already known"):
+        assert newsmill("profiles", "import", "memory://bucket/profiles.sqlite").err == f"{message}\n"
+    assert newsmill("profiles", "export", str(again)).code == 0 and again.read_bytes() == exported.read_bytes()
+
+    for column, message in (("format = 2", "format 2; this version reads format 1"), ("digest = 2", "damaged profile of courier.example")):
+        with closing(sqlite3.connect(exported)) as database:
+            database.execute(f"UPDATE about SET {column}")
+            database.execute("UPDATE profiles SET data = x'00'")
+            database.commit()
+        done = newsmill("profiles", "import", str(exported))
+        assert (done.code, message in done.err, done.err.count("\n")) == (2, True, 1), done.err
+        exported.write_bytes(again.read_bytes())
