@@ -23,6 +23,7 @@ from newsmill.version import install_hint
 
 T = TypeVar("T")
 TEMPORARY_SUFFIX = ".tmp"
+_SHARED_NAME = re.compile(r"\.[0-9a-f]{8}\.tmp$")
 SCHEMES = ("file", "s3")
 EXPECTED = "expected a folder, file:///path or s3://bucket/prefix"
 FULL_MESSAGES = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file would be over a limit"}
@@ -53,6 +54,9 @@ class ObjectStore(Protocol):
         `is_shared`: several processes may write the object at once. Each has an unfinished file of its own, which a kill leaves behind;
         without it, the next writer of the object replaces that file.
         """
+
+    def remove_unfinished(self, folder: str) -> None:
+        """Remove the unfinished files of `is_shared` in a folder that no process writes to. Raises ServiceError."""
 
     def sync(self) -> None:
         """Bring objects to disk that were put with `defer_sync`."""
@@ -139,13 +143,12 @@ class LocalStore:
 
     def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False, is_shared: bool = False) -> T:
         final = self._root / path
-        own = f".{secrets.token_hex(4)}" if is_shared else ""
-        unfinished = final.with_name(f"{final.name}{own}{TEMPORARY_SUFFIX}")
         with translate_errors(self._where):
             self._make_folder(final.parent)
+            unfinished, opened = _open_shared(final) if is_shared else _open_unfinished(final, "")
             with ExitStack() as undo:
                 undo.callback(unfinished.unlink, missing_ok=True)
-                with unfinished.open("wb") as file:
+                with opened as file:
                     result = fill(file)
                     file.flush()
                     if not defer_sync:
@@ -155,6 +158,15 @@ class LocalStore:
             if not defer_sync:
                 _sync_folder(final.parent)
         return result
+
+    def remove_unfinished(self, folder: str) -> None:
+        with translate_errors(self._where):
+            paths = walk_files(self._root / folder)
+        for path in paths:
+            if _SHARED_NAME.search(path.name):
+                with suppress(OSError), path.open("rb") as file:  # its writer has the lock, or the file system has none
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
 
     def sync(self) -> None:
         os.sync()  # one call for thousands of small files, where an fsync for each takes minutes
@@ -217,6 +229,22 @@ class LocalStore:
         return DiskUsage(disk.total, disk.free)
 
 
+def _open_unfinished(final: Path, own: str) -> tuple[Path, BinaryIO]:
+    unfinished = final.with_name(f"{final.name}{own}{TEMPORARY_SUFFIX}")
+    return unfinished, unfinished.open("wb")
+
+
+def _open_shared(final: Path) -> tuple[Path, BinaryIO]:
+    """An unfinished file that is locked until it is closed: without a lock, `remove_unfinished` takes it for that of a killed writer."""
+    while True:
+        unfinished, file = _open_unfinished(final, f".{secrets.token_hex(4)}")
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:  # else it was removed before it was locked
+            return unfinished, file
+        file.close()
+
+
 def walk_files(folder: Path) -> list[Path]:
     """The files under a folder, in order; also those behind a link, as of a year that was moved to another disk.
 
@@ -256,6 +284,9 @@ class RemoteStore:
             except FileNotFoundError:
                 raise ServiceError(f"{self._where}: the bucket does not exist") from None
         return result
+
+    def remove_unfinished(self, folder: str) -> None:
+        """Nothing to do: an upload that ends early leaves nothing."""
 
     def sync(self) -> None:
         """Nothing to do: an object is stored when its upload ends."""

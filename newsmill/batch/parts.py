@@ -20,6 +20,7 @@ COUNTS_FOLDER = "_finished"
 PAGES_FOLDER = "pages"  # to learn site profiles from
 MAX_NAME_CHARACTERS = 100
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_DIGEST, _LEARNED = re.compile(r'"profiles": "\w+"'), '"profiles": "learned"'
 _SUFFIX = re.compile(r"(\.warc)?(\.gz|\.zst|\.lz4|\.wacz)?$", re.IGNORECASE)
 
 Fill = Callable[[RowWriter, RowWriter], FileCounts]
@@ -48,16 +49,28 @@ class PartsFolder:
         self._folder = redact(folder)
         self._described = json.dumps({"newsmill": __version__, "options": options.describe()}, sort_keys=True)
 
-    def claim(self) -> None:
-        """Note what makes the parts of the folder. Raises ConfigError if other parts are there, and ServiceError."""
+    def claim(self, *, learns: bool = False) -> None:
+        """Note what makes the parts of the folder. Raises ConfigError if other parts are there, and ServiceError.
+
+        `learns`: the site profiles of the parts are yet to be learned, so the folder is only checked.
+        """
         try:
             with self._store.open(MARKER) as file:
                 found = file.read().decode("utf-8", "replace")
         except FileNotFoundError:
-            self._store.put(MARKER, lambda out: out.write(self._described.encode()), is_shared=True)
+            if not learns:
+                self._store.put(MARKER, lambda out: out.write(self._described.encode()), is_shared=True)
             return
-        if found != self._described:
-            raise ConfigError(f"the folder {self._folder} has files of {_describe_difference(found, self._described)}; give another folder")
+        wanted = self._described
+        if learns:
+            found, wanted = _DIGEST.sub(_LEARNED, found), wanted.replace('"profiles": null', _LEARNED)
+        if found != wanted:
+            raise ConfigError(f"the folder {self._folder} has files of {_describe_difference(found, wanted)}; give another folder")
+
+    def remove_unfinished(self) -> None:
+        """Remove what killed tasks left behind."""
+        for folder in ("documents", "outcomes", PAGES_FOLDER, COUNTS_FOLDER):
+            self._store.remove_unfinished(folder)
 
     def find_counts(self, source: str) -> FileCounts | None:
         """The counts of a source that is finished; None for others, and for one that could not be read the last time."""
@@ -86,15 +99,18 @@ class PartsFolder:
         return self._finish(source, counts)
 
     def write_pages(self, source: str, fill: Callable[[RowWriter], FileCounts]) -> FileCounts:
-        """Write the file of a source's pages to learn from. Raises ServiceError without leaving one that is not whole."""
+        """Write the file of a source's pages to learn from, as `write` does."""
 
         def write(out: BinaryIO) -> FileCounts:
             with RowWriter(out, learning_schema()) as rows:
                 counts = fill(rows)
                 rows.finish()
-            return counts
+            return self._require_readable(source, counts)
 
-        return self._finish(source, self._store.put(f"{PAGES_FOLDER}/{make_part_name(source)}", write, is_shared=True))
+        try:
+            return self._finish(source, self._store.put(f"{PAGES_FOLDER}/{make_part_name(source)}", write, is_shared=True))
+        except _FinishedMeanwhile as other:
+            return other.counts
 
     def _finish(self, source: str, counts: FileCounts) -> FileCounts:
         notes = {"source": counts.source, "documents": counts.documents, "outcomes": dict(sorted(counts.outcomes.items()))}
@@ -106,6 +122,9 @@ class PartsFolder:
             counts = fill(document_rows, outcome_rows)
             document_rows.finish()
             outcome_rows.finish()
+        return self._require_readable(source, counts)
+
+    def _require_readable(self, source: str, counts: FileCounts) -> FileCounts:
         if not counts.is_readable and (finished := self.find_counts(source)) is not None:
             raise _FinishedMeanwhile(finished)
         return counts

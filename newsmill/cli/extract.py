@@ -68,6 +68,13 @@ def extract(
     languages: Annotated[
         list[str] | None, typer.Option("--only-language", help="With parquet: only documents in this language; repeatable.")
     ] = None,
+    statuses: Annotated[
+        list[int] | None,
+        typer.Option("--status", min=100, max=999, help="With parquet: only captures with this HTTP status; repeatable."),
+    ] = None,
+    urls: Annotated[
+        Path | None, typer.Option("--urls", metavar="FILE", help="With parquet: only the URLs of a text file, one per line.")
+    ] = None,
     since: Annotated[str | None, typer.Option("--since", help="With parquet: first day, month or year of capture.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="With parquet: last day, month or year of capture.")] = None,
     site_profiles: Annotated[
@@ -88,9 +95,11 @@ def extract(
     """
     if form not in OUTPUT_FORMATS:
         raise ConfigError(f"--format: expected {', '.join(OUTPUT_FORMATS)}, not {form!r}")
-    if (form == "parquet") != (folder is not None) or (folder is None and (hosts or languages or since or until or site_profiles)):
+    filters = (hosts, languages, statuses, urls, since, until, site_profiles)
+    if (form == "parquet") != (folder is not None) or (folder is None and any(filters)):
         raise ConfigError(
-            "--format parquet needs -o FOLDER, and -o, --host, --only-language, --since, --until and --profiles need --format parquet"
+            "--format parquet needs -o FOLDER, and -o, --host, --only-language, --status, --urls, --since, --until and --profiles"
+            " need --format parquet"
         )
     if folder is not None:
         if url is not None or (learn and site_profiles):
@@ -98,11 +107,16 @@ def extract(
         # pyarrow and multiprocessing cost 0.3 s of CPU, which a page need not spend
         from newsmill.batch.options import BatchOptions
         from newsmill.cli.extract_parquet import extract_to_parquet
-        from newsmill.cli.submit import read_period
+        from newsmill.cli.submit import read_period, read_urls
 
         first, end = read_period(since, until)
+        wanted = None if urls is None else frozenset(read_urls([], urls))
+        if wanted is not None and not wanted:
+            raise ConfigError(f"{urls} has no URL")
         options = BatchOptions(
             hosts=tuple(hosts or ()),
+            statuses=tuple(statuses or ()),
+            urls=wanted,
             languages=tuple(languages or ()),
             since=first,
             until=end,

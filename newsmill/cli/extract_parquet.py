@@ -36,6 +36,7 @@ def extract_to_parquet(names: Sequence[str], folder: str, options: BatchOptions,
     require_pyarrow()
     sources = list(dict.fromkeys(map(name_source, list_sources(names))))
     if learn:
+        PartsFolder(folder, options).claim(learns=True)
         inner = f"{folder.rstrip('/')}/{LEARNING_FOLDER}"
         total, failed = process_sources(collect_profile_pages, sources, inner, options, processes=processes)
         note(f"{format_count(total['documents'], 'page')} to learn from")
@@ -60,6 +61,7 @@ def process_sources(
     """Call `work` for each source that it has not finished. Returns the sum of the counts, and the number of files that failed."""
     parts = PartsFolder(folder, options)
     parts.claim()
+    parts.remove_unfinished()
     finished = {source: counts for source in sources if (counts := parts.find_counts(source)) is not None}
     remaining = [source for source in sources if source not in finished]
     if finished:

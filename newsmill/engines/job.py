@@ -57,5 +57,7 @@ def prepare(sources: Iterable[str | os.PathLike[str]], folder: str | os.PathLike
         raise ConfigError("expected WARC files, but the list is empty")
     path = os.fspath(folder)
     job = Job(names, path if is_url(path) else str(Path(path).expanduser().absolute()), options or BatchOptions())
-    PartsFolder(job.folder, job.options).claim()
+    parts = PartsFolder(job.folder, job.options)
+    parts.claim()
+    parts.remove_unfinished()
     return job

@@ -6,10 +6,11 @@ import gzip
 import multiprocessing
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import fsspec
@@ -19,7 +20,7 @@ import pytest
 from warc_records import SITE, article, list_bytes, make_record, record
 
 import newsmill
-from newsmill.batch import BatchOptions, FileCounts, extract_file, file_extraction
+from newsmill.batch import BatchOptions, FileCounts, collect_profile_pages, extract_file, file_extraction, profile_learning
 from newsmill.exceptions import ConfigError
 from newsmill.intake.warc_files import read_warc
 from newsmill.sandbox.child import Limits
@@ -128,19 +129,25 @@ def test_names_and_urls(crawl: Path, tmp_path: Path) -> None:
     assert extract_file(odd, tmp_path / "out").source == f"{tmp_path}/caf\\udce9.warc.gz"
 
 
+@pytest.mark.parametrize(("module", "work"), [(file_extraction, extract_file), (profile_learning, collect_profile_pages)])
 def test_a_run_that_cannot_read_its_source_leaves_the_files_of_another(
-    crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: ModuleType, work: Callable[..., FileCounts], crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    first = list[object]()
+
+    def list_whole() -> dict[str, bytes]:
+        return {name: data for name, data in list_bytes(tmp_path / "out").items() if not name.endswith(".tmp")}
+
     def fail_late(*arguments: Any) -> Iterator[Any]:
         yield next(newsmill.read_warc(crawl))
         with monkeypatch.context() as other:
-            other.setattr(file_extraction, "read_warc", read_warc)
-            assert extract_file(crawl, tmp_path / "out").documents == 4
+            other.setattr(module, "read_warc", read_warc)
+            first.extend((work(crawl, tmp_path / "out"), list_whole()))
         raise OSError("the connection was lost")
 
-    monkeypatch.setattr(file_extraction, "read_warc", fail_late)
-    assert extract_file(crawl, tmp_path / "out") == FileCounts(str(crawl), 4, ALL)
-    assert len(read(tmp_path / "out", "documents")) == 4
+    monkeypatch.setattr(module, "read_warc", fail_late)
+    found = work(crawl, tmp_path / "out")
+    assert [found, list_whole()] == first
 
 
 def write_damaged(path: Path) -> Iterator[tuple[str, int]]:

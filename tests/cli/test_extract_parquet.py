@@ -9,12 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from command_result import Newsmill
 from warc_records import article, list_bytes
 from workers_world import descendants
+
+from newsmill.batch import BatchOptions, FileCounts
+from newsmill.batch.parts import PartsFolder
+from newsmill.batch.profile_file import write_profiles
+from newsmill.cli import extract_parquet
+from newsmill.exports.parquet import RowWriter
 
 FILES, PAGES = 4, 12
 
@@ -63,8 +70,7 @@ def test_kills_at_random_moments_change_no_byte(crawl: Path, tmp_path: Path) -> 
         if number % 5 == 4 or number == rounds - 1:
             code, errors = finish(start(crawl, tmp_path / "killed"))
             assert code == 0, errors
-            left = {name: data for name, data in list_bytes(tmp_path / "killed").items() if not name.endswith(".tmp")}
-            assert left == list_bytes(tmp_path / "whole")
+            assert list_bytes(tmp_path / "killed") == list_bytes(tmp_path / "whole")
             for path in tmp_path.glob("killed/*/*"):
                 path.unlink()
 
@@ -90,6 +96,9 @@ def test_ctrl_c_keeps_what_is_done(crawl: Path, tmp_path: Path) -> None:
         (["."], "has no WARC file"),
         (["a.warc", "--url", "https://paper.example/"], "not with --format parquet"),
         (["a.warc", "--since", "May"], "expected a day, month or year"),
+        (["a.warc", "--urls", "none.txt"], "none.txt: cannot be read (No such file or directory)"),
+        (["a.warc", "--urls", "/dev/null"], "/dev/null has no URL"),
+        (["a.warc", "--learn", "--profiles", "p.sqlite"], "give --learn or --profiles, not both"),
         (["s3://bucket/a.warc", "-o", "s3://user:secret@bucket/out"], "credentials"),
         ([], "give WARC files"),
     ],
@@ -100,5 +109,49 @@ def test_what_is_refused_before_any_work(
     monkeypatch.chdir(tmp_path)
     done = newsmill("extract", *arguments, "--format", "parquet", *([] if "-o" in arguments else ["-o", "out"]))
     assert (done.code, message in done.err, done.err.count("\n"), (tmp_path / "out").exists()) == (2, True, 1, False), done.err
-    done = newsmill("extract", "a.warc", "--format", "parquet")
-    assert (done.code, "needs -o FOLDER" in done.err) == (2, True)
+    for alone in (["--format", "parquet"], ["--status", "200"], ["--urls", "list.txt"]):
+        done = newsmill("extract", "a.warc", *alone)
+        assert (done.code, "needs -o FOLDER" in done.err) == (2, True)
+
+
+def test_options_reach_every_file(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = list[BatchOptions]()
+    monkeypatch.setattr(extract_parquet, "extract_to_parquet", lambda names, folder, options, **_: found.append(options))
+    (tmp_path / "list.txt").write_text("# stories\nhttps://paper.example/a\n\nhttps://paper.example/b\n")
+    options = ("--host", "paper.example", "--status", "200", "--status", "404", "--urls", str(tmp_path / "list.txt"), "--since", "2020")
+    assert newsmill("extract", "a.warc", "--format", "parquet", "-o", "out", *options).code == 0
+    urls = frozenset({"https://paper.example/a", "https://paper.example/b"})
+    assert found == [BatchOptions(("paper.example",), (200, 404), datetime(2020, 1, 1, tzinfo=UTC), urls=urls)]
+
+
+@pytest.mark.parametrize(
+    ("language", "has_profiles", "message"),
+    [(None, False, "other options (profiles)"), ("de", True, "other options (language)"), (None, True, None)],
+)
+def test_learning_is_refused_for_a_folder_of_other_options(
+    language: str | None, has_profiles: bool, message: str | None, newsmill: Newsmill, tmp_path: Path
+) -> None:
+    (tmp_path / "a.warc").write_bytes(article("story"))
+    write_profiles(tmp_path / "p.sqlite", [], "")
+    options = BatchOptions(language=language, profiles=tmp_path / "p.sqlite" if has_profiles else None)
+    PartsFolder(str(tmp_path / "out"), options).claim()
+    if message is None:
+        PartsFolder(str(tmp_path / "out"), BatchOptions()).claim(learns=True)
+        return
+    done = newsmill("extract", str(tmp_path / "a.warc"), "--format", "parquet", "-o", str(tmp_path / "out"), "--learn")
+    assert (done.code, message in done.err, (tmp_path / "out" / "_profiles").exists()) == (2, True, False), done.err
+
+
+def test_only_the_unfinished_files_of_killed_tasks_are_removed(tmp_path: Path) -> None:
+    parts, folder = PartsFolder(str(tmp_path), BatchOptions()), tmp_path / "outcomes"
+    folder.mkdir()
+    stale, other = folder / "a.parquet.0123abcd.tmp", folder / "notes.tmp"
+    stale.touch()
+    other.touch()
+
+    def fill(documents: RowWriter, outcomes: RowWriter) -> FileCounts:
+        parts.remove_unfinished()
+        return FileCounts("b.warc")
+
+    parts.write("b.warc", fill)
+    assert (stale.exists(), other.exists(), len(list(folder.iterdir()))) == (False, True, 2)
