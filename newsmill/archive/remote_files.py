@@ -40,6 +40,17 @@ def find_file_system(url: str) -> tuple[Any, str]:
     return files, path
 
 
+def list_remote(url: str, suffix: str) -> list[str]:
+    """The URLs of the files below a folder that end in `suffix`, in order; of a file, its own. Raises ConfigError."""
+    files, path = find_file_system(url)
+    try:
+        if not files.isdir(path):
+            return [url]
+        return [files.unstrip_protocol(one) for one in sorted(files.find(path)) if one.endswith(suffix)]
+    except client_errors(files) as error:
+        raise ConfigError(f"{redact(url)} cannot be read: {redact(str(error))}") from error
+
+
 @contextmanager
 def open_remote(url: str) -> Iterator[BinaryIO]:
     """The file at a URL. Raises ConfigError as `find_file_system`, and OSError, also in the block, if the file cannot be read."""

@@ -15,7 +15,7 @@ from newsmill import settings as configuration
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import ProgressBar, format_rate, format_time_left
 from newsmill.cli.submit_warc import LimitedMessages
-from newsmill.cli.terminal import format_count, note, print_json
+from newsmill.cli.terminal import format_count, note, print_json, printable
 from newsmill.context import AppContext
 from newsmill.exports.parquet_reader import RowGroup
 from newsmill.intake.document_import import import_parts, index_documents, list_parts
@@ -24,7 +24,9 @@ from newsmill.search.indexer import count_pending
 
 
 def import_documents(
-    paths: Annotated[list[str], typer.Argument(metavar="FILE|FOLDER…", help="Parquet files, or folders with them.", show_default=False)],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="FILE|FOLDER|URL…", help="Parquet files, or folders with them.", show_default=False)
+    ],
     processes: Annotated[int | None, typer.Option("--processes", "-p", min=1, help="Number of processes; default: one per core.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
@@ -32,11 +34,12 @@ def import_documents(
 
     Run the same command again to resume after Ctrl-C or a kill; stored documents are skipped.
     A later text of a stored document becomes a revision.
+    If a file cannot be read to its end, the others are stored; the command names the file and exits with 1.
     """
     settings, parts = configuration.load(), list_parts(paths)
     processes = min(processes or os.cpu_count() or 1, max(1, len(parts)))
     with context.open_context(settings, create=True) as store, Interrupt() as interrupt:
-        counts = run_import(store, parts, processes, interrupt)
+        counts, problems = run_import(store, parts, processes, interrupt)
         if waiting := count_pending(store.engine):
             run_index(store, waiting, processes, interrupt)
     if as_json:
@@ -46,24 +49,32 @@ def import_documents(
     if interrupt.is_set:
         note("stopped; the same command continues")
         raise typer.Exit(130)
+    if problems:
+        for problem in problems:
+            note(printable(problem))
+        note(f"{format_count(len(problems), 'file')} could not be read to the end; the same command reads them again")
+        raise typer.Exit(1)
 
 
-def run_import(store: AppContext, parts: Sequence[RowGroup], processes: int, interrupt: Interrupt) -> ImportCounts:
-    """Store the documents of the parts, with a bar."""
+def run_import(store: AppContext, parts: Sequence[RowGroup], processes: int, interrupt: Interrupt) -> tuple[ImportCounts, Sequence[str]]:
+    """Store the documents of the parts, with a bar. Returns the counts, and a sentence for each file that cannot be read to its end."""
     total, done, started_at = sum(part.rows for part in parts), 0, time.monotonic()
     counts: Counter[str] = Counter()
+    problems: dict[str, str] = {}  # the first of each file
     with ProgressBar("documents") as bar:
         messages = LimitedMessages(bar.print_line)
         for part, imported in import_parts(store, parts, processes, lambda: interrupt.is_set):
             done += part.rows
             counts += imported.counts
+            if imported.problem is not None:
+                problems.setdefault(part.path, imported.problem)
             for message in imported.messages:
                 messages.add(message)
             seconds = time.monotonic() - started_at
             bar.update(done, total, f"{done:,} of {total:,}, {format_rate(done, seconds)} {format_time_left(total - done, done, seconds)}")
     if messages.left_out:
         note(f"{format_count(messages.left_out, 'further message')} left out")
-    return ImportCounts(**counts)
+    return ImportCounts(**counts, unreadable=len(problems)), [*problems.values()]
 
 
 def run_index(store: AppContext, waiting: int, processes: int, interrupt: Interrupt) -> None:

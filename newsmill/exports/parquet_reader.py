@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from newsmill.archive.remote_files import is_url, open_remote
 from newsmill.exceptions import ConfigError
 from newsmill.extraction.body.markup import LINK_SCHEMES
 from newsmill.extraction.document_size import MAX_DOCUMENT_CHARACTERS, count_characters
 from newsmill.model import Document
 from newsmill.model.document_fields import BY_NAME, SCALARS, FieldType, list_fields_of
 from newsmill.sources.table import NAME
+from newsmill.text.redaction import redact
 from newsmill.text.urls import normalize
 
 T = TypeVar("T")
@@ -44,6 +47,7 @@ class RowGroup:
     number: int
     rows: int
     has_outcomes: bool = False  # of pages without a document
+    problem: str | None = None  # of a file that is not a whole Parquet file; it is one part
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +71,26 @@ class OutcomeRow:
 _OUTCOME = TypeAdapter(OutcomeRow)
 
 
-def list_row_groups(path: Path) -> list[RowGroup]:
-    """The parts of a file. Raises ConfigError for a file that has other columns."""
+def list_row_groups(path: str) -> list[RowGroup]:
+    """The parts of a file, by its path or URL. Raises ConfigError for a file that is missing or has other columns."""
     import pyarrow.parquet  # type: ignore[import-untyped]  # without type hints
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with _open(path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
             names = set(file.schema_arrow.names)
             has_outcomes = names.issuperset(_OUTCOME_COLUMNS)
             rows = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    except FileNotFoundError:
+        raise ConfigError(f"{redact(path)}: no such file") from None
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise ConfigError(f"{path}: not a whole Parquet file ({error})") from None
+        return [RowGroup(path, 0, 0, problem=f"not a whole Parquet file ({redact(str(error))})")]
     if not has_outcomes and (missing := sorted(_REQUIRED - names)):
-        raise ConfigError(f"{path} has no documents of Newsmill: the column {missing[0]} is missing")
-    return [RowGroup(str(path), number, count, has_outcomes) for number, count in enumerate(rows)]
+        raise ConfigError(f"{redact(path)} has no documents of Newsmill: the column {missing[0]} is missing")
+    return [RowGroup(path, number, count, has_outcomes) for number, count in enumerate(rows)]
+
+
+def _open(path: str) -> AbstractContextManager[BinaryIO]:
+    return open_remote(path) if is_url(path) else Path(path).open("rb")
 
 
 def read_documents(group: RowGroup, now: datetime) -> Iterator[list[Document | BadRow]]:
@@ -96,15 +106,17 @@ def read_outcomes(group: RowGroup, now: datetime) -> Iterator[list[OutcomeRow | 
 def _read(group: RowGroup, wanted: Sequence[str], read: Callable[[Mapping[str, Any]], T]) -> Iterator[list[T | BadRow]]:
     import pyarrow.parquet
 
+    if group.problem is not None:
+        raise ConfigError(f"{redact(group.path)}: {group.problem}")
     number = 0
     try:
-        with pyarrow.parquet.ParquetFile(group.path) as file:
+        with _open(group.path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
             names = [name for name in wanted if name in file.schema_arrow.names]
             for batch in file.iter_batches(BATCH_ROWS, row_groups=[group.number], columns=names):
                 yield [_read_row(at, row, read) for at, row in enumerate(_list_rows(batch), number)]
                 number += batch.num_rows
     except (OSError, pyarrow.ArrowException) as error:
-        raise ConfigError(f"{group.path}: cannot be read ({error})") from None
+        raise ConfigError(f"{redact(group.path)}: cannot be read ({redact(str(error))})") from None
 
 
 def _list_rows(batch: Any) -> list[Mapping[str, Any] | Exception]:

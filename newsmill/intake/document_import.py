@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections import Counter
@@ -12,19 +13,24 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby, takewhile
 from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
+from newsmill.archive.remote_files import is_url, list_remote
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports.parquet import require_pyarrow
-from newsmill.exports.parquet_reader import BadRow, RowGroup, list_row_groups, read_documents, read_outcomes
-from newsmill.model import Outcome, OutcomeRecord
+from newsmill.exports.parquet_reader import BadRow, OutcomeRow, RowGroup, list_row_groups, read_documents, read_outcomes
+from newsmill.model import Document, Outcome, OutcomeRecord
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
 from newsmill.storage.ledger.imports import ImportedDocument, ImportedOutcome, Imports
+from newsmill.text.redaction import redact
 
+T = TypeVar("T")
 PARQUET_SUFFIX = ".parquet"
 MAX_MESSAGES = 20  # of one part
 INDEXED_PER_TASK = 1000  # documents
@@ -32,6 +38,7 @@ _PAGE_OUTCOMES = frozenset(Outcome) - {Outcome.STORED}  # the other outcomes of 
 
 IsStopped = Callable[[], bool]
 _has_outcomes = attrgetter("has_outcomes")
+_HIDDEN = re.compile(r"/[_.]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,55 +47,72 @@ class ImportedPart:
 
     counts: Counter[str]
     messages: tuple[str, ...] = ()
+    problem: str | None = None  # the sentence of a file that cannot be read to its end; the rows before count
 
 
 def list_parts(names: Sequence[str]) -> list[RowGroup]:
     """The parts of files, and of the files in folders, those with documents first. Raises ConfigError before anything is stored."""
     require_pyarrow()
-    paths: list[Path] = []
-    for path in map(Path, names):
-        found = sorted(path.rglob(f"*{PARQUET_SUFFIX}")) if path.is_dir() else [path]
-        if not found:
-            raise ConfigError(f"{path} has no file that ends in {PARQUET_SUFFIX}")
-        paths += found
-    return sorted((group for path in dict.fromkeys(paths) for group in list_row_groups(path)), key=_has_outcomes)
+    paths = dict.fromkeys(path for name in names for path in _list_files(name))
+    return sorted((group for path in paths for group in list_row_groups(path)), key=_has_outcomes)
+
+
+def _list_files(name: str) -> list[str]:
+    """The file, or those of a folder; as for other readers of data sets, names that begin with "_" or "." are not data."""
+    path = Path(name)
+    if is_url(name):
+        found = [url for url in list_remote(name, PARQUET_SUFFIX) if not _HIDDEN.search(url.removeprefix(name))]
+    elif path.is_dir():
+        inside = sorted(path.rglob(f"*{PARQUET_SUFFIX}"))
+        found = [str(one) for one in inside if not _HIDDEN.search(f"/{one.relative_to(path).as_posix()}")]
+    else:
+        found = [name]
+    if not found:
+        raise ConfigError(f"{redact(name)} has no file that ends in {PARQUET_SUFFIX}")
+    return found
 
 
 def import_part(app: AppContext, part: RowGroup) -> ImportedPart:
-    """Store what a part has. A second call finds it stored. Raises ConfigError and ServiceError."""
-    return _import_outcomes(app, part) if part.has_outcomes else _import_documents(app, part)
+    """Store what a part has. A second call finds it stored. Raises ServiceError."""
+    return _import(app, part, read_outcomes, _add_outcomes) if part.has_outcomes else _import(app, part, read_documents, _add_documents)
 
 
-def _import_documents(app: AppContext, part: RowGroup) -> ImportedPart:
+def _import(
+    app: AppContext,
+    part: RowGroup,
+    read: Callable[[RowGroup, datetime], Iterator[list[T | BadRow]]],
+    add: Callable[[AppContext, list[T], str], Counter[str]],
+) -> ImportedPart:
     counts: Counter[str] = Counter()
     messages: list[str] = []
-    for rows in read_documents(part, app.now()):
-        found = [ImportedDocument.of(row) for row in rows if not isinstance(row, BadRow)]
-        messages += _describe_bad_rows(part, rows)
-        counts["invalid"] += len(rows) - len(found)
-        counts += Imports(app.engine).add_documents(found, found_on=Path(part.path).name, now=app.now())
-    return ImportedPart(counts, tuple(messages[:MAX_MESSAGES]))
+    problem = None
+    try:
+        for rows in read(part, app.now()):
+            readable = [row for row in rows if not isinstance(row, BadRow)]
+            messages += _describe_bad_rows(part, rows)
+            counts["invalid"] += len(rows) - len(readable)
+            counts += add(app, readable, Path(part.path).name)
+    except ConfigError as error:
+        problem = str(error)
+    return ImportedPart(counts, tuple(messages[:MAX_MESSAGES]), problem)
 
 
-def _import_outcomes(app: AppContext, part: RowGroup) -> ImportedPart:
-    counts: Counter[str] = Counter()
-    messages: list[str] = []
-    for rows in read_outcomes(part, app.now()):
-        readable = [row for row in rows if not isinstance(row, BadRow)]
-        found = [
-            ImportedOutcome(row.url, row.at, OutcomeRecord(Outcome(row.outcome), row.detail))
-            for row in readable
-            if row.url is not None and row.outcome in _PAGE_OUTCOMES
-        ]
-        messages += _describe_bad_rows(part, rows)
-        counts["invalid"] += len(rows) - len(readable)
-        counts["other"] += len(readable) - len(found)
-        counts += Imports(app.engine).add_outcomes(found, found_on=Path(part.path).name, now=app.now())
-    return ImportedPart(counts, tuple(messages[:MAX_MESSAGES]))
+def _add_documents(app: AppContext, rows: list[Document], name: str) -> Counter[str]:
+    return Imports(app.engine).add_documents([*map(ImportedDocument.of, rows)], found_on=name, now=app.now())
+
+
+def _add_outcomes(app: AppContext, rows: list[OutcomeRow], name: str) -> Counter[str]:
+    found = [
+        ImportedOutcome(row.url, row.at, OutcomeRecord(Outcome(row.outcome), row.detail))
+        for row in rows
+        if row.url is not None and row.outcome in _PAGE_OUTCOMES
+    ]
+    return Imports(app.engine).add_outcomes(found, found_on=name, now=app.now()) + Counter(other=len(rows) - len(found))
 
 
 def _describe_bad_rows(part: RowGroup, rows: Sequence[object]) -> list[str]:
-    return [f"{part.path}, row {row.number} of part {part.number}: {row.reason}" for row in rows if isinstance(row, BadRow)]
+    path = redact(part.path)
+    return [f"{path}, row {row.number} of part {part.number}: {row.reason}" for row in rows if isinstance(row, BadRow)]
 
 
 def import_parts(

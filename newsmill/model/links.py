@@ -90,7 +90,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class ImportCounts:
-    """What became of the rows of Parquet files. Every row counts once."""
+    """What became of the rows of Parquet files. Every row that could be read counts once."""
 
     stored: int = 0  # new documents
     changed: int = 0  # stored documents with a new revision
@@ -100,3 +100,4 @@ class ImportCounts:
     failed: int = 0  # pages that gave no document; the ledger has their outcomes
     other: int = 0  # records of WARC files that hold no page
     invalid: int = 0  # rows that hold no document
+    unreadable: int = 0  # files, not rows, that could not be read to their end

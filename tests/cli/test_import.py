@@ -41,11 +41,37 @@ def test_what_is_imported_is_found_and_exported_again(newsmill: Newsmill) -> Non
 
 def test_files_that_cannot_be_imported_are_named_before_any_work(newsmill: Newsmill) -> None:
     Path("empty").mkdir()
-    Path("c.parquet").write_bytes(Path("parts/a.parquet").read_bytes()[:-9])
-    for name, message in (("empty", "no file that ends in .parquet"), ("c.parquet", "not a whole Parquet file"), ("none", "none: ")):
+    cases = (
+        ("empty", "no file that ends in .parquet"),
+        ("none", "none: no such file"),
+        ("memory://none.parquet", "memory://none.parquet: no"),
+    )
+    for name, message in cases:
         done = newsmill("import", "parts", name)
         assert (done.code, message in done.err) == (2, True), done.err
     assert not Path("data").exists()
+
+
+def test_files_that_break_are_named_and_the_others_are_stored(newsmill: Newsmill) -> None:
+    Path("parts/_profiles").mkdir()
+    Path("parts/_profiles/pages.parquet").write_bytes(b"of newsmill extract --learn")
+    whole = Path("parts/a.parquet").read_bytes()
+    for row, name in enumerate("bcd"):
+        pyarrow.parquet.write_table(
+            pyarrow.parquet.read_table("parts/a.parquet").slice(row, 1), f"parts/{name}.parquet", compression="none"
+        )
+    inside = bytearray(Path("parts/b.parquet").read_bytes())
+    inside[4:40] = bytes(36)  # the first page's header; the footer is whole
+    Path("parts/b.parquet").write_bytes(inside)
+    Path("parts/c.parquet").write_bytes(whole[:-9])
+    Path("parts/a.parquet").unlink()
+    done = newsmill("import", "parts", "-p", "2", "--json")
+    assert (done.code, {name: n for name, n in done.json.items() if n}) == (1, {"stored": 1, "unreadable": 2})
+    assert [message for message in ("parts/b.parquet: cannot be read (", "parts/c.parquet: not a whole") if message not in done.err] == []
+    assert done.err.splitlines()[-1] == "2 files could not be read to the end; the same command reads them again"
+    Path("parts/b.parquet").unlink()
+    Path("parts/c.parquet").write_bytes(whole)
+    assert newsmill("import", "parts", "-p", "1").err.splitlines()[-1] == "2 documents stored, 2 already known"
 
 
 def test_rows_that_no_worker_writes_are_counted_and_named(newsmill: Newsmill) -> None:
