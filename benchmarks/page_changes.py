@@ -2,6 +2,7 @@
 
     python benchmarks/page_changes.py text [--step 6] [--folds DIR] [--changes NAME,…]
     python benchmarks/page_changes.py fields [--step 12]
+    python benchmarks/page_changes.py edits REPOSITORY… [--edits 300]
 
 `text`: each gold page is changed in a way that its reader does not see (other class names, no `article`, a box of a newsletter between two
 paragraphs), and is extracted again by Newsmill and by trafilatura. The gold text stays the same, so each loss against the first row is a
@@ -9,6 +10,8 @@ dependence on the page's construction.
 `fields`: each gold page is changed in a way that tells its reader the same (JSON-LD in CDATA, teasers before the article), and its fields
 are found again. The fields of the unchanged page are the reference: a change is counted where a field gets another value, loses its value,
 or gets one that it did not have. The text stays that of the unchanged page.
+`edits`: the versions of Markdown posts in git repositories are rendered and read one after the other. An edit is a commit that changed a
+post; it should make a revision if and only if the words of the body or the title changed. Clones need their history.
 Needs `pip install -e '.[train]'`.
 """
 
@@ -18,26 +21,31 @@ import argparse
 import copy
 import json
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from html import escape
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from statistics import mean
 
 import lxml.html
 from lxml.html import HtmlElement
+from markdown_it import MarkdownIt
 from quality import NOW, GoldPage, by_reader, by_trafilatura, is_exact, page_f1, pages, reading_of, scorer
 from trafilatura.utils import decode_file
 
+from newsmill.extraction.document_identity import list_other_content
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.fields import Fields, find_fields
 from newsmill.extraction.metadata.structured_data import read_structured_data
-from newsmill.model import Page
+from newsmill.extraction.pipeline import read
+from newsmill.model import Document, Page
 
 Change = Callable[[HtmlElement], None]
 
@@ -52,6 +60,7 @@ INLINE = frozenset(
 )
 SECTIONS = frozenset(("article", "main", "section", "header", "footer", "nav", "aside", "figure"))
 MIN_PARAGRAPH_WORDS = 15
+MAX_VERSIONS = 12  # of a post
 CONSENT = """<div><h2>We value your privacy</h2><p>We and our 843 partners store and/or access information on a device, such as cookies, and
     process personal data, such as unique identifiers, for personalised advertisements and content, and to measure both.</p>
     <p>With your permission we and our partners may use precise geolocation data. You may click to consent to this processing as described
@@ -342,19 +351,99 @@ def report_fields(options: argparse.Namespace) -> None:
             print(f"| {name} | {total['other']} | {total['lost']} | {total['new']} |")
 
 
+def report_edits(options: argparse.Namespace) -> None:
+    print("| repository | changed | edits | no revision | revision of authors only | revision |\n|---|---|---|---|---|---|")
+    for repository in options.repositories:
+        counts: dict[str, Counter[str]] = {}
+        for post, versions in list_posts(repository, options.edits):
+            read_versions = [read_version(post, *version) for version in versions]
+            for before, after in pairwise(one for one in read_versions if one is not None):
+                counts.setdefault(after.name_change(before), Counter())[after.name_revision(before)] += 1
+        for change, found in sorted(counts.items()):
+            print(f"| {repository.name} | {change} | {found.total()} | {found['none']} | {found['authors']} | {found['content']} |")
+
+
+def list_posts(repository: Path, count: int) -> Iterator[tuple[str, list[tuple[int, str]]]]:
+    """Posts with their versions (time, Markdown), oldest first, in a fixed random order, until there are `count` edits."""
+
+    def git(*arguments: str) -> bytes:
+        return subprocess.run(("git", "-C", str(repository), *arguments), capture_output=True, check=True).stdout
+
+    commits: dict[str, list[tuple[str, int]]] = {}
+    log = git("log", "--no-merges", "--reverse", "--format=%x00%H %ct", "--name-only", "--no-renames", "--diff-filter=AM").decode()
+    for block in log.split("\0")[1:]:
+        first, *paths = filter(None, block.splitlines())
+        commit, at = first.split()
+        for path in paths:
+            if re.search(r"(post|blog|news|content)\w*/.*\.(md|markdown)$", path):
+                commits.setdefault(path, []).append((commit, int(at)))
+    found = 0
+    for path in sorted(commits, key=lambda path: blake2b(path.encode()).digest()):
+        versions = [(at, git("show", f"{commit}:{path}").decode("utf-8", "replace")) for commit, at in commits[path][:MAX_VERSIONS]]
+        if len(versions) > 1 and found < count:
+            found += len(versions) - 1
+            yield path, versions
+
+
+@dataclass(frozen=True, slots=True)
+class PostVersion:
+    """One version of a post, and the document that was read from its page."""
+
+    head: str
+    title: str
+    html: str
+    words: tuple[str, ...]
+    document: Document
+
+    def name_change(self, before: PostVersion) -> str:
+        """What changed, the weightiest first."""
+        names = {"words": "body", "title": "title", "html": "markup of the body", "head": "metadata"}
+        return next((name for field, name in names.items() if getattr(self, field) != getattr(before, field)), "nothing that is rendered")
+
+    def name_revision(self, before: PostVersion) -> str:
+        """The revision that the store makes; ledger/store_decisions.py."""
+        if self.document.content_hash != before.document.content_hash:
+            return "content"
+        return "none" if list_other_content(self.document) == list_other_content(before.document) else "authors"
+
+
+def read_version(path: str, at: int, source: str) -> PostVersion | None:
+    """A version, rendered as a page with its title, authors, tags and the links of a site; None if it is no article."""
+    parts = re.match(r"\s*(---|\+\+\+)\n(.*?)\n\1\s*\n?(.*)", source, re.DOTALL)
+    head, body = (parts[2], parts[3]) if parts else ("", source)
+    named = {key.lower(): value.strip("\"' []") for key, value in re.findall(r"^(\w+)\s*[:=]\s*(.+)$", head, re.MULTILINE)}
+    title, author = named.get("title", "Untitled"), named.get("author") or named.get("authors") or "The team"
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(re.sub(r"\{[%:{].*?\}+", "", body))
+    page = f"""<!doctype html><html><head><meta charset="utf-8"><title>{escape(title)} | Weblog</title>
+        <meta name="author" content="{escape(author)}"><meta name="description" content="{escape(named.get("description", ""))}">
+        <meta name="keywords" content="{escape(named.get("tags", ""))}"><meta name="date" content="{escape(named.get("date", ""))}"></head>
+        <body><header><nav><a href="/">Home</a> <a href="/posts">Posts</a></nav></header><main><article>
+        <h1>{escape(title)}</h1>
+        <p class="byline">By {escape(author)}</p>{html}</article></main><aside><h2>More posts</h2><ul><li>
+        <a href="/a">An older post</a></li></ul></aside><footer><p>© The project</p></footer></body></html>"""
+    url = f"https://weblog.example/{re.sub(r'[^a-z0-9]+', '-', path.lower())}"
+    fetched_at = datetime.fromtimestamp(at, UTC)
+    headers = (("Content-Type", "text/html; charset=utf-8"),)
+    document = read(Page(url, url, fetched_at, 200, headers, page.encode("utf-8", "replace"))).document
+    words = tuple(" ".join(map(str, lxml.html.fromstring(f"<div>{html}</div>").itertext())).split())
+    return None if document is None else PostVersion(head, title, html, words, document)
+
+
 def choose(sets: Sequence[str], step: int) -> list[GoldPage]:
     return [page for dataset in sets for number, page in enumerate(pages(dataset)) if number % step == 0]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("question", choices=("text", "fields"))
+    parser.add_argument("question", choices=("text", "fields", "edits"))
+    parser.add_argument("repositories", nargs="*", type=Path, help="for edits: folders of git repositories")
+    parser.add_argument("--edits", type=int, default=300, help="of each repository")
     parser.add_argument("--step", type=int, help="take every n-th page (default: 6 for texts, 12 for fields)")
     parser.add_argument("--folds", type=Path, help="models of train_blocks.py; without them the shipped model, which has seen the pages")
     parser.add_argument("--changes", default=",".join(TEXT_CHANGES), help="changes of the text to measure")
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
-    {"text": report_texts, "fields": report_fields}[options.question](options)
+    {"text": report_texts, "fields": report_fields, "edits": report_edits}[options.question](options)
 
 
 if __name__ == "__main__":
