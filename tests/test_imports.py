@@ -35,6 +35,7 @@ LAYERS = (
     (
         "newsmill.storage",
         "newsmill.search",
+        "newsmill.stories",
         "newsmill.archive",
         "newsmill.queue",
         "newsmill.exports",
@@ -65,6 +66,7 @@ PURE = (
     "newsmill.discovery",
     "newsmill.extraction",
     "newsmill.similarity",
+    "newsmill.stories",
     "newsmill.polling",
     *LAYERS[-1],
 )

@@ -1,0 +1,25 @@
+"""Stories: which documents tell the same news, decided from their terms and times. Pure.
+
+The stories of a set of documents depend on the set only, never on the order in which the documents arrived. Only documents that links
+connect decide one another's stories.
+"""
+
+from newsmill.stories.clusters import MAX_COMPONENT, WINDOW_SECONDS, StoryDocument, are_linked, cluster
+from newsmill.stories.evidence import Evidence, choose_title, explain
+from newsmill.stories.terms import Terms, find_terms, pack, rare_terms, unpack
+
+__all__ = [
+    "MAX_COMPONENT",
+    "WINDOW_SECONDS",
+    "Evidence",
+    "StoryDocument",
+    "Terms",
+    "are_linked",
+    "choose_title",
+    "cluster",
+    "explain",
+    "find_terms",
+    "pack",
+    "rare_terms",
+    "unpack",
+]

@@ -1,0 +1,63 @@
+"""Stories: terms, clusters and evidence."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsmill.stories import StoryDocument, choose_title, cluster, explain, find_terms, pack, unpack
+
+HOUR = 3600
+TEXTS = {
+    "quake1": ("Earthquake in Aceh", "A quake of magnitude 6.1 shook Aceh on Tuesday, and houses in Aceh collapsed near Takengon."),
+    "quake2": ("Aceh quake kills 22", "The earthquake of magnitude 6.1 in Aceh killed people; houses near Takengon collapsed on Tuesday."),
+    "budget": (
+        "Parliament passes budget",
+        "Deputies in Vienna adopted the budget of the finance minister after a long debate about pensions.",
+    ),
+}
+
+
+def make_document(name: str, language: str | None = "en", second: int = 0) -> StoryDocument:
+    return StoryDocument(name, second, language, find_terms(*TEXTS[name], language))
+
+
+def test_documents_of_one_event_are_a_story_in_every_order() -> None:
+    documents = [make_document(name) for name in TEXTS]
+    expected = {frozenset({"quake1", "quake2"}), frozenset({"budget"})}
+    assert all(set(cluster(order)) == expected for order in permutations(documents))
+
+
+@pytest.mark.parametrize(
+    ("other", "same", "different", "are_one"),
+    [
+        pytest.param(make_document("quake2"), [], [], True, id="same event"),
+        pytest.param(make_document("quake2", language="id"), [], [], False, id="another language"),
+        pytest.param(make_document("quake2", second=5 * 24 * HOUR), [], [], False, id="five days later"),
+        pytest.param(make_document("quake2"), [], [("quake1", "quake2")], False, id="a person split them"),
+        pytest.param(make_document("budget"), [("budget", "quake1")], [], True, id="a person merged them"),
+        pytest.param(make_document("quake2"), [], [("quake1", "gone")], True, id="a person's pair without its document"),
+    ],
+)
+def test_two_documents(other: StoryDocument, same: list[tuple[str, str]], different: list[tuple[str, str]], are_one: bool) -> None:
+    assert (len(cluster([make_document("quake1"), other], same, different)) == 1) is are_one
+
+
+def test_evidence_has_the_shared_terms_and_the_distance_in_time() -> None:
+    found = explain(make_document("quake1"), [make_document("quake2", second=3 * HOUR)])
+    assert "aceh" in found.terms
+    assert "shook" not in found.terms
+    assert found.hours_apart == 3
+    assert explain(make_document("budget"), []).hours_apart is None
+    assert choose_title([title for title, _ in TEXTS.values()]) in ("Earthquake in Aceh", "Aceh quake kills 22")
+    assert choose_title([None, ""]) is None
+
+
+@given(st.text(), st.text(), st.none() | st.sampled_from(["en", "de", "zh", "xx-broken"]))
+def test_any_text_has_terms_that_survive_their_column(title: str, text: str, language: str | None) -> None:
+    terms = find_terms(title, text, language)
+    assert unpack(pack(terms, language)) == (language, terms)
+    assert cluster([StoryDocument("a", 0, language, terms)]) == (frozenset({"a"}),)
