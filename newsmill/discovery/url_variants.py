@@ -34,6 +34,8 @@ def find_plain_url(url: str) -> str | None:
     host = _HOST.sub("", parts.netloc, count=1)
     path = _INDEX.sub("", _PATH.sub("", parts.path, count=1)) or "/"
     query = "&".join(parameter for parameter in parts.query.split("&") if not _PARAMETER.fullmatch(parameter))
+    if (host, path, query) == (parts.netloc, parts.path, parts.query):
+        return None
     try:
         plain = urls.normalize(urlunsplit((parts.scheme, host, path, query, "")))
         if urls.make_key(plain) == urls.make_key(url) or urls.get_site(plain) != urls.get_site(url):
