@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, String, Table, TextClause, func, or_, text, type_coerce
+from sqlalchemy import Column, ColumnElement, Connection, Engine, String, Table, TextClause, any_, bindparam, func, or_, text, type_coerce
 from sqlalchemy.dialects import postgresql, sqlite
 
 Rows = Sequence[Mapping[str, Any]]
@@ -36,6 +36,13 @@ def lock_numbers(conn: Connection, numbers: Iterable[int]) -> None:
     """Wait for the transactions that hold locks of these numbers, and let others wait for this one. SQLite has one writer at a time."""
     if not is_sqlite(conn):
         conn.execute(_LOCK, {"numbers": [*numbers]})
+
+
+def is_any(bind: Engine | Connection, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """The column has one of the values. On Postgres they are one parameter: its driver takes 20 µs for each parameter of a statement."""
+    if is_sqlite(bind):
+        return column.in_(values)
+    return column == any_(bindparam(None, values, type_=postgresql.ARRAY(column.type), unique=True))
 
 
 def try_lock(conn: Connection, number: int) -> bool:

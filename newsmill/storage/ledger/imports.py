@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, exc, select, text, update
+from sqlalchemy import BindParameter, Column, Connection, Engine, Select, bindparam, delete, exc, select, text, update
 
 from newsmill.discovery.url_variants import find_edition
 from newsmill.exceptions import ServiceError, UrlError
@@ -24,7 +24,7 @@ from newsmill.similarity.near_duplicates import Fingerprint, fingerprint
 from newsmill.storage.bulk_insert import insert_many
 from newsmill.storage.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.database import writing
-from newsmill.storage.dialects import is_sqlite
+from newsmill.storage.dialects import is_any, is_sqlite
 from newsmill.storage.fingerprints import BANDS, find_candidates
 from newsmill.storage.ledger import results
 from newsmill.storage.ledger.article_identity import list_identities
@@ -38,7 +38,7 @@ from newsmill.storage.ledger.takedown_check import list_keys
 from newsmill.storage.schema import documents, fingerprints, fingerprints_due, ledger, revisions, segments
 from newsmill.storage.statements import OWNER, UNTIL, AnyRow, is_failure
 from newsmill.storage.storing_order import make_stamp
-from newsmill.text.urls import find_site, make_key
+from newsmill.text.urls import find_site
 
 FOUND_BY = "import"
 MAX_TRIES = 5  # of a transaction that another process disturbs: it adds the same URL, or locks the same rows in another order
@@ -60,14 +60,13 @@ _ROWS = select(
         ledger.c[name]
         for name in ("url_key", "url", "found_by", "fence", "first_seen_at", "fetched_at", "segment", "offset", "document_id")
     ),
-).where(ledger.c.url_key.in_(_IDS))
-_LOCKED_ROWS = _ROWS.order_by(ledger.c.id).with_for_update()
-_ROW_IDS = select(ledger.c.url_key, ledger.c.id).where(ledger.c.url_key.in_(_IDS))
-_STORED = select(documents.c.id, documents.c.content_hash).where(documents.c.id.in_(_IDS))
-_REPLACED = select(revisions.c.document_id, revisions.c.content_hash).where(revisions.c.document_id.in_(_IDS))
-_SEGMENTS = select(segments.c.id).where(segments.c.id.in_(_IDS))
-_PAGE_URLS = select(documents.c.ledger_id, documents.c.url).where(documents.c.ledger_id.in_(_IDS), documents.c.site.is_not(None))
-_DELETE_DUE = delete(fingerprints_due).where(fingerprints_due.c.document_id.in_(_IDS))
+)
+_LOCKED_ROWS = _ROWS.where(ledger.c.url_key.in_(_IDS)).order_by(ledger.c.id).with_for_update()
+_ROW_IDS = select(ledger.c.url_key, ledger.c.id)
+_STORED = select(documents.c.id, documents.c.content_hash)
+_REPLACED = select(revisions.c.document_id, revisions.c.content_hash)
+_SEGMENTS = select(segments.c.id)
+_PAGE_URLS = select(documents.c.ledger_id, documents.c.url).where(documents.c.site.is_not(None))
 _CLAIM = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
@@ -85,22 +84,32 @@ _CLAIM_OTHER_PAGE = _CLAIM.values(
 
 @dataclass(frozen=True, slots=True)
 class ImportedDocument:
-    """A document to import, with what the transaction needs to know of it."""
+    """A document to import, with what the transaction needs to know of it. Rows are made before the lock that imports wait for."""
 
     document: Document
-    url: str  # of its row
-    key: str  # of that URL
+    page: Mapping[str, Any]  # its row of the ledger, as of a link that is due
+    row: Mapping[str, Any]  # of `documents`, without what the transaction decides
     identities: frozenset[str]
     bands: Fingerprint | None
     edition: str
 
+    @property
+    def url(self) -> str:
+        return str(self.page["url"])
+
+    @property
+    def key(self) -> str:
+        return str(self.page["url_key"])
+
     @classmethod
-    def of(cls, document: Document, bands: Fingerprint | None = None) -> ImportedDocument:
-        """Raises UrlError. After a redirect from another site the row is that of the final URL, as for a submitted page."""
+    def of(cls, document: Document, found_on: str, now: datetime) -> ImportedDocument:
+        """`found_on`: the name of its file. Raises UrlError. After a redirect from another site the row is that of the final URL, as for a
+        submitted page."""
         is_on_site = document.requested_url == document.url or find_site(document.requested_url) == find_site(document.url)
         url = document.requested_url if is_on_site else document.url
-        identities = frozenset(list_identities(document))
-        return cls(document, url, make_key(url), identities, bands or fingerprint(document.text), find_edition(document.url))
+        page = make_row(Link(url, source=document.source, found_by=FOUND_BY, found_on=found_on), now)
+        row, identities = results.make_document_row(document, 0, None), frozenset(list_identities(document))
+        return cls(document, page, row, identities, fingerprint(document.text), find_edition(document.url))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +127,15 @@ class Imports:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add_documents(self, found: Sequence[ImportedDocument], *, found_on: str, now: datetime) -> Counter[str]:
-        """Store documents; returns what became of them, by the fields of ImportCounts. `found_on`: the name of their file."""
-        counts, others = self._try(lambda conn: _insert_new(conn, found, found_on, now))
+    def add_documents(self, found: Sequence[ImportedDocument], now: datetime) -> Counter[str]:
+        """Store documents; returns what became of them, by the fields of ImportCounts."""
+        counts, others = self._try(lambda conn: _insert_new(conn, found, now))
         for some in _split(others):
-            counts += self._try(lambda conn, some=some: _store_as_worker(conn, some, found_on, now))  # type: ignore[misc]
+            counts += self._try(lambda conn, some=some: _store_as_worker(conn, some, now))  # type: ignore[misc]
         return counts
 
     def add_outcomes(self, found: Sequence[ImportedOutcome], *, found_on: str, now: datetime) -> Counter[str]:
-        """Record outcomes of URLs that have no row yet; the others stay as they are."""
+        """Record outcomes of URLs that have no row yet; the others stay as they are. `found_on`: the name of their file."""
         return self._try(lambda conn: _insert_outcomes(conn, found, found_on, now))
 
     def _try(self, run: Callable[[Connection], T]) -> T:
@@ -144,24 +153,23 @@ class Imports:
             return run(conn)
 
 
-def _read(conn: Connection, statement: Any, keys: Iterable[Any]) -> Iterator[AnyRow]:
+def _read(conn: Connection, statement: Select[Any], column: Column[Any], keys: Iterable[Any]) -> Iterator[AnyRow]:
+    """The rows whose column has one of the keys."""
     for batch in batches(sorted(set(keys))):
-        yield from conn.execute(statement, {"b_ids": batch})
+        yield from conn.execute(statement.where(is_any(conn, column, batch)))
 
 
-def _insert_new(
-    conn: Connection, found: Sequence[ImportedDocument], found_on: str, now: datetime
-) -> tuple[Counter[str], list[ImportedDocument]]:
+def _insert_new(conn: Connection, found: Sequence[ImportedDocument], now: datetime) -> tuple[Counter[str], list[ImportedDocument]]:
     """Insert the new documents. Returns the counts, and the documents to store as a worker does."""
     if not is_sqlite(conn):
         conn.execute(_TAKE_LOCK, {"lock": _LOCK})
         # a takedown comes before these documents or finds them
         lock_ids(conn, {key for one in found for key in (one.key, *one.identities)})
     counts: Counter[str] = Counter()
-    rows = {row.url_key: row for row in _read(conn, _ROWS, (one.key for one in found))}
-    stored = {row.id: row.content_hash for row in _read(conn, _STORED, (key for one in found for key in one.identities))}
+    rows = {row.url_key: row for row in _read(conn, _ROWS, ledger.c.url_key, (one.key for one in found))}
+    stored = {row.id: row.content_hash for row in _read(conn, _STORED, documents.c.id, (key for one in found for key in one.identities))}
     differing = {one.document.id for one in found if stored.get(one.document.id, one.document.content_hash) != one.document.content_hash}
-    contents = {*stored.items(), *map(tuple, _read(conn, _REPLACED, differing))}
+    contents = {*stored.items(), *map(tuple, _read(conn, _REPLACED, revisions.c.document_id, differing))}
     candidates: list[ImportedDocument] = []
     others: list[ImportedDocument] = []
     for one in found:
@@ -175,7 +183,7 @@ def _insert_new(
         else:
             others.append(one)
     new, similar = _select_new(conn, candidates)
-    _insert(conn, new, found_on, now)
+    _insert(conn, new, now)
     counts["stored"] += len(new)
     return counts, [*others, *similar]
 
@@ -223,29 +231,30 @@ def _find_similar(conn: Connection, candidates: Sequence[ImportedDocument]) -> s
     pages = find_candidates(conn, [one.bands for one in candidates])
     if not any(pages):
         return set()
-    editions = {row.ledger_id: find_edition(row.url) for row in _read(conn, _PAGE_URLS, (page for some in pages for page in some))}
+    found = _read(conn, _PAGE_URLS, documents.c.ledger_id, (page for some in pages for page in some))
+    editions = {row.ledger_id: find_edition(row.url) for row in found}
     return {number for number, some in enumerate(pages) if any(editions.get(page) == candidates[number].edition for page in some)}
 
 
-def _insert(conn: Connection, new: Sequence[ImportedDocument], found_on: str, now: datetime) -> None:
+def _insert(conn: Connection, new: Sequence[ImportedDocument], now: datetime) -> None:
     if not new:
         return
     stamp, plans = make_stamp(conn, now), RevisitPlans(conn, {one.document.source for one in new})
     known_segments = _find_segments(conn, new)
     pages = [_page_of(one, known_segments) for one in new]
-    made = [_make_row(one, page, plans, found_on, now) for one, page in zip(new, pages, strict=True)]
+    made = [_make_row(one, page, plans, now) for one, page in zip(new, pages, strict=True)]
     insert_hosts(conn, (row["host"] for row in made))
     insert_many(conn, ledger, sorted(made, key=lambda row: str(row["url_key"])))
-    ids = {row.url_key: row.id for row in _read(conn, _ROW_IDS, (one.key for one in new))}
+    ids = {row.url_key: row.id for row in _read(conn, _ROW_IDS, ledger.c.url_key, (one.key for one in new))}
     stored = [
-        results.make_document_row(replace(one.document, archive_ref=_format(page)), ids[one.key], stamp)
+        {**one.row, "archive_ref": _format(page), "ledger_id": ids[one.key], "stored_at": stamp}
         for one, page in zip(new, pages, strict=True)
     ]
     insert_many(conn, documents, sorted(stored, key=lambda row: str(row["id"])))
     bands = [{"ledger_id": ids[one.key], **dict(zip(BANDS, one.bands, strict=True))} for one in new if one.bands is not None]
     insert_many(conn, fingerprints, sorted(bands, key=lambda row: row["ledger_id"]))
     for batch in batches([one.document.id for one in new]):
-        conn.execute(_DELETE_DUE, {"b_ids": batch})
+        conn.execute(delete(fingerprints_due).where(is_any(conn, fingerprints_due.c.document_id, batch)))
     counters = CounterUpdates()
     for source, number in Counter(one.document.source for one in new).items():
         counters.add(now, source, Kind.PAGE, FOUND, number)
@@ -259,7 +268,7 @@ Place = tuple[str, int] | None  # segment and offset of a page in this archive
 def _find_segments(conn: Connection, found: Iterable[ImportedDocument]) -> set[str]:
     """The segments of this archive that documents name. Others are of the archive of another store."""
     named = {(one.document.archive_ref or "").rpartition("@")[0] for one in found} - {""}
-    return {row.id for row in _read(conn, _SEGMENTS, named)}
+    return {row.id for row in _read(conn, _SEGMENTS, segments.c.id, named)}
 
 
 def _page_of(one: ImportedDocument, known_segments: set[str]) -> Place:
@@ -271,10 +280,11 @@ def _format(page: Place) -> str | None:
     return None if page is None else f"{page[0]}@{page[1]}"
 
 
-def _make_row(one: ImportedDocument, page: Place, plans: RevisitPlans, found_on: str, now: datetime) -> dict[str, Any]:
+def _make_row(one: ImportedDocument, page: Place, plans: RevisitPlans, now: datetime) -> dict[str, Any]:
     document = one.document
     segment, offset = page or (None, None)
-    return make_row(Link(one.url, source=document.source, found_by=FOUND_BY, found_on=found_on), now) | {
+    return {
+        **one.page,
         "state": OUTCOMES[Outcome.STORED].state.value,
         "outcome": Outcome.STORED.value,
         "ended_at": now,
@@ -300,12 +310,11 @@ def _split(found: Sequence[ImportedDocument]) -> Iterator[list[ImportedDocument]
         yield [*batch.values()]
 
 
-def _store_as_worker(conn: Connection, found: Sequence[ImportedDocument], found_on: str, now: datetime) -> Counter[str]:
+def _store_as_worker(conn: Connection, found: Sequence[ImportedDocument], now: datetime) -> Counter[str]:
     """Claim the rows of the documents, and end them as the results of a worker."""
     # A worker locks documents before rows.
     lock_ids(conn, {key for one in found for key in (*one.identities, f"content {one.document.content_hash}")})
-    made = [make_row(Link(one.url, source=one.document.source, found_by=FOUND_BY, found_on=found_on), now) for one in found]
-    ordered = sorted(made, key=lambda row: str(row["url_key"]))
+    ordered = sorted((one.page for one in found), key=lambda row: str(row["url_key"]))
     insert_hosts(conn, (row["host"] for row in ordered))
     new = set(INSERT.run_returning_keys(conn, ordered))
     rows = {row.url_key: row for row in conn.execute(_LOCKED_ROWS, {"b_ids": [one.key for one in found]})}
@@ -318,7 +327,7 @@ def _store_as_worker(conn: Connection, found: Sequence[ImportedDocument], found_
             counters.add(now, row.source, row.kind, FOUND)
         counters.undo(row.ended_at, row.source, row.kind, row.outcome)
     counters.write(conn)
-    stored = {row.id for row in _read(conn, _STORED, (key for one in found for key in one.identities))}
+    stored = {row.id for row in _read(conn, _STORED, documents.c.id, (key for one in found for key in one.identities))}
     counts = Counter({"refused": len(found) - len(open_to)})
     for decision in results.write(conn, claimed, now):
         counts[_name(decision.record.outcome, decision.document, stored)] += 1
