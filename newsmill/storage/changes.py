@@ -84,17 +84,19 @@ _STORED = make_adapter(StoredDocument)
 _ORDER = (documents.c.stored_at, documents.c.id)
 _REMOVED_ORDER = (removed_documents.c.removed_at, removed_documents.c.id)
 _IS_BACK = exists().where(documents.c.id == removed_documents.c.id)
+_OF_IDS = documents.c.id.in_(bindparam("b_ids", expanding=True))
+_TO_REMOVE = select(documents.c.id, documents.c.source).where(_OF_IDS).order_by(documents.c.id).with_for_update()
+_REMOVE = delete(documents).where(_OF_IDS)
 _NOTE_REMOVED = Upsert(removed_documents, ("id",), lambda new: {"removed_at": new.removed_at, "source": new.source})
 
 
 def remove(conn: Connection, ids: Sequence[str], now: datetime) -> int:
     """Remove documents, and note that for the readers of changes. Returns how many existed."""
-    wanted: Any = bindparam("b_ids", expanding=True)
     stamp = make_stamp(conn, now)
-    gone = conn.execute(delete(documents).where(documents.c.id.in_(wanted)).returning(documents.c.id, documents.c.source), {"b_ids": ids})
-    rows = [{"id": row.id, "source": row.source, "removed_at": stamp} for row in sorted(gone)]
-    _NOTE_REMOVED.run(conn, rows)
-    return len(rows)
+    found = conn.execute(_TO_REMOVE, {"b_ids": ids})
+    rows = [{"id": row.id, "source": row.source, "removed_at": stamp} for row in found]
+    _NOTE_REMOVED.run(conn, rows)  # first: a trigger takes the stamp from it for the past of the document
+    return conn.execute(_REMOVE, {"b_ids": [row["id"] for row in rows]}).rowcount
 
 
 class Changes:

@@ -65,6 +65,15 @@ _UNGROUPED = (
     " OR (g.document_id = d.id AND NOT g.is_due AND ((g.group_id IS NOT NULL AND COALESCE(h.group_id, -1) <> g.group_id)"
     " OR (e.document_id IS NOT NULL AND COALESCE(e.copy_group, -1) <> COALESCE(g.group_id, -1)))))"
 )
+# Past versions that overlap, that are behind the last change of their document, or that do not lead to the document or its removal.
+_BROKEN_PAST = (
+    "SELECT p.document_id FROM past_documents p LEFT JOIN documents d ON d.id = p.document_id WHERE p.stored_at > p.valid_until"
+    " OR p.valid_until > d.stored_at AND p.valid_until > COALESCE(d.changed_at, d.stored_at)"
+    " OR EXISTS (SELECT 1 FROM past_documents q WHERE q.document_id = p.document_id AND q.number > p.number"
+    " AND q.valid_until < p.valid_until)"
+    " OR d.id IS NULL AND NOT EXISTS (SELECT 1 FROM past_documents q WHERE q.document_id = p.document_id AND q.number >= p.number"
+    " AND q.changed IS NULL)"
+)
 
 _ORPHANS = "moves segments to the folder unknown/ of the archive, and deletes unfinished files"
 _FETCH_AGAIN = (
@@ -138,6 +147,7 @@ CHECKS = (
         "has them compared again",
         f"INSERT INTO copies_due (ledger_id) SELECT DISTINCT d.ledger_id {_UNGROUPED}",
     ),
+    Check("past", "past versions overlap or do not lead to the document of today; restore a backup", _BROKEN_PAST),
     Check(
         "archive_damaged",
         "pages could not be read back from the archive",

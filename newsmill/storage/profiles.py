@@ -20,7 +20,7 @@ from newsmill.storage.documents import ArchivedPage, archived
 from newsmill.storage.ledger.ended_rows import requeue_for_extraction
 from newsmill.storage.schema import documents, ledger, profiles
 from newsmill.storage.statements import LIMIT, AnyRow, state_is
-from newsmill.storage.storing_order import STAMP_RESOLUTION, find_horizon
+from newsmill.storage.storing_order import STAMP_RESOLUTION, find_horizon, make_stamp
 
 SETTLE = timedelta(minutes=5)  # after which pages in progress at the time of a new version are stored; see `bring_up_to_date`
 
@@ -87,7 +87,7 @@ _MARK_UNCHANGED = (
         documents.c.content_hash == bindparam("b_hash"),  # else its page was extracted again meanwhile
         or_(documents.c.profile_version.is_(None), documents.c.profile_version < bindparam("b_version")),
     )
-    .values(profile_version=bindparam("b_version"))
+    .values(profile_version=bindparam("b_version"), changed_at=bindparam("b_stamp", type_=documents.c.changed_at.type))
 )
 
 
@@ -256,7 +256,8 @@ class Profiles:
         """
         with writing(self._engine) as conn:
             if same:
-                rows = [{"b_id": document.id, "b_hash": document.content_hash, "b_version": note.version} for document in same]
+                values = {"b_version": note.version, "b_stamp": make_stamp(conn, now)}
+                rows = [{"b_id": document.id, "b_hash": document.content_hash, **values} for document in same]
                 conn.execute(_MARK_UNCHANGED, sorted(rows, key=lambda row: str(row["b_id"])))
             pages = requeue_for_extraction(conn, other, now) if other else 0
             if not same and not other and now - note.created_at >= SETTLE:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select, text, union_all
 
 from newsmill.exceptions import CursorError
 from newsmill.storage.dialects import is_sqlite
-from newsmill.storage.schema import documents, removed_documents
+from newsmill.storage.schema import documents, past_documents, past_limits, removed_documents
 
 STAMP_RESOLUTION = timedelta(microseconds=1)  # of both databases
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,12 +26,16 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A stamp in microseconds as an advisory lock of two numbers: "N" and its upper 24 bits, its lower 31 bits. Enough until the year 3111.
 _LOCK_CLASS = ord("N") << 24
 _STAMPS = union_all(
-    select(func.max(documents.c.stored_at).label("stamp")), select(func.max(removed_documents.c.removed_at).label("stamp"))
+    *(
+        select(func.max(column).label("stamp"))
+        for column in (documents.c.stored_at, removed_documents.c.removed_at, past_documents.c.valid_until, past_limits.c.sealed_at)
+    )
 ).subquery()
 LAST_STAMP = select(func.max(_STAMPS.c.stamp))
 _ANNOUNCE = text("""SELECT pg_advisory_xact_lock_shared(CAST(:class + (stamp >> 31) AS int), CAST(stamp & 2147483647 AS int))
 FROM (SELECT CAST(extract(epoch FROM coalesce(
-greatest((SELECT max(stored_at) FROM documents), (SELECT max(removed_at) FROM removed_documents)), 'epoch')) * 1000000 AS bigint) AS stamp)
+greatest((SELECT max(stored_at) FROM documents), (SELECT max(removed_at) FROM removed_documents),
+(SELECT max(valid_until) FROM past_documents), (SELECT max(sealed_at) FROM past_limits)), 'epoch')) * 1000000 AS bigint) AS stamp)
 AS last""")
 _ANNOUNCED = text("""SELECT min(((CAST(classid AS bigint) - :class) << 31) | CAST(objid AS bigint)) FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 2 AND CAST(classid AS bigint) >> 24 = :class >> 24

@@ -12,7 +12,9 @@ from sqlalchemy import Engine, inspect, text
 
 from newsmill.storage import database, schema_version
 from newsmill.storage.database import reading, writing
-from newsmill.storage.schema import documents, ledger
+from newsmill.storage.schema import documents, ledger, metadata, past_documents, past_limits
+
+_PAST = (past_documents, past_limits)
 
 
 def upgrade_to(last: str, engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,8 +39,10 @@ def filled_by_this_program(engine: Engine) -> Iterator[None]:
     with writing(engine) as conn:
         for column in lent:
             conn.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {column.type.compile(engine.dialect)}"))
+        metadata.create_all(conn, _PAST)  # the order of storing reads them
     yield
     with writing(engine) as conn:
+        metadata.drop_all(conn, _PAST)
         for column in lent:
             conn.execute(text(f"ALTER TABLE {column.table.name} DROP COLUMN {column.name}"))
 

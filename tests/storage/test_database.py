@@ -248,7 +248,7 @@ def test_a_store_of_a_development_version_of_the_same_revision_is_refused(new_da
     schema_version.upgrade(engine)
     with writing(engine) as conn:
         conn.execute(text("DROP TABLE backfills"))
-        conn.execute(text("ALTER TABLE documents DROP COLUMN gone_at"))
+        conn.execute(text("ALTER TABLE saved_searches DROP COLUMN looked_at"))
     with pytest.raises(
         SchemaError, match=rf"lacks backfills\.source and 9 other columns of revision {schema_version.REVISIONS[-1]}: .* new data folder"
     ):

@@ -108,9 +108,10 @@ _EXTRACT_DISPLACED = (
 _RENDER_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(rendering=Rendering.WANTED.value)
 _FETCH_PARTS_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(parts=[])
 # Fields that every new fetch or extraction may change do not change a document; `confidence` is one where it makes it doubtful.
-_UNSTATED_FIELDS = {"fetched_at", "archive_ref", "extractor", "profile_version", "confidence", "ledger_id", "stored_at", "site"}
+_SILENT_FIELDS = ("fetched_at", "archive_ref", "extractor", "profile_version", "confidence")
+_UNSTATED_FIELDS = {*_SILENT_FIELDS, "ledger_id", "stored_at", "changed_at", "site"}
 _STATED_FIELDS = tuple(column.name for column in documents.c if column.name not in _UNSTATED_FIELDS)
-_STATED = select(documents.c.confidence, *(documents.c[name] for name in _STATED_FIELDS))
+_STATED = select(*(documents.c[name] for name in (*_STATED_FIELDS, *_SILENT_FIELDS, "changed_at")))
 _WRITE = Upsert(documents, ("id",), lambda new: {column.name: new[column.name] for column in documents.c if column.name != "id"})
 
 
@@ -371,15 +372,20 @@ def _document_rows(decisions: Sequence[StoreDecision], sources: Mapping[int, str
 
 
 def _stamp_changed(conn: Connection, rows: Sequence[dict[str, Any]], stamp: datetime) -> None:
-    """Give the stamp to documents of which a field changes, so that readers of changes get them again."""
+    """Give the stamp to changed documents: to `stored_at`, so that readers of changes get them again, or to `changed_at`."""
     unmoved = [row for row in rows if row["stored_at"] != stamp]
     if not unmoved:
         return
     found = conn.execute(_STATED.where(documents.c.id.in_(bindparam("b_ids", expanding=True))), {"b_ids": [row["id"] for row in unmoved]})
     stored = {row["id"]: row for row in found.mappings()}
     for row in unmoved:
-        if (old := stored.get(row["id"])) is not None and _list_stated(row) != _list_stated(old):
+        if (old := stored.get(row["id"])) is None:
+            continue
+        if _list_stated(row) != _list_stated(old):
             row["stored_at"] = stamp
+        else:
+            is_changed = any(make_storable_json(row[name]) != old[name] for name in _SILENT_FIELDS)
+            row["changed_at"] = stamp if is_changed else old["changed_at"]
 
 
 def _list_stated(row: Mapping[Any, Any]) -> list[Any]:
@@ -390,7 +396,7 @@ def _list_stated(row: Mapping[Any, Any]) -> list[Any]:
 def make_document_row(document: Document, ledger_id: int, stored_at: datetime | None) -> dict[str, Any]:
     """The row of a document. Its site is the one that learns from it; None for an item, which has no HTML."""
     site = None if document.extractor == SPIDER else get_profile_site(document.url)
-    return to_row(document) | {"ledger_id": ledger_id, "stored_at": stored_at, "site": site}
+    return to_row(document) | {"ledger_id": ledger_id, "stored_at": stored_at, "changed_at": None, "site": site}
 
 
 def _displace(conn: Connection, row: AnyRow, decision: StoreDecision, counters: CounterUpdates, now: datetime) -> None:

@@ -13,6 +13,7 @@ documents = Table(
     Column("id", StorableString(64), primary_key=True),
     Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row of its page
     Column("stored_at", UtcDateTime, nullable=False),  # the last change of its content
+    Column("changed_at", UtcDateTime),  # the last change of any field in the order of storing; NULL: that of its content
     Column("site", StorableText),  # the key of its site profile; urls.get_profile_site
     *list_document_columns(),
     Index("ix_documents_order", "first_seen_at", "id"),
@@ -44,6 +45,39 @@ removed_documents = Table(
     Column("removed_at", UtcDateTime, nullable=False),  # in the order of `documents.stored_at`
     Column("source", StorableText),
     Index("ix_removed_documents_order", "removed_at", "id"),
+)
+
+# What rows of `documents` were before they were changed or removed; filled by triggers, storage/past_documents.py.
+past_documents = Table(
+    "past_documents",
+    metadata,
+    Column("number", Id, primary_key=True),  # of the changes of one document, a later one has a higher number
+    Column("document_id", StorableString(64), nullable=False),
+    Column("valid_until", UtcDateTime, nullable=False),  # the change, in the order of storing
+    Column("changed", StorableText),  # the names of the changed columns, each followed by a comma; NULL: the document was removed
+    Column("stored_at", UtcDateTime),
+    *(Column(column.name, column.type) for column in list_document_columns()),
+    Index("ix_past_documents_document", "document_id", "valid_until"),
+    Index("ix_past_documents_order", "valid_until"),
+)
+
+# Documents of which a takedown deleted the versions in [stored_at, valid_until).
+past_takedowns = Table(
+    "past_takedowns",
+    metadata,
+    Column("document_id", String(64), primary_key=True),
+    Column("valid_until", UtcDateTime, primary_key=True),
+    Column("stored_at", UtcDateTime, nullable=False),
+    Column("reason", StorableText, nullable=False),
+)
+
+# At most one row. The past is known from `began_at` on (NULL: from the first document on). Nothing is stored any more up to `sealed_at`.
+past_limits = Table(
+    "past_limits",
+    metadata,
+    Column("number", Id, primary_key=True, autoincrement=False),
+    Column("began_at", UtcDateTime),
+    Column("sealed_at", UtcDateTime),
 )
 
 # URLs whose documents were removed at somebody's demand; ledger/takedowns.py.

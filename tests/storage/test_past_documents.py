@@ -1,0 +1,226 @@
+"""The documents of a past moment are those that the store had then, whatever was done to them since."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from rows import NOON, SITE, SOURCE, Mill, document_of, ended, good, insert_pages, links
+from sqlalchemy import JSON, Engine, TypeDecorator, select, text, update
+
+from newsmill.exceptions import ConfigError
+from newsmill.model import Outcome
+from newsmill.storage import past_documents
+from newsmill.storage.changes import remove
+from newsmill.storage.database import reading, writing
+from newsmill.storage.doctor import CHECKS
+from newsmill.storage.documents import DOCUMENT_COLUMNS, from_row
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.ledger.source_changes import SourceChanges
+from newsmill.storage.ledger.takedowns import Takedowns
+from newsmill.storage.schema import documents, past_limits
+from newsmill.storage.schema import ledger as ledger_rows
+from newsmill.storage.schema import past_documents as past_rows
+from newsmill.storage.storing_order import find_horizon, make_stamp
+from newsmill.text import urls
+
+EDITS = int(os.environ.get("NEWSMILL_TEST_EDITS", "60"))
+MOMENTS = 50 if EDITS >= 1000 else 10
+URL = f"{SITE}/1"
+TOPICS = ("harbour", "bridge", "election", "storm", "museum", "railway", "budget", "strike")
+
+Rows = dict[str, tuple[Any, ...]]  # by id
+
+
+class Publisher:
+    """A site that edits, moves and removes its articles at random, and a store that follows it."""
+
+    def __init__(self, engine: Engine, seed: int) -> None:
+        self.engine, self.mill, self.random = engine, Mill(Ledger(engine)), random.Random(seed)
+        self.mill.ledger.sources.put(SOURCE, now=NOON)
+        self.mill.lease()
+        self.articles: dict[int, dict[str, Any]] = {}
+
+    def change(self) -> None:
+        self.mill.now += timedelta(minutes=self.random.randrange(1, 90))
+        actions = {
+            self.edit: 8, self.revisit: 4, self.extract: 3, self.go: 2, self.merge: 2, self.take_down: 0.4, self.rename: 0.2,
+            self.migrate: 0.3, self.forget: 0.1,
+        }  # fmt: skip
+        self.random.choices([*actions], [*actions.values()])[0]()
+
+    def edit(self) -> None:
+        number = self.random.randrange(12)
+        topic = TOPICS[number % len(TOPICS)]
+        text = " ".join(f"{topic}{self.random.randrange(9)} {word}" for word in TOPICS)
+        self.articles[number] = {"title": f"The {topic}", "text": text, "confidence": 0.9}
+        self._show(number)
+
+    def revisit(self) -> None:
+        if self.articles:
+            number = self.random.choice([*self.articles])
+            self.articles[number] |= {"confidence": self.random.choice((0.91, 0.92, 1 / 3)), "fetched_at": self.mill.now}
+            self._show(number)
+
+    def merge(self) -> None:
+        """Let a page name the URL of another one as its canonical URL."""
+        if len(self.articles) > 1:
+            first, second = self.random.sample([*self.articles], 2)
+            self._show(first, f"{SITE}/{second}")
+
+    def extract(self) -> None:
+        stored = self._list_stored()
+        if not stored:
+            return
+        url = self.random.choice(stored)
+        self.mill.ledger.retries.retry(urls=[url], now=self.mill.now)
+        with reading(self.engine) as conn:
+            segment = conn.execute(select(ledger_rows.c.segment).where(ledger_rows.c.url == url)).scalar_one()
+        for claim in self.mill.claim(segment) if segment else ():
+            changed = {"extractor": f"newsmill {self.random.randrange(9)}", "section": self.random.choice(TOPICS)}
+            document = document_of(claim.url, archive_ref=None, **self.articles[int(claim.url.rpartition("/")[2])] | changed)
+            self.mill.store(good(claim, document))
+
+    def go(self) -> None:
+        if self.articles:
+            url = f"{SITE}/{self.random.choice([*self.articles])}"
+            self.mill.ledger.links.add([link for link in links(12) if link.url == url], now=self.mill.now, again=True)
+            rows = [row for row in self.mill.lease() if row.url == url]
+            self.mill.ledger.url_endings.end([ended(row, Outcome.GONE, "HTTP 404") for row in rows], now=self.mill.now)
+
+    def take_down(self) -> None:
+        if stored := self._list_stored():
+            Takedowns(self.engine).add([self.random.choice(stored)], "a letter", now=self.mill.now)
+
+    def rename(self) -> None:
+        old, new = ("paper", "gazette") if self.random.random() < 0.5 else ("gazette", "paper")
+        SourceChanges(self.engine)._rename_documents(old, new, self.mill.now)
+
+    def migrate(self) -> None:
+        """As a migration that changes a field of every document."""
+        with writing(self.engine) as conn:
+            values = {"language": self.random.choice(("cs", "de", "fr")), "changed_at": make_stamp(conn, self.mill.now)}
+            conn.execute(update(documents).values(**values))
+
+    def forget(self) -> None:
+        SourceChanges(self.engine)._remove_documents("gazette", self.mill.now)
+
+    def _show(self, number: int, canonical: str | None = None) -> None:
+        url = f"{SITE}/{number}"
+        self.mill.ledger.links.add([link for link in links(12) if link.url == url], now=self.mill.now, again=True)
+        for row in self.mill.lease():
+            if row.url == url:
+                for claim in self.mill.claim(self.mill.save([row])):
+                    document = document_of(url, canonical, archive_ref=None, **self.articles[number])
+                    self.mill.store(good(claim, document))
+
+    def _list_stored(self) -> list[str]:
+        with reading(self.engine) as conn:
+            found = conn.execute(select(ledger_rows.c.url).join(documents, documents.c.ledger_id == ledger_rows.c.id))
+            return sorted(found.scalars())
+
+
+def read_now(engine: Engine) -> Rows:
+    with reading(engine) as conn:
+        rows = conn.execute(select(*DOCUMENT_COLUMNS, documents.c.stored_at))
+        return {row.id: _freeze(dict(row._mapping)) for row in rows}
+
+
+def read_past(engine: Engine, at: datetime) -> Rows:
+    return {row["id"]: _freeze(row) for batch in past_documents.iterate_at(engine, at) for row in batch}
+
+
+def _freeze(row: dict[str, Any]) -> tuple[Any, ...]:
+    return from_row(row), row["stored_at"]  # type: ignore[arg-type]
+
+
+def test_every_moment_of_the_past_stays_as_it_was(engine: Engine) -> None:
+    publisher = Publisher(engine, seed=40)
+    frozen: dict[datetime, Rows] = {}
+    for number in range(1, EDITS + 1):
+        publisher.change()
+        if number % (EDITS // MOMENTS) == 0:
+            with reading(engine) as conn:
+                at = find_horizon(conn)
+            if at > NOON:
+                frozen[past_documents.settle(engine, at, now=publisher.mill.now)] = read_now(engine)
+    assert len(frozen) > MOMENTS // 2
+    for at, expected in frozen.items():
+        taken_down = {one.id for one in past_documents.list_taken_down(engine, at)}
+        found = read_past(engine, at)
+        assert found == {one: row for one, row in expected.items() if one not in taken_down}, at
+    with reading(engine) as conn:
+        (check,) = (one for one in CHECKS if one.check == "past")
+        assert conn.execute(text(check.query)).all() == []
+
+
+def test_no_column_of_a_document_is_missing_from_its_past(engine: Engine) -> None:
+    """A migration that adds a column to `documents` has to call past_triggers.create."""
+    insert_pages(engine, document_of(URL))
+    with writing(engine) as conn:
+        before = conn.execute(select(*(documents.c[name] for name in past_documents.VERSION_COLUMNS))).mappings().one()
+        others: dict[Any, Any] = {
+            bool: True,
+            int: 77,
+            float: 0.7,
+            datetime: NOON + timedelta(days=9),
+            str: "other",
+            list: ["x"],
+            dict: {"x": "y"},
+        }
+        for name in past_documents.VERSION_COLUMNS:
+            kind = documents.c[name].type.impl if isinstance(documents.c[name].type, TypeDecorator) else documents.c[name].type
+            conn.execute(update(documents).values({name: others[type(before[name]) if isinstance(kind, JSON) else kind.python_type]}))
+        conn.execute(documents.update().values(stored_at=NOON + timedelta(days=10)))
+    with reading(engine) as conn:
+        changed = [row.changed for row in conn.execute(select(past_rows).order_by(past_rows.c.number))]
+        assert changed == [f"{name}," for name in (*past_documents.VERSION_COLUMNS, "stored_at")]
+        assert past_documents.read_at(conn, [document_of(URL).id], NOON + timedelta(hours=1)) == [{"id": document_of(URL).id, **before}]
+
+
+def test_a_takedown_deletes_the_past_of_every_document_at_the_url(engine: Engine) -> None:
+    """Also of one that was removed with its source, and of one whose id another article has now."""
+    mill = Mill(Ledger(engine))
+    mill.ledger.sources.put(SOURCE, now=NOON)
+    mill.lease()  # the listings
+    mill.store(*map(good, mill.fetch(*links(3))))
+    with writing(engine) as conn:
+        stamp = make_stamp(conn, NOON + timedelta(days=1))
+        moved = {"url": f"{SITE}/new", "requested_url": f"{SITE}/new", "text": "Another article.", "stored_at": stamp}
+        conn.execute(update(documents).where(documents.c.id == urls.make_key(f"{SITE}/1")).values(moved))
+        remove(conn, [urls.make_key(f"{SITE}/2")], NOON + timedelta(days=2))
+        conn.execute(update(documents).where(documents.c.id == urls.make_key(f"{SITE}/0")).values(text="short", stored_at=stamp))
+    ids = [urls.make_key(f"{SITE}/{number}") for number in range(3)]
+    now = NOON + timedelta(days=5)
+    Takedowns(engine).add([f"{SITE}/0", f"{SITE}/2"], "a letter", now=now)
+    with writing(engine) as conn:
+        past_documents.take_down(conn, [], {urls.make_key(f"{SITE}/1")}, "another letter")
+        assert conn.execute(select(past_rows.c.document_id)).all() == []
+    reasons = {ids[0]: "a letter", ids[1]: "another letter", ids[2]: "a letter"}
+    for at, listed in ((NOON, ids), (NOON + timedelta(days=1), [ids[0], ids[2]]), (now, [ids[0], ids[2]])):
+        expected = [(one, reasons[one]) for one in sorted(listed)]
+        assert [(one.id, one.reason) for one in past_documents.list_taken_down(engine, at)] == expected
+        assert read_past(engine, at).keys() == set(ids) - set(listed)
+
+
+def test_times_of_which_the_store_knows_nothing(engine: Engine) -> None:
+    settle = past_documents.settle
+    with pytest.raises(ConfigError, match="the store had no document at"):
+        settle(engine, NOON, now=NOON)
+    insert_pages(engine, replace(document_of(URL), fetched_at=NOON))
+    later = NOON + timedelta(days=1)
+    with pytest.raises(ConfigError, match="the store had no document at"):
+        settle(engine, NOON - timedelta(seconds=1), now=NOON)
+    with pytest.raises(ConfigError, match="is in the future"):
+        settle(engine, later, now=NOON)
+    assert settle(engine, None, now=NOON) == NOON
+    assert settle(engine, later, now=later) == later
+    with writing(engine) as conn:
+        assert make_stamp(conn, NOON) > later  # although the clock was set back
+        conn.execute(update(past_limits).values(began_at=later))
+    with pytest.raises(ConfigError, match="an older program replaced versions; choose 2026-11-26"):
+        settle(engine, NOON, now=later)
