@@ -186,6 +186,7 @@ def submit_warc(
     *,
     source: str | None = None,
     again: bool = False,
+    in_place: bool = False,
     is_wanted: Callable[[str, datetime], bool] | None = None,
     where: str | os.PathLike[str] | None = None,
 ) -> WarcCounts:
@@ -195,9 +196,10 @@ def submit_warc(
     may repeat an interrupted call. If workers run and are far behind, the call waits for them.
 
     Args:
-        files: Names of files, compressed with gzip or zstd or not at all.
+        files: Names or URLs of files, compressed with gzip or zstd or not at all.
         source: The name of the source that the pages belong to.
         again: Also submit captures that are not newer than the stored page of their URL.
+        in_place: Leave the pages in these files, and read them there. Submit a file again after it was moved.
         is_wanted: Called with the URL and time of each capture; if it returns False, the capture is left out.
         where: As for `submit`.
 
@@ -206,7 +208,7 @@ def submit_warc(
     """
     from newsmill.intake import warc_submission
 
-    return warc_submission.submit_warc(files, source, again, is_wanted, where)
+    return warc_submission.submit_warc(files, source, again, in_place, is_wanted, where)
 
 
 def read_warc(file: str | os.PathLike[str], *, is_wanted: Callable[[str, datetime], bool] | None = None) -> Iterator[Capture]:

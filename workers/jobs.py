@@ -179,7 +179,7 @@ def read_archived_pages(
     try:
         with app.archive.open(segment_id) as segment:
             for claim in claims:
-                yield claim, _read_archived_page(segment, claim.offset)
+                yield claim, _read_archived_page(segment, claim)
     except ArchiveDamaged as error:  # the file is missing
         app.archive.require_files(app.ledger.segments.list_older(segment_id))
         log.warning("%s; its pages end with archive_damaged", error)
@@ -187,9 +187,9 @@ def read_archived_pages(
             yield claim, error
 
 
-def _read_archived_page(segment: SegmentReader | ExternalReader, offset: int) -> Page | ArchiveDamaged:
+def _read_archived_page(segment: SegmentReader | ExternalReader, claim: ClaimedPage) -> Page | ArchiveDamaged:
     try:
-        return segment.page(offset)
+        return segment.page(claim.offset, claim.url)
     except ArchiveDamaged as error:
         return error
 

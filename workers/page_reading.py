@@ -208,7 +208,7 @@ def is_only_judged_differently(
         return False
     segment, _, offset = stored.archive_ref.partition("@")
     try:
-        archived = archive.read_page(segment, int(offset))
+        archived = archive.read_page(segment, int(offset), stored.requested_url)
     except ArchiveDamaged:
         return False
     earlier, later = read(archived), read(page)

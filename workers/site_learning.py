@@ -168,7 +168,7 @@ def read_sample(
         if stopping():
             return
         try:
-            page = archive.read_page(archived.segment, archived.offset)
+            page = archive.read_page(archived.segment, archived.offset, archived.url)
         except ArchiveDamaged:
             archive.require_files({other.segment for other in sample} - {archived.segment})
             continue

@@ -13,7 +13,7 @@ import re
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -85,10 +85,10 @@ class Archive:
             for offset in offsets:
                 yield offset, segment.page(offset)
 
-    def read_page(self, segment_id: str, offset: int) -> Page:
-        """One page. Raises ArchiveDamaged."""
+    def read_page(self, segment_id: str, offset: int, url: str | None = None) -> Page:
+        """One page, as SegmentReader.page. Raises ArchiveDamaged."""
         with self.open(segment_id) as segment:
-            return segment.page(offset)
+            return segment.page(offset, url)
 
     def note_external(self, file: ExternalFile) -> None:
         """Note a WARC file outside the archive, so that segments may name its pages."""
@@ -109,19 +109,22 @@ class Archive:
         except (FileNotFoundError, ValueError, TypeError):
             raise ArchiveDamaged(Sentence("{path} is missing from the archive, or damaged", path=_note_path(file_id))) from None
 
-    def external_lengths(self, ids: Iterable[str]) -> dict[str, int]:
-        """Of segments that are parts of files outside the archive, the lengths of those whose file can be read."""
+    def examine_external(self, ids: Iterable[str]) -> tuple[dict[str, int], dict[str, ArchiveDamaged]]:
+        """Of segments that are parts of files outside the archive: the lengths of those that can be read, the errors of the others."""
         by_file: dict[str, list[str]] = defaultdict(list)
         for segment_id in ids:
             if (file_id := find_file_id(segment_id)) is not None:
                 by_file[file_id].append(segment_id)
         lengths: dict[str, int] = {}
+        errors: dict[str, ArchiveDamaged] = {}
         for file_id, segment_ids in by_file.items():
-            with suppress(ArchiveDamaged):
+            try:
                 file = self._read_note(file_id)
                 with open_external(file, segment_ids[0]):
                     lengths |= dict.fromkeys(segment_ids, file.length)
-        return lengths
+            except ArchiveDamaged as error:
+                errors |= dict.fromkeys(segment_ids, error)
+        return lengths, errors
 
     def total_bytes(self) -> int:
         """Bytes of all segments. Lists every file."""
@@ -157,7 +160,7 @@ class Archive:
 
     def _has_segment(self, segment_id: str) -> bool:
         if find_file_id(segment_id) is not None:
-            return bool(self.external_lengths([segment_id]))
+            return not self.examine_external([segment_id])[1]
         try:
             self._store.open(_segment_path(segment_id)).close()
         except FileNotFoundError:
@@ -237,15 +240,16 @@ class SegmentReader:
         self.id = segment_id
         self._file = file
 
-    def page(self, offset: int) -> Page:
-        """The page at an offset, exactly as it was written. Raises ArchiveDamaged."""
+    def page(self, offset: int, url: str | None = None) -> Page:
+        """The page at an offset, exactly as it was written. Raises ArchiveDamaged. Only in a file outside the archive, where records can
+        change, must it be that of `url`."""
         try:
             return warc.read_page(self._file, offset)
         except ArchiveDamaged as error:
             raise ArchiveDamaged(Sentence("segment {id}: {error}", id=self.id, error=error)) from error
 
-    def records(self, offset: int) -> bytes:
-        """The page's records as they are in the archive, for another WARC file. Raises ArchiveDamaged."""
+    def records(self, offset: int, url: str | None = None) -> bytes:
+        """The page's records as they are in the archive, for another WARC file. Raises as `page`."""
         try:
             return warc.copy_page(self._file, offset)
         except ArchiveDamaged as error:

@@ -1,6 +1,7 @@
 """WARC files outside the archive, whose pages are read where they are.
 
 The archive has a note of each file. A page is named by the file's note and the page's offset, so nothing of the file is copied.
+A note is named by the file's content, so a file that was moved is found again when it is submitted at its new place.
 """
 
 from __future__ import annotations
@@ -15,28 +16,33 @@ from pathlib import Path
 from typing import BinaryIO
 
 from newsmill.archive import warc_writer
-from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError
+from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, UrlError
 from newsmill.model import Page
 from newsmill.text.redaction import redact
 from newsmill.text.sentences import Sentence, join_sentences
+from newsmill.text.urls import make_key
 
 NOTES_FOLDER = "files"
+DIGEST_BYTES = 64 << 10  # of the beginning and of the end of a file; a WARC file begins and ends with ids and times of its own
+BLOCK_BYTES = 256 << 10  # that are fetched at once of a file at a URL; s3fs fetches 50 MB for a page of 30 kB
 _SEGMENT_ID = re.compile(r"(file-[0-9a-f]{16})-\d+")
+_REMEDY = Sentence("put the submitted file there again, or submit it at its new place")
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalFile:
-    """A WARC file. One that gets another length, or is submitted for another source, is another file."""
+    """A WARC file. One with other contents, or that is submitted for another source, is another file; one that was moved is the same."""
 
-    url: str  # or its absolute path
+    url: str  # or its absolute path, where it was submitted last
     length: int
     source: str | None = None  # of all pages; None: the one that a page of Newsmill names
     finished: str | None = None  # the options with which all its pages were submitted
     pages: int = 0  # that were submitted then, or known
+    digest: str | None = None  # of its contents; None in a note of an older version, which its URL names
 
     @property
     def id(self) -> str:
-        named = " ".join(filter(None, (self.url, str(self.length), self.source)))
+        named = " ".join(filter(None, (self.digest or self.url, str(self.length), self.source)))
         return f"file-{blake2b(named.encode('utf-8', 'surrogateescape'), digest_size=8).hexdigest()}"
 
     def make_segment_id(self, offset: int) -> str:
@@ -54,15 +60,27 @@ def find_file_id(segment_id: str) -> str | None:
     return match[1] if match else None
 
 
+def make_digest(file: BinaryIO, length: int) -> str:
+    """The digest of the first `length` bytes of a file, from their beginning and their end. Raises OSError."""
+    digest = blake2b(digest_size=16)
+    for start in (0, max(0, length - DIGEST_BYTES)):
+        file.seek(start)
+        digest.update(file.read(min(DIGEST_BYTES, length)))
+    return digest.hexdigest()
+
+
 @contextmanager
 def open_external(file: ExternalFile, segment_id: str) -> Iterator[ExternalReader]:
-    """A segment of the file, to read pages of. Raises ArchiveDamaged when it is missing or has another length, and ServiceError when the
-    file system does not answer."""
+    """A segment of the file, to read pages of. Records that were appended to the file since do not matter.
+
+    Raises ArchiveDamaged when the file is missing, cut or another one, and ServiceError when the file system does not answer.
+    """
     from newsmill.archive.remote_files import is_url, open_remote  # most archives have no such file
 
     try:
-        with open_remote(file.url) if is_url(file.url) else Path(file.url).open("rb") as opened:
-            if (length := opened.seek(0, io.SEEK_END)) != file.length:
+        with open_remote(file.url, BLOCK_BYTES) if is_url(file.url) else Path(file.url).open("rb") as opened:
+            length = opened.seek(0, io.SEEK_END)
+            if length < file.length or (file.digest is None and length > file.length):
                 raise ArchiveDamaged(
                     Sentence(
                         "the WARC file {url} has {n:,} bytes, and had {length:,} when it was submitted",
@@ -71,10 +89,13 @@ def open_external(file: ExternalFile, segment_id: str) -> Iterator[ExternalReade
                         length=file.length,
                     )
                 )
+            if file.digest is not None and make_digest(opened, file.length) != file.digest:
+                reason = Sentence("the WARC file {url} is not the one that was submitted", url=redact(file.url))
+                raise ArchiveDamaged(join_sentences([reason, _REMEDY]))
             yield ExternalReader(segment_id, file, opened)
     except FileNotFoundError:
         reason = Sentence("the WARC file {url} is missing", url=redact(file.url))
-        raise ArchiveDamaged(join_sentences([reason, Sentence("put it there again, or submit it at its new place")])) from None
+        raise ArchiveDamaged(join_sentences([reason, _REMEDY])) from None
     except (OSError, ConfigError) as error:
         raise ServiceError(
             Sentence("the WARC file {url} cannot be read: {error}", url=redact(file.url), error=redact(str(error)))
@@ -88,18 +109,28 @@ class ExternalReader:
         self.id = segment_id
         self._file, self._opened = file, opened
 
-    def page(self, offset: int) -> Page:
-        """The page of the record at an offset. Raises ArchiveDamaged."""
+    def page(self, offset: int, url: str | None = None) -> Page:
+        """The page of the record at an offset. Raises ArchiveDamaged, also for the page of another URL than `url`."""
         from newsmill.archive.captures import read_capture  # most archives have no such file
 
         try:
             page = read_capture(self._opened, offset)
         except ArchiveDamaged as error:
             raise ArchiveDamaged(Sentence("the WARC file {url}: {error}", url=redact(self._file.url), error=error)) from error
+        if url is not None and not _is_page_of(page, url):
+            other = Sentence("at offset {offset} is the page of {url}", offset=offset, url=redact(page.url))
+            raise ArchiveDamaged(Sentence("the WARC file {url}: {error}", url=redact(self._file.url), error=other))
         return replace(page, source=self._file.source or page.source)
 
-    def records(self, offset: int) -> bytes:
-        """The page as Newsmill's own records, for another WARC file. Raises ArchiveDamaged."""
+    def records(self, offset: int, url: str | None = None) -> bytes:
+        """The page as Newsmill's own records, for another WARC file. Raises as `page`."""
         out = io.BytesIO()
-        warc_writer.write_page(out, self.page(offset))
+        warc_writer.write_page(out, self.page(offset, url))
         return out.getvalue()
+
+
+def _is_page_of(page: Page, url: str) -> bool:
+    try:
+        return make_key(url) in (make_key(page.requested_url), make_key(page.url))
+    except UrlError:
+        return False

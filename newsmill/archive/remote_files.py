@@ -52,11 +52,14 @@ def list_remote(url: str, suffix: str) -> list[str]:
 
 
 @contextmanager
-def open_remote(url: str) -> Iterator[BinaryIO]:
-    """The file at a URL. Raises ConfigError as `find_file_system`, and OSError, also in the block, if the file cannot be read."""
+def open_remote(url: str, block_bytes: int | None = None) -> Iterator[BinaryIO]:
+    """The file at a URL. `block_bytes`: that are fetched at once, for a reader of single records; default: those of the file system.
+
+    Raises ConfigError as `find_file_system`, and OSError, also in the block, if the file cannot be read.
+    """
     files, path = find_file_system(url)
     try:
-        with files.open(path, "rb") as file:
+        with files.open(path, "rb", block_size=block_bytes) as file:
             if "http" in files.protocol:
                 _require_ranges(file)
             yield cast(BinaryIO, file)

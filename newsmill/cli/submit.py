@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +19,7 @@ from newsmill.cli.completion import complete_sources
 from newsmill.cli.submit_warc import submit_warc
 from newsmill.cli.terminal import format_count, note, note_next_step, now, print_json, printable
 from newsmill.exceptions import ConfigError
-from newsmill.intake.capture_filters import make_filter
+from newsmill.intake.capture_filters import describe_filters, make_filter
 from newsmill.intake.url_submission import add_urls
 from newsmill.intake.warc_files import WARC_SUFFIXES
 from newsmill.model import SubmissionCounts
@@ -60,9 +59,9 @@ def submit(
     if warc:
         if file is not None:
             raise typer.BadParameter("--file is a list of URLs; give WARC files as arguments")
-        options = json.dumps([source, sorted(hosts or []), since, until]) if in_place else None
+        filters = describe_filters(source, hosts or (), since, until)
         is_wanted = read_filter(hosts or [], since, until)
-        submit_warc(urls or [], source=source, again=again, in_place=options, is_wanted=is_wanted, as_json=as_json)
+        submit_warc(urls or [], source=source, again=again, in_place=in_place, filters=filters, is_wanted=is_wanted, as_json=as_json)
         return
     if in_place or hosts or since is not None or until is not None:
         raise typer.BadParameter("--in-place, --host, --since and --until need --warc")

@@ -24,7 +24,9 @@ from newsmill.text.redaction import redact
 MAX_MESSAGES = 20  # about records of WARC files
 
 
-def submit_warc(names: Sequence[str], *, source: str | None, again: bool, in_place: str | None, is_wanted: IsWanted, as_json: bool) -> None:
+def submit_warc(
+    names: Sequence[str], *, source: str | None, again: bool, in_place: bool, filters: str, is_wanted: IsWanted, as_json: bool
+) -> None:
     """Submit the pages of WARC files and report the counts. Exits with 1 if nothing could be read, 130 after Ctrl-C. Raises ConfigError."""
     settings = configuration.load()
     sizes = list(map(measure_warc, names))
@@ -39,6 +41,7 @@ def submit_warc(names: Sequence[str], *, source: str | None, again: bool, in_pla
                 source=source,
                 again=again,
                 in_place=in_place,
+                filters=filters,
                 is_wanted=is_wanted,
                 warn=messages.add,
                 sleep=progress.wait,

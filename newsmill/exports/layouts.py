@@ -102,7 +102,7 @@ def warc_layout(archive: Archive, now: datetime) -> Layout:
             with OpenSegments(archive) as segments:
                 for document in counted:
                     try:
-                        out.write(segments.records(document.archive_ref))
+                        out.write(segments.records(document.archive_ref, document.requested_url))
                     except ArchiveDamaged as error:
                         missing.append(MissingPage(document.id, str(error)))
 
@@ -139,8 +139,8 @@ class OpenSegments:
     def __exit__(self, *_: object) -> None:
         self._exit_stack.close()
 
-    def records(self, reference: str | None) -> bytes:
-        """The records of the page at "segment@offset". Raises ArchiveDamaged."""
+    def records(self, reference: str | None, url: str) -> bytes:
+        """The records of the page of `url` at "segment@offset". Raises ArchiveDamaged."""
         if reference is None:
             raise ArchiveDamaged("the document has no archive reference")
         segment, _, offset = reference.partition("@")
@@ -148,7 +148,7 @@ class OpenSegments:
             self._exit_stack.close()
             self._open = None
             self._open = self._exit_stack.enter_context(self._archive.open(segment))
-        return self._open.records(int(offset))
+        return self._open.records(int(offset), url)
 
 
 class PartitionBuffer:

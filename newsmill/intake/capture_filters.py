@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -63,6 +64,11 @@ def make_filter(hosts: Sequence[str], since: datetime | None, until: datetime | 
         return not wanted or _is_host_below(url, wanted)
 
     return is_wanted
+
+
+def describe_filters(source: str | None, hosts: Iterable[str] = (), since: str | None = None, until: str | None = None) -> str:
+    """The options that decide which pages of a file are submitted, as text."""
+    return json.dumps([source, sorted(hosts), since, until])
 
 
 def _is_host_below(url: str, hosts: tuple[str, ...]) -> bool:

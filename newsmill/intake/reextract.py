@@ -55,7 +55,7 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
             why = Sentence("{why} ({detail})", why=why, detail=trace.detail)
         raise NewsmillError(Sentence("no page of {url} is archived: {why}", url=trace.url, why=why))
     source = ledger.sources.get(trace.source) if trace.source else None
-    page = archive.read_page(trace.segment, trace.offset)
+    page = archive.read_page(trace.segment, trace.offset, trace.url)
     with Sandbox() as sandbox:
         result = sandbox.read(
             page,
@@ -81,7 +81,7 @@ def compare_rules(
     with Sandbox() as sandbox:
         for archived in pages:
             try:
-                page = archive.read_page(archived.segment, archived.offset)
+                page = archive.read_page(archived.segment, archived.offset, archived.url)
             except ArchiveDamaged:
                 continue
             profile = profiles.at(profile_site_of(page), page.fetched_at)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.archive.captures import read_captures
-from newsmill.archive.external_files import ExternalFile
+from newsmill.archive.external_files import ExternalFile, make_digest
 from newsmill.archive.remote_files import is_url
 from newsmill.archive.warc_records import IsWanted
 from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, ConfigError, UrlError
-from newsmill.intake.capture_filters import find_refusal, is_any
+from newsmill.intake.capture_filters import describe_filters, find_refusal, is_any
 from newsmill.intake.page_requests import limit_time
 from newsmill.intake.page_submission import make_enqueue, store_pages
 from newsmill.intake.url_submission import open_target
@@ -51,16 +51,18 @@ class WarcSubmission:
         *,
         source: str | None = None,
         again: bool = False,
-        in_place: str | None = None,
+        in_place: bool = False,
+        filters: str | None = None,
         is_wanted: IsWanted,
         warn: Callable[[str], None],
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """`source`: of all pages; default: that of a page of Newsmill, if it exists here. `again`: also take captures that are not newer
-        than the stored page. `in_place`: the filters as text; a file that was submitted with others is read again. `warn` gets a sentence
-        for each damaged record and rejected page. `sleep` returns whether to stop waiting."""
+        than the stored page. `in_place`: leave the pages in their files. `filters`: `is_wanted` by `describe_filters`; a file that
+        was submitted as a whole with the same ones is skipped, and with None no file is. `warn` gets a sentence for each damaged record and
+        rejected page. `sleep` returns whether to stop waiting."""
         self._app, self._enqueue, self._source, self._again = app, enqueue, source, again
-        self._in_place, self._is_wanted, self._warn, self._sleep = in_place, is_wanted, warn, sleep
+        self._in_place, self._filters, self._is_wanted, self._warn, self._sleep = in_place, filters, is_wanted, warn, sleep
         self._file: ExternalFile | None = None  # that is read in place
         self._offsets: dict[tuple[str, datetime, bytes], int] = {}  # of the batch's pages
         self._counts: Counter[str] = Counter()
@@ -74,13 +76,16 @@ class WarcSubmission:
 
     def read(self, warc: WarcInput) -> Iterator[int]:
         """Read a file and submit its pages; yields the offset of each record that was read. Raises ConfigError, ServiceError, OSError."""
-        if self._in_place is None:
+        if not self._in_place:
             yield from self._read(warc)
             return
         self._file = file = make_external_file(warc, self._source)
         noted = self._app.archive.find_external(file)
-        if noted is not None and noted.finished == self._in_place and not self._again:
-            self._counts["known"] += noted.pages
+        if noted is not None and noted.finished is not None and noted.finished == self._filters and not self._again:
+            if noted.url != file.url:
+                self._app.archive.note_external(replace(noted, url=file.url))
+            again = self._app.ledger.retries.retry_damaged(file.id, now=self._app.now())
+            self._counts += Counter(queued=again, known=noted.pages - again)
             return
         self._app.archive.note_external(file)
         before = self._counts["queued"] + self._counts["known"]
@@ -91,7 +96,7 @@ class WarcSubmission:
             self._warn(str(error))
             return
         pages = self._counts["queued"] + self._counts["known"] - before
-        self._app.archive.note_external(replace(file, finished=self._in_place, pages=pages))
+        self._app.archive.note_external(replace(file, finished=self._filters, pages=pages))
 
     def _read(self, warc: WarcInput) -> Iterator[int]:
         for capture in read_captures(warc.file, self._is_wanted):
@@ -195,7 +200,9 @@ def make_external_file(warc: WarcInput, source: str | None) -> ExternalFile:
     if warc.path is None or warc.size is None:
         raise ConfigError(f"{warc.name} cannot be read in place; give WARC files, not a WACZ file or a pipe")
     url = warc.path if is_url(warc.path) else str(Path(warc.path).absolute())
-    return ExternalFile(url, warc.size, source)
+    digest = make_digest(warc.file, warc.size)
+    warc.file.seek(0)
+    return ExternalFile(url, warc.size, source, digest=digest)
 
 
 def _identify(page: Page) -> tuple[str, datetime, bytes]:
@@ -212,6 +219,7 @@ def submit_warc(
     files: Iterable[str | os.PathLike[str]],
     source: str | None,
     again: bool,
+    in_place: bool,
     is_wanted: IsWanted | None,
     where: str | os.PathLike[str] | None,
 ) -> WarcCounts:
@@ -219,7 +227,16 @@ def submit_warc(
     if isinstance(files, (str, os.PathLike)):
         raise ConfigError("newsmill.submit_warc expects a list of files, not one; write [file]")
     with open_target(source, where) as app:
-        run = WarcSubmission(app, make_enqueue(app.settings), source=source, again=again, is_wanted=is_wanted or is_any, warn=log.warning)
+        run = WarcSubmission(
+            app,
+            make_enqueue(app.settings),
+            source=source,
+            again=again,
+            in_place=in_place,
+            filters=describe_filters(source) if is_wanted is None else None,
+            is_wanted=is_wanted or is_any,
+            warn=log.warning,
+        )
         for name in files:
             with open_warc(os.fspath(name)) as inputs:
                 for warc in inputs:

@@ -190,13 +190,19 @@ class Doctor:
         """Reads the rows before the files, because a segment's file is written before its row."""
         with reading(self._engine) as conn:
             recorded: dict[str, int] = {row.id: row.length for row in conn.execute(text("SELECT id, length FROM segments"))}
-        there = dict(self._archive.segment_lengths()) | self._archive.external_lengths(recorded)
+        outside, lost = self._archive.examine_external(recorded)
+        there = dict(self._archive.segment_lengths()) | outside
         missing = sorted(recorded.keys() - there.keys())
         wrong = [
             f"{key}: {there[key]} bytes, recorded {length}" for key, length in sorted(recorded.items()) if there.get(key, length) != length
         ]
+        if inside := [segment_id for segment_id in missing if segment_id not in lost]:
+            yield _finding("segment_missing", inside, "segments are missing from the archive; restore them from a backup")
+        if lost:
+            yield _finding(
+                "warc_file", sorted(set(map(str, lost.values()))), "WARC files that were submitted with --in-place cannot be read"
+            )
         if missing:
-            yield _finding("segment_missing", missing, "segments are missing from the archive; restore them from a backup")
             yield from self._awaited(frozenset(missing), now, repair)
         if wrong:
             yield _finding("segment_length", wrong, "segments have another length than recorded; restore them from a backup")
@@ -223,7 +229,7 @@ class Doctor:
             with self._archive.open(segment_id) as segment:
                 for row in rows:
                     try:
-                        segment.page(row.offset)
+                        segment.page(row.offset, row.url)
                     except ArchiveDamaged as error:
                         yield f"{row.url}: {error}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import resource
 import sys
 import zipfile
@@ -18,10 +19,14 @@ from warc_records import record
 
 import newsmill as package
 from newsmill import settings
+from newsmill.archive import external_files
 from newsmill.archive.external_files import ExternalFile
-from newsmill.context import open_context
+from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError
+from newsmill.model import ExtractionResult, Outcome, OutcomeRecord, Page
 from newsmill.storage.doctor import Doctor
+from newsmill.storage.ledger import Result
+from workers import jobs
 
 SITE = "https://paper.example"
 NONE: dict[str, int] = dict.fromkeys(
@@ -138,6 +143,60 @@ def test_the_python_function(folder: Path, caplog: pytest.LogCaptureFixture) -> 
             package.submit_warc(files, where=folder / "other", **options)  # type: ignore[arg-type]
 
 
+def find_segment(store: AppContext, name: str) -> str:
+    trace = store.ledger.traces.get(f"{SITE}/{name}")
+    assert trace is not None and trace.segment is not None
+    return trace.segment
+
+
+def test_files_that_move_grow_or_change_after_they_were_submitted_in_place(
+    newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(external_files, "DIGEST_BYTES", 100)  # so that records lie between the beginning and the end of the file
+    names = ["a0", "a1", "a2", "a3", "a4"]
+    Path("c.warc").write_bytes(b"".join(map(page, names)))
+    Path("d.warc.gz").write_bytes(b"".join(gzip.compress(page(name)) for name in "xyz"))
+    assert newsmill("submit", "--warc", "--in-place", "c.warc", "d.warc.gz", "--json").json == NONE | {"queued": 8}
+    Path("moved").mkdir()
+    files = [str(Path(name).rename(f"moved/{name}")) for name in ("c.warc", "d.warc.gz")]
+    with open_context(settings.load()) as store:
+        doctor = Doctor(store.engine, store.ledger, store.archive)
+        lost = doctor.examine(now=store.now())[0]
+        assert (lost.check, lost.count) == ("warc_file", 2)
+        packed, plain = (find_segment(store, name) for name in ("x", "a1"))
+        claim = store.ledger.claims.claim(packed, "worker", seconds=60, now=store.now())[0]
+        ended = Result(claim, ExtractionResult(OutcomeRecord(Outcome.ARCHIVE_DAMAGED, "missing")))
+        store.ledger.results.store([ended], now=store.now(), owner="worker", seconds=60)
+        store.ledger.claims.release(packed, "worker", now=store.now())
+        for again in (1, 0):
+            counts = newsmill("submit", "--warc", "--in-place", *files, "--json").json
+            assert counts == NONE | {"queued": again, "known": 8 - again}
+        with Path("moved/d.warc.gz").open("ab") as file:
+            file.write(gzip.compress(page("later")))
+        assert doctor.examine(now=store.now(), deep=True) == []
+        assert not [*tmp_path.glob("data/archive/segments/**/*.gz")]
+
+        before = Path("moved/c.warc").stat()
+        found: dict[str, Page | ArchiveDamaged] = {}
+        for changed in (["a0", "a3", "a2", "a1", "a4"], ["a4", "a1", "a2", "a3", "a0"]):  # other files of the same length and time
+            Path("moved/c.warc").write_bytes(b"".join(map(page, changed)))
+            os.utime("moved/c.warc", ns=(before.st_atime_ns, before.st_mtime_ns))
+            claims = store.ledger.claims.claim(plain, "worker", seconds=60, now=store.now())
+            found |= {f"{claim.url} {changed[0]}": read for claim, read in jobs.read_archived_pages(store, plain, claims)}
+            store.ledger.claims.release(plain, "worker", now=store.now())
+    damaged = {name.removeprefix(f"{SITE}/"): str(read) for name, read in found.items() if isinstance(read, ArchiveDamaged)}
+    assert damaged.keys() == {"a1 a0", "a3 a0", *(f"{name} a4" for name in names)}
+    assert "c.warc: at offset" in damaged["a1 a0"] and damaged["a1 a0"].endswith("/a3")
+    assert "is not the one that was submitted; put" in damaged["a1 a4"]
+
+
+def test_in_place_from_python(tmp_path: Path) -> None:
+    for is_wanted, known in ((None, 2), (lambda url, at: at.year == 2020, 1)):
+        counts = [package.submit_warc(["a.warc"], in_place=True, is_wanted=is_wanted, where=tmp_path / "data") for _ in range(2)]
+        assert counts[1].known == known
+    assert not [*tmp_path.glob("data/archive/segments/**/*.gz")]
+
+
 def test_pages_that_stay_in_their_files(newsmill: Newsmill, tmp_path: Path) -> None:
     files = ("a.warc", "b.warc.gz", "c.warc")
     Path("c.warc").write_bytes(page("future", date="2999-01-01T00:00:00Z") + page("e"))
@@ -157,8 +216,9 @@ def test_pages_that_stay_in_their_files(newsmill: Newsmill, tmp_path: Path) -> N
         with pytest.raises(ServiceError, match=r"c.warc cannot be read"):
             store.archive.read_page(trace.segment, trace.offset)
         Path("c.warc").rmdir()
-        assert [finding.check for finding in doctor.examine(now=store.now())] == ["segment_missing", "page_missing"]
-        with pytest.raises(ArchiveDamaged, match=r"c.warc is missing; put it there again"):
+        lost, waiting = doctor.examine(now=store.now())
+        assert (lost.check, lost.count, waiting.check) == ("warc_file", 1, "page_missing")
+        with pytest.raises(ArchiveDamaged, match=r"c.warc is missing; put the submitted file there again"):
             store.archive.read_page(trace.segment, trace.offset)
     assert newsmill("submit", "--warc", "--in-place", "a.warc", "--until", "2019", "--json").json["known"] == 1  # other filters
     assert ExternalFile("/a.warc", 1).id != ExternalFile("/a.warc", 1, "paper").id  # pages of the first keep having no source

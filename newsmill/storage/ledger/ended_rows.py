@@ -105,6 +105,9 @@ _BY_OUTCOME = (
     .limit(LIMIT)
     .with_for_update(skip_locked=True)
 )
+_DAMAGED = _RETRYABLE.where(
+    ledger.c.outcome == literal_column(f"'{Outcome.ARCHIVE_DAMAGED.value}'"), ledger.c.segment.like(bindparam("b_segments"))
+).with_for_update(skip_locked=True)
 _EXTRACT_AGAIN = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
@@ -173,6 +176,15 @@ def requeue_for_extraction(conn: Connection, ids: Sequence[int], now: datetime) 
     ]
     if rows:
         conn.execute(_EXTRACT_AGAIN_IN_PLACE, [{"b_id": row.id, "b_now": now} for row in rows])
+    _undo_counts(conn, rows)
+    return len(rows)
+
+
+def extract_damaged(conn: Connection, file_id: str, now: datetime) -> int:
+    """Have the pages of a WARC file outside the archive extracted again that could not be read. Returns their number."""
+    rows = conn.execute(_DAMAGED, {"b_segments": f"{file_id}-%"}).all()
+    if rows:
+        conn.execute(_EXTRACT_AGAIN, [{"b_id": row.id, "b_now": now} for row in rows])
     _undo_counts(conn, rows)
     return len(rows)
 

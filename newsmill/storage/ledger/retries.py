@@ -42,6 +42,11 @@ class Retries:
             requeued_rows += count
         return requeued_rows
 
+    def retry_damaged(self, file_id: str, *, now: datetime) -> int:
+        """Requeue the pages of a WARC file outside the archive that could not be read. Returns their number."""
+        with writing(self._engine) as conn:
+            return ended_rows.extract_damaged(conn, file_id, now)
+
     def retry_orphaned_copies(self, *, now: datetime) -> int:
         """Have copies of documents that do not exist extracted again. Returns their number."""
         count = 0

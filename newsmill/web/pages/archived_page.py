@@ -65,7 +65,7 @@ def read_archived_page(context: AppContext, document: Document) -> Page:
     segment, separator, offset = (document.archive_ref or "").partition("@")
     if not separator or not offset.isdecimal():
         raise ArchiveDamaged(Sentence("{url}: the archive does not contain this page", url=document.url))
-    return context.archive.read_page(segment, int(offset))
+    return context.archive.read_page(segment, int(offset), document.requested_url)
 
 
 def decode_page(page: Page) -> str:
