@@ -18,7 +18,7 @@ from warc_records import list_bytes, record
 from newsmill import context, settings
 from newsmill.batch import BatchOptions, FileCounts, collect_profile_pages, extract_file, learn_profiles, profile_learning
 from newsmill.batch.profile_file import ProfileFile, write_profiles
-from newsmill.cli import extract as cli_extract
+from newsmill.cli import extract_pages
 from newsmill.exceptions import ConfigError
 from newsmill.model import PathStats, Profile
 
@@ -57,7 +57,7 @@ def learn(files: list[Path], folder: Path) -> str:
 def test_order_does_not_matter_and_documents_are_those_of_learn(
     files: list[Path], newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (cli_extract, profile_learning):
+    for module in (extract_pages, profile_learning):
         monkeypatch.setattr(module, "MAX_LEARNING_PAGES", MAX_LEARNED)
     profiles = learn(files, tmp_path / "learning")
     before = list_bytes(tmp_path / "learning")

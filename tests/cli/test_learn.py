@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command_result import CommandResult, Newsmill
 
-from newsmill.cli import extract as cli_extract
+from newsmill.cli import extract_pages
 
 FOOTER = "Have your say about this story in the reading room of the Gazette"
 
@@ -43,7 +43,7 @@ def test_profiles_are_per_site_and_every_line_has_an_output_in_order(
     lines: list[object] = [line(number) for number in range(6)]
     other = line(6, "other.example", "Only this page of this site ends like that")
     lines += ["not json", "", other, {"id": 7, "url": None, "html": line(7)["html"]}]
-    monkeypatch.setattr(cli_extract, "MAX_BYTES_IN_MEMORY", 10_000)  # the lines go through a file
+    monkeypatch.setattr(extract_pages, "MAX_BYTES_IN_MEMORY", 10_000)  # the lines go through a file
     records = extract(newsmill, monkeypatch, lines, "--learn", "--processes", "2").lines
     assert [record["id"] for record in records] == [0, 1, 2, 3, 4, 5, None, 6, 7]
     assert all(FOOTER not in record["text"] and record["profile_version"] == 1 for record in records[:6])
@@ -53,7 +53,7 @@ def test_profiles_are_per_site_and_every_line_has_an_output_in_order(
 
 
 def test_the_order_of_lines_does_not_matter(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli_extract, "MAX_LEARNING_PAGES", 5)
+    monkeypatch.setattr(extract_pages, "MAX_LEARNING_PAGES", 5)
     lines: list[object] = [line(number) for number in range(8)]
     one = extract(newsmill, monkeypatch, lines, "--learn").lines
     two = extract(newsmill, monkeypatch, lines[::-1], "--learn").lines
