@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from newsmill.cli.capture_options import parse_day
 from newsmill.context import AppContext
 from newsmill.discovery.url_dates import Period, make_archive_urls
 from newsmill.exceptions import ConfigError
@@ -17,7 +16,6 @@ from newsmill.text import urls
 MAX_LISTINGS = 2_000  # of a source, looked at
 PATTERN_DOCUMENTS = 200  # the newest documents, whose URLs show how the archive is dated
 
-_DAY = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
 _UNUSABLE = (Outcome.DENIED, Outcome.BAD_URL, Outcome.GONE, Outcome.BAD_LISTING)
 
 
@@ -33,20 +31,6 @@ class BackfillPlan:
     def is_empty(self) -> bool:
         """Whether nothing leads into the archive."""
         return not self.polled and not self.archives
-
-
-def parse_day(text: str, *, is_last: bool = False) -> date:
-    """`2024`, `2024-05` or `2024-05-17` → the first day of that time, or its last one. Raises ConfigError."""
-    match = _DAY.fullmatch(text.strip())
-    try:
-        if match is None:
-            raise ValueError(text)
-        year, month, day = (None if part is None else int(part) for part in match.groups())
-        assert year is not None
-        month = month or (12 if is_last else 1)
-        return date(year, month, day or (monthrange(year, month)[1] if is_last else 1))
-    except ValueError:
-        raise ConfigError(f"{text!r}: expected a day, month or year such as 2024-05-17, 2024-05 or 2024") from None
 
 
 def make_period(since: str, until: str | None, today: date) -> Period:

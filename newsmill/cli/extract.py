@@ -80,8 +80,8 @@ def extract(
             raise ConfigError("--url: not with --format parquet" if url is not None else "give --learn or --profiles, not both")
         # pyarrow and multiprocessing cost 0.3 s of CPU, which a page need not spend
         from newsmill.batch.options import BatchOptions
+        from newsmill.cli.capture_options import read_period, read_urls
         from newsmill.cli.extract_parquet import extract_to_parquet
-        from newsmill.cli.submit import read_period, read_urls
 
         first, end = read_period(since, until)
         wanted = None if urls is None else frozenset(read_urls([], urls))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as clock_time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +11,7 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.archive.warc_records import IsWanted
-from newsmill.cli.backfill_plan import parse_day
+from newsmill.cli.capture_options import read_period, read_urls
 from newsmill.cli.completion import complete_sources
 from newsmill.cli.submit_warc import submit_warc
 from newsmill.cli.terminal import format_count, note, note_next_step, now, print_json, printable
@@ -102,30 +99,6 @@ def read_filter(hosts: Sequence[str], since: str | None, until: str | None) -> I
     return make_filter(hosts, *read_period(since, until))
 
 
-def read_period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
-    """The first moment, and the one behind the last; days are in UTC, and the last one is included. Raises ConfigError."""
-    first = None if since is None else parse_day(since)
-    last = None if until is None else parse_day(until, is_last=True)
-    if first is not None and last is not None and first > last:
-        raise ConfigError(f"no day lies between {first} and {last}; --since is the older one")
-    return (
-        None if first is None else datetime.combine(first, clock_time(), UTC),
-        None if last is None or last == date.max else datetime.combine(last + timedelta(days=1), clock_time(), UTC),
-    )
-
-
-def read_urls(urls: Sequence[str], file: Path | None) -> Iterator[str]:
-    """The URLs of the arguments, of standard input for "-", and of the file. Skips empty lines and # comments. Raises ConfigError."""
-    for url in urls:
-        yield from _read_lines(sys.stdin.buffer) if url == "-" else [url]
-    if file is not None:
-        try:
-            with file.open("rb") as lines:
-                yield from _read_lines(lines)
-        except OSError as error:
-            raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
-
-
 def name_invalid(urls: Iterable[str]) -> Iterator[str]:
     """All `urls`; the first invalid ones are noted."""
     invalid = 0
@@ -135,10 +108,3 @@ def name_invalid(urls: Iterable[str]) -> Iterator[str]:
             if invalid <= MAX_NAMED_URLS:
                 note(printable(f"not a URL that can be fetched: {redact(url[:200])!r}"))
         yield url
-
-
-def _read_lines(lines: Iterable[bytes]) -> Iterator[str]:
-    for line in lines:
-        text = line.decode("utf-8-sig", "replace").strip()
-        if text and not text.startswith("#"):
-            yield text
