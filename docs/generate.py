@@ -140,7 +140,7 @@ def python() -> str:
 
     functions = [item for name, item in vars(newsmill).items() if inspect.isfunction(item) and not name.startswith("_")]
     parts = [described(f"newsmill.{item.__name__}", item) for item in functions]
-    parts += [described(f"newsmill.batch.{item.__name__}", item) for item in vars(batch).values() if inspect.isfunction(item)]
+    parts += [described(f"newsmill.batch.{name}", item) for name in batch.__all__ if inspect.isfunction(item := getattr(batch, name))]
     parts += [
         described(f"corpus.{name}", item) for name, item in vars(Corpus).items() if inspect.isfunction(item) and not name.startswith("_")
     ]

@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
-from newsmill.archive.remote_files import find_file_system, is_url
 from newsmill.archive.warc_records import IsWanted
 from newsmill.batch.options import UNREADABLE, BatchOptions, FileCounts
-from newsmill.batch.parts import PartsFolder
+from newsmill.batch.parts import PartsFolder, name_source
 from newsmill.batch.profile_file import ProfileFile
 from newsmill.discovery.url_variants import find_plain_url
 from newsmill.exceptions import ConfigError, UrlError
@@ -70,14 +68,6 @@ def extract_file(
             return _FileExtraction(name, options, sandbox, documents, outcomes, file).run(on_capture)
 
     return parts.write(name, fill)
-
-
-def name_source(source: str) -> str:
-    """The name of a source for its parts: a URL as it is, or an absolute path. Raises ConfigError for a URL that cannot be read here."""
-    if is_url(source):
-        find_file_system(source)
-        return source
-    return str(Path(source).expanduser().absolute())
 
 
 class _FileExtraction:

@@ -9,8 +9,6 @@ from hashlib import blake2b
 from os import PathLike, fspath
 from typing import Any
 
-from newsmill.batch.profile_file import read_digest
-
 UNREADABLE = "unreadable"  # the outcome of a file that cannot be opened or read to its end
 
 
@@ -35,6 +33,11 @@ class BatchOptions:
         """
         urls = None if self.urls is None else blake2b("\n".join(sorted(self.urls)).encode("utf-8", "replace"), digest_size=8).hexdigest()
         wanted = self.is_wanted
+        profiles = None
+        if self.profiles is not None:
+            from newsmill.batch.profile_file import read_digest  # its JSON costs 0.1 s of CPU, which other options need not spend
+
+            profiles = read_digest(fspath(self.profiles))
         return {
             "hosts": sorted(self.hosts),
             "statuses": sorted(self.statuses),
@@ -44,7 +47,7 @@ class BatchOptions:
             "is_wanted": None if wanted is None else getattr(wanted, "__qualname__", type(wanted).__qualname__),
             "languages": sorted(self.languages),
             "language": self.language,
-            "profiles": None if self.profiles is None else read_digest(fspath(self.profiles)),
+            "profiles": profiles,
         }
 
 

@@ -6,14 +6,18 @@ import json
 import re
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from newsmill.archive.object_store import open_object_store
+from newsmill.archive.remote_files import find_file_system, is_url
 from newsmill.batch.options import BatchOptions, FileCounts
 from newsmill.exceptions import ConfigError
-from newsmill.exports.parquet import RowWriter, arrow_schema, learning_schema, outcome_schema
 from newsmill.text.redaction import redact
 from newsmill.version import __version__
+
+if TYPE_CHECKING:
+    from newsmill.exports.parquet import RowWriter
 
 MARKER = "_newsmill.json"  # readers of data sets ignore names that begin with "_"
 COUNTS_FOLDER = "_finished"
@@ -23,7 +27,15 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _DIGEST, _LEARNED = re.compile(r'"profiles": "\w+"'), '"profiles": "learned"'
 _SUFFIX = re.compile(r"(\.warc)?(\.gz|\.zst|\.lz4|\.wacz)?$", re.IGNORECASE)
 
-Fill = Callable[[RowWriter, RowWriter], FileCounts]
+Fill = Callable[["RowWriter", "RowWriter"], FileCounts]
+
+
+def name_source(source: str) -> str:
+    """The name of a source for its parts: a URL as it is, or an absolute path. Raises ConfigError for a URL that cannot be read here."""
+    if is_url(source):
+        find_file_system(source)
+        return source
+    return str(Path(source).expanduser().absolute())
 
 
 def make_part_name(source: str) -> str:
@@ -101,6 +113,8 @@ class PartsFolder:
     def write_pages(self, source: str, fill: Callable[[RowWriter], FileCounts]) -> FileCounts:
         """Write the file of a source's pages to learn from, as `write` does."""
 
+        from newsmill.exports.parquet import RowWriter, learning_schema  # not at the top: see _write_rows
+
         def write(out: BinaryIO) -> FileCounts:
             with RowWriter(out, learning_schema()) as rows:
                 counts = fill(rows)
@@ -118,6 +132,9 @@ class PartsFolder:
         return counts
 
     def _write_rows(self, source: str, documents: BinaryIO, outcomes: BinaryIO, fill: Fill) -> FileCounts:
+        # what it loads costs 0.2 s of CPU, which a command that only looks for parts need not spend
+        from newsmill.exports.parquet import RowWriter, arrow_schema, outcome_schema
+
         with RowWriter(documents, arrow_schema()) as document_rows, RowWriter(outcomes, outcome_schema()) as outcome_rows:
             counts = fill(document_rows, outcome_rows)
             document_rows.finish()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
+import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 
 from newsmill.batch.options import BatchOptions, FileCounts
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Capture
+from newsmill.sandbox.child import load_function
+from newsmill.sandbox.parent import find_server_key, fork_process, share_fork_server, start_fork_server
 from newsmill.sandbox.process_limits import die_with_parent
 
 REPORT_SECONDS = 0.5  # between two messages about the progress of a file
@@ -24,14 +26,18 @@ MAX_ATTEMPTS = 2  # at a file whose process ends: the system kills processes whe
 FAILED = "failed"  # the outcome of a file whose extraction raised an unexpected exception, which is printed
 KILLED = "killed"  # the outcome of such a file; it has no part, so the next run extracts it
 
-Work = Callable[..., FileCounts]  # `extract_file` or `collect_profile_pages`
+EXTRACT = "newsmill.batch.file_extraction:extract_file"
+COLLECT = "newsmill.batch.profile_learning:collect_profile_pages"
+# What all files need is imported once: the tasks, and the readers of their pages, are forked from one server. pyarrow imports pandas, if
+# it is installed, with the first row.
+PRELOAD = ("newsmill.sandbox.page_handler", "newsmill.sandbox.preload", "newsmill.batch.profile_learning", "pyarrow.parquet", "pandas")
 
 
 @dataclass(slots=True)
 class _Task:
     """A process, and the file that it extracts."""
 
-    process: SpawnProcess
+    process: ForkServerProcess
     connection: Connection
     source: str | None = None
     attempt: int = 0
@@ -51,7 +57,7 @@ class Progress:
 
 
 def process_files(
-    work: Work,
+    work: str,
     sources: Sequence[str],
     folder: str,
     options: BatchOptions,
@@ -60,7 +66,7 @@ def process_files(
     on_progress: Callable[[Progress], object],
     is_stopped: Callable[[], bool],
 ) -> Iterator[FileCounts]:
-    """Call `work` for files in this many processes; yields the counts of each when it is finished. A stop ends the files in progress.
+    """Call `work` (EXTRACT or COLLECT) for files in this many processes; yields the counts of each. A stop ends the files in progress.
 
     Raises NewsmillError if a part cannot be written or no page can be read. Parts that are finished stay, so the same call resumes.
     """
@@ -114,27 +120,29 @@ def _receive(task: _Task, tasks: list[_Task], pending: deque[tuple[str, int]]) -
     return message
 
 
-def _start(work: Work, folder: str, options: BatchOptions) -> _Task:
-    # Not forked: the progress bar of the caller has a thread.
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
+def _start(work: str, folder: str, options: BatchOptions) -> _Task:
+    ours, theirs = multiprocessing.Pipe()
+    start_fork_server(PRELOAD)
     with theirs:
-        process = context.Process(target=_serve, args=(theirs, work, folder, options))
-        process.start()
+        process = fork_process(_serve, (theirs, work, folder, options, dict(os.environ), find_server_key()), PRELOAD)
     return _Task(process, ours)
 
 
-def _serve(connection: Connection, work: Work, folder: str, options: BatchOptions) -> None:
-    """Work on the files that the parent names, until it closes the connection."""
+def _serve(
+    connection: Connection, work: str, folder: str, options: BatchOptions, environment: Mapping[str, str], server_key: bytes | None
+) -> None:
+    """Work on the files that the parent names, until it closes the connection. `environment` may have the keys of a store."""
     die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal, and the parent decides
+    os.environ |= environment
+    share_fork_server(server_key)
+    process_file = load_function(work)
     while True:
         try:
             source = connection.recv()
         except EOFError:
             return
         try:
-            answer: FileCounts | NewsmillError = work(source, folder, options, on_capture=_Reporter(connection))
+            answer: FileCounts | NewsmillError = process_file(source, folder, options, on_capture=_Reporter(connection))
         except NewsmillError as error:
             answer = error
         except Exception:  # noqa: BLE001 - a file costs the others nothing

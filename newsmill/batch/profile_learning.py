@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from newsmill.archive.object_store import ObjectStore, open_object_store
-from newsmill.batch.file_extraction import Progress, choose_page, make_capture_filter, name_source, read_page
+from newsmill.batch.file_extraction import Progress, choose_page, make_capture_filter, read_page
 from newsmill.batch.options import UNREADABLE, BatchOptions, FileCounts
-from newsmill.batch.parts import PAGES_FOLDER, PartsFolder
+from newsmill.batch.parts import PAGES_FOLDER, PartsFolder, name_source
 from newsmill.batch.profile_file import ProfileFile, write_profiles
 from newsmill.exceptions import ConfigError
 from newsmill.exports.parquet import RowWriter, read_learning_rows, require_pyarrow

@@ -12,11 +12,9 @@ from typing import NoReturn
 import typer
 
 from newsmill.archive.remote_files import is_url
-from newsmill.batch.file_extraction import extract_file, name_source
 from newsmill.batch.options import UNREADABLE, BatchOptions, FileCounts
-from newsmill.batch.parts import PartsFolder
-from newsmill.batch.processes import FAILED, KILLED, Progress, Work, process_files
-from newsmill.batch.profile_learning import collect_profile_pages, learn_profiles
+from newsmill.batch.parts import PartsFolder, name_source
+from newsmill.batch.processes import COLLECT, EXTRACT, FAILED, KILLED, Progress, process_files
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import ProgressBar, format_time_left
 from newsmill.cli.terminal import format_count, format_size, note, printable
@@ -38,12 +36,14 @@ def extract_to_parquet(names: Sequence[str], folder: str, options: BatchOptions,
     if learn:
         PartsFolder(folder, options).claim(learns=True)
         inner = f"{folder.rstrip('/')}/{LEARNING_FOLDER}"
-        total, failed = process_sources(collect_profile_pages, sources, inner, options, processes=processes)
+        total, failed = process_sources(COLLECT, sources, inner, options, processes=processes)
         note(f"{format_count(total['documents'], 'page')} to learn from")
         if {KILLED, FAILED} & total.keys():  # with this file's pages, the profiles are others
             fail_for(failed)
+        from newsmill.batch.profile_learning import learn_profiles  # it loads the readers of pages, which only --learn needs here
+
         options = replace(options, profiles=learn_profiles(inner))
-    total, failed = process_sources(extract_file, sources, folder, options, processes=processes)
+    total, failed = process_sources(EXTRACT, sources, folder, options, processes=processes)
     note(describe_total(total))
     if failed:
         fail_for(failed)
@@ -56,7 +56,7 @@ def fail_for(files: int) -> NoReturn:
 
 
 def process_sources(
-    work: Work, sources: Sequence[str], folder: str, options: BatchOptions, *, processes: int
+    work: str, sources: Sequence[str], folder: str, options: BatchOptions, *, processes: int
 ) -> tuple[Mapping[str, int], int]:
     """Call `work` for each source that it has not finished. Returns the sum of the counts, and the number of files that failed."""
     parts = PartsFolder(folder, options)
@@ -67,7 +67,7 @@ def process_sources(
     if finished:
         note(f"{format_count(len(finished), 'file')} of {len(sources):,} finished before")
     total, failed = Counter[str](), 0
-    with Interrupt() as interrupt, ProgressBar("learn" if work is collect_profile_pages else "extract") as bar:
+    with Interrupt() as interrupt, ProgressBar("learn" if work == COLLECT else "extract") as bar:
         progress = BatchProgress(bar, remaining)
         found = process_files(
             work, remaining, folder, options, processes=processes, on_progress=progress.show, is_stopped=lambda: interrupt.is_set
@@ -79,7 +79,7 @@ def process_sources(
             progress.end_file(counts)
             if {UNREADABLE, KILLED, FAILED} & counts.outcomes.keys():
                 failed += 1
-                if work is extract_file or UNREADABLE not in counts.outcomes:  # an unreadable file is reported once
+                if work == EXTRACT or UNREADABLE not in counts.outcomes:  # an unreadable file is reported once
                     bar.print_line(printable(describe_failed_file(counts)))
     if interrupt.is_set:
         note(describe_total(total))

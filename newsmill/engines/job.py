@@ -11,9 +11,9 @@ from typing import Any
 
 from newsmill.archive.object_store import open_object_store
 from newsmill.archive.remote_files import is_url
-from newsmill.batch.file_extraction import extract_file, name_source
+from newsmill.batch.file_extraction import extract_file
 from newsmill.batch.options import BatchOptions, FileCounts
-from newsmill.batch.parts import PartsFolder, make_part_name
+from newsmill.batch.parts import PartsFolder, make_part_name, name_source
 from newsmill.exceptions import ConfigError
 from newsmill.exports.parquet import arrow_schema, read_row_groups, require_pyarrow
 from newsmill.version import install_hint

@@ -43,7 +43,7 @@ def _is_part(url: str, first: str) -> bool:
 
 def _stay_on_site(page: Page) -> Page:
     """The page; after a redirect from another site, the ledger knows it by its final URL, so that no other site's row has its document."""
-    if find_site(page.requested_url) == find_site(page.url):
+    if page.requested_url == page.url or find_site(page.requested_url) == find_site(page.url):
         return page
     before = () if page.requested_url in page.redirects else (page.requested_url,)
     return replace(page, requested_url=page.url, redirects=(*before, *page.redirects))

@@ -17,12 +17,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.forkserver import ForkServer, ensure_running
+from typing import Any
 
 from newsmill.exceptions import NewsmillError
 from newsmill.sandbox.child import CRASHED, FINAL, LAST, PART, READY, REQUEST, RESPONSE, Limits, serve
@@ -218,9 +219,7 @@ class ChildProcess:
         """Start a process that serves one end of a socket pair. Our Redis and SQL sockets stay out of it."""
         self._connection, theirs = socket.socketpair()
         with theirs:
-            # multiprocessing permits a process of one of its pools no children
-            may_fork = not multiprocessing.current_process().daemon
-            launch = _fork if may_fork and (self._preload or isinstance(forkserver._forkserver, _SharedForkServer)) else _spawn
+            launch = _fork if self._preload or isinstance(forkserver._forkserver, _SharedForkServer) else _spawn
             self._process = launch(theirs, self._make_handler, self._arguments, self.limits, self._preload)
 
 
@@ -262,9 +261,13 @@ def _fork(connection: socket.socket, make_handler: str, arguments: Sequence[str]
 
     `child` is loaded first: it makes the fork server die with us. A process has one fork server, so the modules of its first child count.
     """
-    context = _make_context(preload)
-    process = context.Process(target=serve, args=(connection, make_handler, arguments, limits), daemon=True)
-    with _filtered_environment(), _main_hidden():
+    return fork_process(serve, (connection, make_handler, arguments, limits), preload)
+
+
+def fork_process(target: Callable[..., object], arguments: tuple[Any, ...], preload: Sequence[str]) -> ForkServerProcess:
+    """A process of the fork server, which runs `target` with the filtered environment."""
+    process = _make_context(preload).Process(target=target, args=arguments, daemon=True)
+    with _filtered_environment(), _main_hidden(), _daemon_may_fork():
         process.start()
     return process
 
@@ -289,12 +292,24 @@ class _SharedForkServer(ForkServer):
             self.ensure_running()
 
 
-def share_fork_server() -> None:
+def find_server_key() -> bytes | None:
+    """The key of the fork server, which its own children need to use it (Python 3.14)."""
+    return getattr(forkserver._forkserver, "_forkserver_authkey", None)
+
+
+def share_fork_server(key: bytes | None = None) -> None:
     """In a forked process: use the fork server that its parent has started, so that its imports are done once for all processes.
 
+    `key`: in a child of the fork server, `find_server_key` of its parent.
     A child that loops when this process is killed ends with its CPU time, or with the parent.
     """
-    forkserver._forkserver.__class__ = _SharedForkServer
+    if forkserver._forkserver._forkserver_alive_fd is not None:  # type: ignore[attr-defined]
+        forkserver._forkserver.__class__ = _SharedForkServer
+    if key is not None:
+        forkserver._forkserver._forkserver_authkey = key  # type: ignore[attr-defined]
+
+
+os.register_at_fork(after_in_child=share_fork_server)  # only its parent may wait for a server, as multiprocessing does before each child
 
 
 def _make_context(preload: Sequence[str]) -> ForkServerContext:
@@ -330,6 +345,18 @@ def _main_hidden() -> Iterator[None]:
             main["__spec__"] = spec
             if file is not None:
                 main["__file__"] = file
+
+
+@contextmanager
+def _daemon_may_fork() -> Iterator[None]:
+    """Inside the block, multiprocessing permits a process of one of its pools a child: ours ends with its parent."""
+    config = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    is_daemon = config.pop("daemon", None)
+    try:
+        yield
+    finally:
+        if is_daemon is not None:
+            config["daemon"] = is_daemon
 
 
 @contextmanager
