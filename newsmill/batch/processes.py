@@ -28,6 +28,7 @@ KILLED = "killed"  # the outcome of such a file; it has no part, so the next run
 
 EXTRACT = "newsmill.batch.file_extraction:extract_file"
 COLLECT = "newsmill.batch.profile_learning:collect_profile_pages"
+LEARN = "newsmill.batch.profile_learning:learn_site"  # its "files" are sites
 # What all files need is imported once: the tasks, and the readers of their pages, are forked from one server. pyarrow imports pandas, if
 # it is installed, with the first row.
 PRELOAD = ("newsmill.sandbox.page_handler", "newsmill.sandbox.preload", "newsmill.batch.profile_learning", "pyarrow.parquet", "pandas")
@@ -66,7 +67,9 @@ def process_files(
     on_progress: Callable[[Progress], object],
     is_stopped: Callable[[], bool],
 ) -> Iterator[FileCounts]:
-    """Call `work` (EXTRACT or COLLECT) for files in this many processes; yields the counts of each. A stop ends the files in progress.
+    """Call `work` for files in this many processes; yields the counts of each. A stop ends the files in progress.
+
+    `work` is EXTRACT, COLLECT or LEARN.
 
     Raises NewsmillError if a part cannot be written or no page can be read. Parts that are finished stay, so the same call resumes.
     """

@@ -24,7 +24,7 @@ from newsmill.sandbox.page_messages import MAX_PROFILES, to_json
 from newsmill.text.redaction import redact
 
 FORMAT = 1
-_PROFILE = make_adapter(Profile)
+PROFILE_ADAPTER = make_adapter(Profile)
 
 
 def write_profiles(path: Path, profiles: Iterable[Profile], sources: str) -> None:
@@ -39,7 +39,7 @@ def write_profiles(path: Path, profiles: Iterable[Profile], sources: str) -> Non
         database.execute("CREATE TABLE profiles (site TEXT PRIMARY KEY, pages INTEGER NOT NULL, data BLOB NOT NULL) WITHOUT ROWID")
         database.execute("BEGIN")
         for profile in profiles:
-            data = to_json(_PROFILE, replace(profile, version=1))
+            data = to_json(PROFILE_ADAPTER, replace(profile, version=1))
             digest.update(len(data).to_bytes(8, "big") + data)
             database.execute("INSERT INTO profiles VALUES (?, ?, ?)", (profile.site, profile.pages, zlib.compress(data)))
         database.execute("INSERT INTO about VALUES (?, ?, ?)", (FORMAT, digest.hexdigest(), sources))
@@ -87,7 +87,7 @@ class ProfileFile:
 
     def _read(self, site: str, data: bytes) -> Profile:
         try:
-            return _PROFILE.validate_json(zlib.decompress(data))
+            return PROFILE_ADAPTER.validate_json(zlib.decompress(data))
         except (zlib.error, TypeError, ValueError) as error:
             raise ConfigError(f"{self._name} has a damaged profile of {site}: {error}") from error
 

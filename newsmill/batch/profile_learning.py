@@ -21,8 +21,9 @@ from newsmill.archive.object_store import ObjectStore, open_object_store
 from newsmill.batch.file_extraction import Progress, choose_page, make_capture_filter, read_page
 from newsmill.batch.options import UNREADABLE, BatchOptions, FileCounts
 from newsmill.batch.parts import PAGES_FOLDER, PartsFolder, name_source
-from newsmill.batch.profile_file import ProfileFile, write_profiles
-from newsmill.exceptions import ConfigError
+from newsmill.batch.processes import LEARN, process_files
+from newsmill.batch.profile_file import PROFILE_ADAPTER, ProfileFile, write_profiles
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports.parquet import RowWriter, read_learning_rows, require_pyarrow
 from newsmill.extraction.site_profile.learning_sample import MAX_LEARNING_PAGES, LearningSample
 from newsmill.intake.warc_files import read_warc, show_name
@@ -34,7 +35,7 @@ from newsmill.text.redaction import redact
 if TYPE_CHECKING:
     from newsmill.extraction.site_profile.profile import PageBlocks
 
-PROFILES_NAME = "profiles.sqlite"
+PROFILES_NAME, MERGED_NAME = "profiles.sqlite", "pages.sqlite"
 
 
 def collect_profile_pages(
@@ -97,11 +98,11 @@ def _make_adapter() -> TypeAdapter[PageBlocks]:
     return TypeAdapter(PageBlocks)
 
 
-def learn_profiles(folder: str | os.PathLike[str]) -> str:
+def learn_profiles(folder: str | os.PathLike[str], *, processes: int = 1) -> str:
     """Learn the profile of each site from the pages that `collect_profile_pages` put into a folder; returns the path or URL of the file.
 
     The profiles are the same in whatever order, and by however many processes, the pages were collected.
-    The file is an SQLite database for `BatchOptions.profiles`. It is not learned again if the folder has the same pages.
+    `processes` learn; the file is an SQLite database for `BatchOptions.profiles`. It is not learned again if the folder has the same pages.
     Raises ConfigError for a folder without pages, and ServiceError if it cannot be read or written to.
     """
     where = os.fspath(folder)
@@ -114,8 +115,8 @@ def learn_profiles(folder: str | os.PathLike[str]) -> str:
     if _find_sources(name) != sources:
         with tempfile.TemporaryDirectory(prefix="newsmill-profiles-") as temporary:
             made = Path(temporary) / PROFILES_NAME
-            with closing(_merge(store, sorted(path for path, _ in parts), Path(temporary) / "pages.sqlite")) as pages:
-                write_profiles(made, _learn_sites(pages), sources)
+            with closing(_merge(store, sorted(path for path, _ in parts), Path(temporary) / MERGED_NAME)) as pages:
+                write_profiles(made, _learn_sites(pages, temporary, processes), sources)
             with made.open("rb") as file:
                 store.put(PROFILES_NAME, lambda out: shutil.copyfileobj(file, out), is_shared=True)
     return name
@@ -145,9 +146,33 @@ def _merge(store: ObjectStore, parts: list[str], path: Path) -> sqlite3.Connecti
     return pages
 
 
-def _learn_sites(pages: sqlite3.Connection) -> Iterator[Profile]:
+def _learn_sites(pages: sqlite3.Connection, folder: str, processes: int) -> Iterator[Profile]:
+    """The profiles in order of their sites. The folder has the pages, and is temporary."""
+    sites = [site for (site,) in pages.execute("SELECT DISTINCT site FROM pages ORDER BY site")]
+    if processes == 1:
+        yield from (_learn_site(pages, site) for site in sites)
+        return
+    found = process_files(LEARN, sites, folder, BatchOptions(), processes=processes, on_progress=lambda _: None, is_stopped=lambda: False)
+    for counts in found:
+        if counts.outcomes:
+            raise NewsmillError(f"the profile of {counts.source} could not be learned: {', '.join(counts.outcomes)}")
+    for site in sites:
+        yield PROFILE_ADAPTER.validate_json(_find_file(folder, site).read_bytes())
+
+
+def learn_site(site: str, folder: str, options: BatchOptions, *, on_capture: Progress | None = None) -> FileCounts:
+    """In a process of `process_files`: learn the profile of a site from the merged pages, and write it beside them."""
+    with closing(sqlite3.connect(Path(folder) / MERGED_NAME)) as pages:
+        _find_file(folder, site).write_bytes(to_json(PROFILE_ADAPTER, _learn_site(pages, site)))
+    return FileCounts(site)
+
+
+def _find_file(folder: str, site: str) -> Path:
+    return Path(folder) / f"{blake2b(site.encode(), digest_size=16).hexdigest()}.json"
+
+
+def _learn_site(pages: sqlite3.Connection, site: str) -> Profile:
     from newsmill.extraction.site_profile.profile import learn_profile  # not at the top: see _make_adapter
 
-    for (site,) in pages.execute("SELECT DISTINCT site FROM pages ORDER BY site"):
-        found = pages.execute("SELECT page FROM pages WHERE site = ? ORDER BY hash LIMIT ?", (site, MAX_LEARNING_PAGES))
-        yield learn_profile([_make_adapter().validate_json(zlib.decompress(page)) for (page,) in found], site)
+    found = pages.execute("SELECT page FROM pages WHERE site = ? ORDER BY hash LIMIT ?", (site, MAX_LEARNING_PAGES))
+    return learn_profile([_make_adapter().validate_json(zlib.decompress(page)) for (page,) in found], site)

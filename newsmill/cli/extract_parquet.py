@@ -42,7 +42,7 @@ def extract_to_parquet(names: Sequence[str], folder: str, options: BatchOptions,
             fail_for(failed)
         from newsmill.batch.profile_learning import learn_profiles  # it loads the readers of pages, which only --learn needs here
 
-        options = replace(options, profiles=learn_profiles(inner))
+        options = replace(options, profiles=learn_profiles(inner, processes=processes))
     total, failed = process_sources(EXTRACT, sources, folder, options, processes=processes)
     note(describe_total(total))
     if failed:

@@ -14,7 +14,9 @@ from pydantic_core import PydanticSerializationError
 from newsmill.model import ExtractionResult, Page, Profile, Rules
 from newsmill.text.sentences import PACKED
 
-MAX_PROFILES = 32  # that a child keeps; a segment has 32 pages
+MAX_PROFILES = (
+    32  # that a child keeps; a segment has 32 pages, and a profile that is sent again costs 1.5 ms of CPU (in a crawl of 500 sites)
+)
 
 
 @dataclass(frozen=True, slots=True)

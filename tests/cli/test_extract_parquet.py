@@ -51,7 +51,8 @@ def kill_somebody(process: subprocess.Popen[str], out: Path, chance: random.Rand
     while process.poll() is None and not (out / "_newsmill.json").exists():
         time.sleep(0.01)
     time.sleep(chance.random() * 3)
-    for pid in chance.choice(([process.pid], sorted(descendants(process.pid))[:1], sorted(descendants(process.pid)))):
+    others = sorted(descendants(process.pid))
+    for pid in chance.choice(([process.pid], others and [chance.choice(others)], others)):
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

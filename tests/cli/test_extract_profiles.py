@@ -48,10 +48,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def learn(files: list[Path], folder: Path) -> str:
+def learn(files: list[Path], folder: Path, processes: int = 1) -> str:
     for path in files:
         collect_profile_pages(path, folder)
-    return learn_profiles(folder)
+    return learn_profiles(folder, processes=processes)
 
 
 def test_order_does_not_matter_and_documents_are_those_of_learn(
@@ -64,7 +64,7 @@ def test_order_does_not_matter_and_documents_are_those_of_learn(
     assert learn(files[::-1], tmp_path / "learning") == profiles and list_bytes(tmp_path / "learning") == before
     together = tmp_path / "together.warc"
     together.write_bytes(b"".join(path.read_bytes() for path in files[::-1]))
-    with ProfileFile(profiles) as one, ProfileFile(learn([together], tmp_path / "other")) as other:
+    with ProfileFile(profiles) as one, ProfileFile(learn([together], tmp_path / "other", processes=2)) as other:
         assert one.digest == other.digest and one.find("nowhere.example") is None
         assert [one.find(site.removeprefix("www.")).pages for site in SITES] == [MAX_LEARNED] * 2
     out = tmp_path / "out"
