@@ -2,11 +2,12 @@
 
     python peers.py inline OUT.jsonl HOMEPAGE...
     python peers.py fetch DELAY PAGES HOST:PORT...
+    python peers.py warc FILE
 
 `inline` is a spider as one would write it in an afternoon: sitemaps from robots.txt, links of the front page and the sections, and each
 page extracted with trafilatura in the callback, without a queue, an archive or a database. Politeness is off, and Scrapy decompresses
 bodies, as by default. `fetch` fetches each page of each host politely and discards it, with Scrapy's default settings but for the number
-of requests in flight, which must be wide enough for that many hosts.
+of requests in flight, which must be wide enough for that many hosts. `warc` extracts each page of a WARC file, read with warcio.
 """
 
 from __future__ import annotations
@@ -115,7 +116,24 @@ class Fetch(scrapy.Spider):
         self.characters = len(response.text)
 
 
+def extract_warc(path: str) -> int:
+    """Extract each response; the number of texts."""
+    from warcio.archiveiterator import ArchiveIterator
+
+    texts = 0
+    with Path(path).open("rb") as file:
+        for record in ArchiveIterator(file):
+            if record.rec_type == "response":
+                body, url = record.content_stream().read(), record.rec_headers.get_header("WARC-Target-URI")
+                found = trafilatura.bare_extraction(body, url=url, with_metadata=True)
+                texts += found is not None and bool(found.text)
+    return texts
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "warc":
+        print(extract_warc(sys.argv[2]), "texts")
+        sys.exit()
     if sys.argv[1] == "inline":
         process = CrawlerProcess(SETTINGS)
         process.crawl(Inline, out=sys.argv[2], homepages=sys.argv[3:])
