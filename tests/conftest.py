@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,18 @@ LARGE = re.compile(r"hostile|50000|memory|long_|linear|real_|peoples|damage|boun
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the longest files first and mark the fast tests. NEWSMILL_SHARED=none deselects the tests that need the shared data.
 
+    Tests of an engine that is not installed are deselected too; the summary counts them.
+
     Tests stay together and in order within a file; `--no-loadscope-reorder` makes xdist hand the files out in this order.
     """
     if os.environ.get("NEWSMILL_SHARED") == NO_SHARED_DATA:
         needing = [item for item in items if "shared" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=needing)
         items[:] = [item for item in items if item not in needing]
+    if os.environ.get("NEWSMILL_ENGINES") != "real":  # as in the nightly run, which installs Ray and Spark
+        absent = [item for item in items if (mark := item.get_closest_marker("engine")) and find_spec(mark.args[0]) is None]
+        config.hook.pytest_deselected(items=absent)
+        items[:] = [item for item in items if item not in absent]
     items.sort(key=lambda item: rank(item.path.relative_to(config.rootpath).as_posix()))
     for item in items:
         if is_fast(item):

@@ -1,12 +1,14 @@
-"""The jobs of docs/guides/archives.md are run as written: documents and outcomes equal those of `extract_file`, in at most ten lines.
+"""The jobs of the guides are run as written: documents and outcomes equal those of `extract_file`, in at most ten lines.
 
-datatrove and multiprocessing are real. Ray and Spark are real where they are installed; elsewhere a stand-in calls what they are given.
+datatrove and multiprocessing are real. Ray and Spark are real where they are installed, as in the nightly run, which sets
+NEWSMILL_ENGINES=real; elsewhere a stand-in calls what they are given.
 """
 
 from __future__ import annotations
 
 import gzip
 import importlib
+import os
 import pickle
 import re
 import runpy
@@ -21,15 +23,16 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from warc_records import record
+from warc_records import list_bytes, record
 
 import newsmill
 from newsmill.batch import extract_file
 from newsmill.engines.job import Job, prepare, require_engine
 from newsmill.exceptions import ConfigError
 
-GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "archives.md").read_text(encoding="utf-8")
-JOBS = dict(re.findall(r'^```python title="(\w+)_job.py"\n(.*?)^```$', GUIDE, re.DOTALL | re.MULTILINE))
+GUIDES = Path(__file__).resolve().parents[2] / "docs" / "guides"
+TEXT = "".join((GUIDES / name).read_text(encoding="utf-8") for name in ("archives.md", "cookbook.md"))
+JOBS = dict(re.findall(r'^```python title="(\w+)_job.py"\n(.*?)^```$', TEXT, re.DOTALL | re.MULTILINE))
 
 
 def article(topic: str) -> bytes:
@@ -49,10 +52,6 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     for path in paths:
         extract_file(path, tmp_path / "expected")
     return paths
-
-
-def list_bytes(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def add_module(monkeypatch: pytest.MonkeyPatch, name: str, **members: Any) -> ModuleType:
@@ -113,6 +112,7 @@ def test_a_job_gives_what_extract_file_gives(
     if engine == "datatrove":
         pytest.importorskip("datatrove", reason="pip install 'newsmill[datatrove]'")
     if engine in STAND_INS and find_spec(STAND_INS[engine][0]) is None:
+        assert os.environ.get("NEWSMILL_ENGINES") != "real", f"{engine} is not installed"
         STAND_INS[engine][1](monkeypatch)
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     job = tmp_path / f"{engine}_job.py"

@@ -13,6 +13,8 @@ from typing import Any
 
 import brotli
 import pyarrow.parquet
+import pytest
+from engine_documents import read_with_engines
 from warc_records import record
 from workers_world import WorkersWorld
 
@@ -198,6 +200,11 @@ def test_it_waits_for_live_workers_only(world: WorkersWorld) -> None:
     assert world.ledger.progress.count().pages == 60
 
 
+def normalize(name: str, value: Any) -> Any:
+    """JSONB has another order of the pairs."""
+    return dict(value) if name == "provenance" and value is not None else value
+
+
 def test_a_filter_by_host_and_time() -> None:
     since, until = datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
     wanted = make_filter(["paper.example"], since, until)
@@ -211,7 +218,8 @@ def test_a_filter_by_host_and_time() -> None:
         assert not wanted(url, at)
 
 
-def test_the_batch_function_gives_the_documents_and_outcomes_of_workers(
+@pytest.mark.filterwarnings("ignore")  # those of the engines
+def test_the_batch_function_and_engines_give_the_documents_and_outcomes_of_workers(
     shared: Path, world: WorkersWorld, context: WorkerContext, tmp_path: Path
 ) -> None:
     site = newspaper_folder() / "site"
@@ -225,7 +233,6 @@ def test_the_batch_function_gives_the_documents_and_outcomes_of_workers(
     )
     foreign = [path for path in sorted((shared / "cases/warc/files").rglob("*.warc*")) if path.suffix != ".lz4"]
     files = [*foreign, next(path for path in world.segment_files() if own.id in path.name)]
-    rows: dict[str, dict[str, Any]] = {}
     outcomes: dict[str, str] = {}
     for file in files:
         extract_file(file, tmp_path / "out")
@@ -236,17 +243,17 @@ def test_the_batch_function_gives_the_documents_and_outcomes_of_workers(
             job.finish()
         extract_pending(context)
         name = make_part_name(str(file))
-        found = {row["url"]: row for row in pyarrow.parquet.read_table(tmp_path / "out" / "documents" / name).to_pylist()}
-        rows |= {url: row for url, row in found.items() if url not in rows or row["fetched_at"] >= rows[url]["fetched_at"]}
         outcomes |= {row["url"]: row["outcome"] for row in pyarrow.parquet.read_table(tmp_path / "out" / "outcomes" / name).to_pylist()}
     stored_rows = [document.to_dict() for document in world.documents.iterate()]
     documents = {row["url"]: row for row in pyarrow.Table.from_pylist(stored_rows, schema=newsmill.arrow_schema()).to_pylist()}
     assert len(documents) > 30
-    for url, document in documents.items():
-        different = {
-            name for name, value in document.items() if name != "provenance" and value != rows[url][name]
-        }  # JSONB has another order
-        assert different <= {"archive_ref", "first_seen_at", "revision"}, (url, different)
+    written = pyarrow.parquet.read_table(tmp_path / "out" / "documents").to_pylist()
+    for engine, found in [("extract_file", written), *read_with_engines(files, tmp_path / "out")]:
+        rows = {row["url"]: row for row in sorted(found, key=lambda row: row["fetched_at"])}
+        assert len(found) == len(written), engine
+        for url, document in documents.items():
+            different = {name for name, value in document.items() if normalize(name, value) != normalize(name, rows[url][name])}
+            assert different <= {"archive_ref", "first_seen_at", "revision"}, (engine, url, different)
     pages_read = [url for url in (*rows, *outcomes) if (url or "").startswith("http")]
     traces = {url: trace.outcome for url in pages_read if (trace := world.ledger.traces.get(url)) is not None}
     assert {traces[url] for url in rows.keys() - documents.keys()} <= {
