@@ -1,11 +1,11 @@
 """Cost per page in a large corpus and in a small one. Fills a database with generated documents and measures at several sizes.
 
-    python benchmarks/growth.py [--database URL] [--sizes 1000,100000,1000000] [--minutes 8] [--json FILE]
+    python benchmarks/growth.py [--database URL] [--sizes 1000,100000,1000000] [--words 100] [--minutes 8] [--json FILE]
 
-The schema, the triggers and the indexes are the real ones, and the measured pages go through the ledger like any other page. Only the
-filling differs: it writes thousands of rows per commit. The default database is a SQLite file in a temporary folder. A filling that
---minutes stops resumes if the same command runs again with the same database and the same --json, which keeps the results. An article
-has 400 of 100,000 generated words by Zipf's law. 60 % of the articles are English, 20 % German, 10 % Chinese, and 10 % have an unknown
+The documents are filled in as `newsmill import` does it, and the measured pages go through the ledger like any other page. The default
+database is a SQLite file in a temporary folder. A filling that --minutes stops resumes if the same command runs again with the same
+database and the same --json, which keeps the results; a database that has the documents already is only measured. An article has 400 of
+100,000 generated words by Zipf's law, or --words. 60 % of the articles are English, 20 % German, 10 % Chinese, and 10 % have an unknown
 language. They come from 200 sources and a year of news.
 """
 
@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,25 +28,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, func, insert, select, text, update
+from sqlalchemy import Engine, func, select, text, update
 
+from newsmill import context, settings
+from newsmill.context import AppContext
+from newsmill.exports.parquet import write_parquet
+from newsmill.intake.document_import import import_part, list_parts
 from newsmill.model import Author, Block, BlockType, Document, ExtractionResult, LeasedUrl, Link, Outcome, OutcomeRecord, Segment
 from newsmill.search import pending_list, word_forms
 from newsmill.search.common_bigrams import ENGLISH
-from newsmill.search.form_table import register_forms
-from newsmill.search.index_entry import build_entry
-from newsmill.search.index_rows import build_vector  # the measured data are those that these functions write
-from newsmill.search.indexer import index_changed, write_codes
+from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
-from newsmill.similarity import near_duplicates
 from newsmill.storage import database, schema_version
-from newsmill.storage import fingerprints as fingerprint_rows
-from newsmill.storage.columns import Json, dump_json
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import Documents, to_row
-from newsmill.storage.fingerprints import BANDS, NearDuplicates
+from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Fetched, Ledger, Result
-from newsmill.storage.schema import documents, fingerprints, hosts, ledger, search_entries, segments
+from newsmill.storage.schema import hosts, ledger
 from newsmill.text import urls
 
 STEP = 2000  # documents per commit while filling
@@ -56,24 +53,45 @@ COPIES = 40  # of the documents looked up, with NOTE at the end, whose near dupl
 NOTE = "This article first appeared in another paper, and is published here with its kind permission."
 TRIES = 3  # of each look-up and query; the fastest counts, so that other load on the machine has no effect
 EACH = 12  # queries of each kind
+EXPORTED = 500  # documents of the last day
 
 Query = tuple[str, dict[str, Any]]
 
 
-def fill(engine: Engine, size: int, whole: int, until: float) -> bool:
-    """Fill the database up to `size` documents. Return False if the time (time.monotonic) runs out before."""
-    if engine.dialect.name == "postgresql":
-        return fill_postgres(engine, size, lambda number: rows_of(number, whole), until)
-    with reading(engine) as conn:
-        held = conn.execute(select(func.count()).select_from(ledger)).scalar_one()
-    while held < size:
-        if time.monotonic() > until:
-            return False
-        count = min(STEP, size - held)
-        with writing(engine) as conn:
-            put(conn, [rows_of(number, whole) for number in range(held, held + count)], held)
-        held += count
-    return True
+def fill(app: AppContext, size: int, whole: int, until: float) -> dict[str, float] | None:
+    """Import documents up to `size`. Return the CPU per document, in ms, or None if the time (time.monotonic) runs out before."""
+    with reading(app.engine) as conn:
+        first = held = conn.execute(select(func.count()).select_from(ledger)).scalar_one()
+    spent = {"import_cpu_ms": 0.0, "index_cpu_ms": 0.0}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "articles.parquet"
+        while held < size:
+            if time.monotonic() > until:
+                return None
+            count = min(STEP, size - held)
+            with path.open("wb") as file:
+                write_parquet(file, (article(number, whole) for number in range(held, held + count)))
+            for name, run in (("import_cpu_ms", lambda: import_files(app, path)), ("index_cpu_ms", lambda: index_all(app.engine))):
+                with server_time(app.engine) as server:
+                    cpu = time.process_time()
+                    run()
+                    cpu = time.process_time() - cpu
+                spent[name] += 1000 * (cpu + server[0])
+            held += count
+    if held > first and app.engine.dialect.name == "postgresql":
+        with reading(app.engine) as conn:
+            conn.execute(text("VACUUM ANALYZE"))
+    return {name: total / max(1, held - first) for name, total in spent.items()}
+
+
+def import_files(app: AppContext, path: Path) -> None:
+    for part in list_parts([str(path)]):
+        import_part(app, part)
+
+
+def index_all(engine: Engine) -> None:
+    while index_pending(engine):
+        pass
 
 
 @contextmanager
@@ -87,39 +105,15 @@ def all_lemmas_cached() -> Iterator[None]:
         word_forms.find_form = find_form
 
 
-def put(conn: Connection, found: list[tuple[dict[str, Any], dict[str, Any]]], held: int) -> None:
-    if held == 0:
-        conn.execute(insert(segments).values(id="bulk", pages=1, length=1, created_at=START))
-    conn.execute(insert(ledger), [page for page, _ in found])
-    conn.execute(insert(documents), [document for _, document in found])
-    index_changed(conn, [document for _, document in found])
-    fingerprint_rows.refresh(conn, [document for _, document in found])
-
-
-def rows_of(number: int, whole: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the rows of `ledger` and `documents`."""
-    found, row_id = article(number, whole), number + 1
-    row = {**to_row(found), "ledger_id": row_id, "stored_at": found.fetched_at, "site": found.url.split("/")[2]}
-    return page(row_id, found), row
-
-
-def page(number: int, document: Document) -> dict[str, Any]:
-    at, url = document.fetched_at, document.url
-    return {
-        "id": number, "url_key": document.id, "url": url, "host": url.split("/")[2], "source": document.source, "kind": "page", "rank": 0,
-        "found_by": "feed", "first_seen_at": at, "state": "done", "outcome": "stored", "ended_at": at, "next_at": at, "status": 200,
-        "fetched_at": at, "segment": "bulk", "offset": 0, "document_id": document.id, "final_url": url,
-    }  # fmt: skip
-
-
-def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
+def measure(app: AppContext, size: int, whole: int) -> dict[str, Any]:
     """Return every figure at one size. Times are in milliseconds."""
+    engine = app.engine
     with reading(engine) as conn:  # numbers that no earlier run on this database used
         last: int = conn.execute(select(func.max(ledger.c.id))).scalar_one()
     first = whole * 10 + last * 10
     stored = [store(engine, [article(first + turn * PAGES + number, whole) for number in range(PAGES)]) for turn in range(ROUNDS)]
     rng = random.Random(size)
-    reader, book, near = Documents(engine), Ledger(engine), NearDuplicates(engine)
+    reader, book, near = app.documents, app.ledger, NearDuplicates(engine)
     # Some numbers are not filled in, and the pages measured at smaller sizes count as well.
     some = [document for _ in range(LOOKUPS) if reader.get((document := article(rng.randrange(size), whole)).id)]
     copied = [replace(article(first + ROUNDS * PAGES + number, whole), text=f"{some[number].text}\n\n{NOTE}") for number in range(COPIES)]
@@ -130,6 +124,12 @@ def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
     alone = timed(lambda document: near.of(document.id), some[COPIES:])
     alike = timed(lambda document: near.of(document.id), copied)
     assert all(near.of(document.id) for document in copied)
+    today = datetime.now(UTC) - timedelta(days=1)  # the pages that were just measured
+    rest = {
+        "status": timed(lambda _: (book.progress.count(), reader.count(), reader.count_doubtful()), [None]),
+        "export_day": timed(lambda since: [*itertools.islice(reader.iterate(since=since), EXPORTED)], [today]),
+        "revisits": timed(lambda now: book.due_revisits.make_due(now=now), [today]),
+    }
     kinds = {name: timed(ask(Search(engine)), queries) for name, queries in make_queries(size).items()}
     every = sorted(itertools.chain.from_iterable(kinds.values()))
     ours = timed(ask(Search(engine)), [query for queries in make_queries(size).values() for query in queries], time.process_time)
@@ -141,6 +141,7 @@ def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
         "lookup_id_p50": at(by_id, 50), "lookup_id_p95": at(by_id, 95), "lookup_url_p50": at(by_url, 50), "lookup_url_p95": at(by_url, 95),
         "trace_p50": at(traced, 50), "trace_p95": at(traced, 95),
         "near_p50": at(alone, 50), "near_p95": at(alone, 95), "near_one_p50": at(alike, 50), "near_one_p95": at(alike, 95),
+        **{name: at(times, 50) for name, times in rest.items()},
         "search_cpu_p50": at(ours, 50), "search_cpu_p95": at(ours, 95),
         "search_p50": at(every, 50), "search_p95": at(every, 95), "search_max": every[-1],
         "kinds": {name: {"p50": at(times, 50), "p95": at(times, 95)} for name, times in kinds.items()},
@@ -219,6 +220,8 @@ def sizes(engine: Engine) -> dict[str, int]:
 
 ROWS = (
     ("documents", "documents", ",d"),
+    ("CPU ms per imported document", "import_cpu_ms", ".2f"),
+    ("CPU ms of its index entry", "index_cpu_ms", ".2f"),
     ("CPU ms per stored page", "store_cpu_ms", ".2f"),
     ("wall ms per stored page", "store_wall_ms", ".2f"),
     ("by id, p50 ms", "lookup_id_p50", ".2f"),
@@ -229,6 +232,9 @@ ROWS = (
     ("near duplicates, none, p95 ms", "near_p95", ".2f"),
     ("near duplicates, one, p50 ms", "near_one_p50", ".2f"),
     ("near duplicates, one, p95 ms", "near_one_p95", ".2f"),
+    ("status, ms", "status", ".1f"),
+    (f"export of the day, {EXPORTED} documents, ms", "export_day", ".1f"),
+    ("revisits that are due, ms", "revisits", ".1f"),
     ("search, p50 ms", "search_p50", ".1f"),
     ("search, p95 ms", "search_p95", ".1f"),
     ("search, slowest ms", "search_max", ".1f"),
@@ -252,37 +258,40 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database")
     parser.add_argument("--sizes", default="1000,100000,1000000")
+    parser.add_argument("--words", type=int, default=400, help="of an article")
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     sizes_wanted = [int(size) for size in options.sizes.split(",")]
     until = time.monotonic() + 60 * options.minutes
+    LENGTH["words"] = options.words
     with tempfile.TemporaryDirectory() as folder:
-        engine = database.connect(options.database or f"sqlite:///{folder}/growth.sqlite")
-        schema_version.upgrade(engine)
+        url = options.database or f"sqlite:///{folder}/growth.sqlite"
+        schema_version.upgrade(database.connect(url))
         figures = json.loads(options.json.read_text()) if options.json and options.json.exists() else []
-        for size in sizes_wanted:
-            if any(figure["documents"] == size for figure in figures):
-                continue
-            with all_lemmas_cached():
-                is_filled = fill(engine, size, sizes_wanted[-1], until)
-            if not is_filled:
-                print("the time is up; give the same command again to go on", file=sys.stderr)
-                break
-            figures.append(measure(engine, size, sizes_wanted[-1]))
-            if options.json:
-                options.json.write_text(json.dumps(figures, indent=1))
-        engine.dispose()
+        with context.open_context(settings.load({"DATABASE_URL": url, "NEWSMILL_DATA": folder})) as app:
+            for size in sizes_wanted:
+                if any(figure["documents"] == size for figure in figures):
+                    continue
+                with all_lemmas_cached():
+                    filled = fill(app, size, sizes_wanted[-1], until)
+                if filled is None:
+                    print("the time is up; give the same command again to go on", file=sys.stderr)
+                    break
+                figures.append(filled | measure(app, size, sizes_wanted[-1]))
+                if options.json:
+                    options.json.write_text(json.dumps(figures, indent=1))
     if figures:
-        print(report("SQLite" if "sqlite" in str(engine.url) else "Postgres", figures))
+        print(report("SQLite" if url.startswith("sqlite") else "Postgres", figures))
     return 0
 
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2025, 11, 1, tzinfo=UTC)  # an import refuses dates in the future
 YEAR = timedelta(days=365)
 WORDS = 100_000
 SOURCES = 200
 POOL = 20_000  # paragraphs from which articles are composed
+LENGTH = {"words": 400}  # of an article: --words
 
 
 class Language:
@@ -317,7 +326,7 @@ def article(number: int, size: int) -> Document:
     rng = random.Random(number)
     kind = rng.random()
     language = "en" if kind < 0.6 else "de" if kind < 0.8 else "zh" if kind < 0.9 else None
-    spoken, join, count = (HAN, "", 240) if language == "zh" else (LATIN, " ", 400)
+    spoken, join, count = (HAN, "", LENGTH["words"] * 6 // 10) if language == "zh" else (LATIN, " ", LENGTH["words"])
     paragraphs = [join.join(spoken.text(rng, count // 8)) + "." for _ in range(8)]
     at = START + YEAR * (number / max(size, 1)) + timedelta(seconds=rng.randrange(3600))
     source = min(SOURCES - 1, int(rng.paretovariate(0.8)) - 1)
@@ -335,67 +344,6 @@ def article(number: int, size: int) -> Document:
         extractor="synthetic", profile_version=None, confidence=0.9, warnings=(), content_hash=f"{number:032x}",
         provenance={"title": "json-ld", "published_at": "json-ld"}, archive_ref="bulk@0",
     )  # fmt: skip
-
-
-GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 16384)"
-
-Row = dict[str, Any]
-
-
-def fill_postgres(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], until: float) -> bool:
-    """Write documents 0 to `size` - 1: COPY instead of INSERT, and a GIN index created after the rows. A stopped run resumes.
-
-    Return False if the time (time.monotonic) runs out before. `made` returns the rows of ledger and documents for a number.
-    """
-    with writing(engine) as conn:
-        if not conn.execute(select(segments.c.id).where(segments.c.id == "bulk")).first():
-            conn.execute(insert(segments).values(id="bulk", pages=1, length=1, created_at=func.now()))
-        if _held(conn, search_entries) < size:
-            conn.execute(text("DROP INDEX IF EXISTS ix_search_entries_vector"))
-    for put, table in ((_put_documents, ledger), (_put_entries, search_entries)):
-        with reading(engine) as conn:
-            held = _held(conn, table)
-        while held < size:
-            if time.monotonic() > until:
-                return False
-            rows = [made(number) for number in range(held, min(size, held + STEP))]
-            with writing(engine) as conn:
-                put(conn, rows)
-            held += len(rows)
-    with reading(engine) as conn:
-        conn.execute(text(GIN))
-        for name in ("documents", "ledger", "search_entries", "fingerprints"):
-            conn.execute(text(f"VACUUM ANALYZE {name}"))
-        conn.execute(text("SELECT setval(pg_get_serial_sequence('ledger', 'id'), (SELECT max(id) FROM ledger))"))
-    return True
-
-
-def _held(conn: Connection, table: Table) -> int:
-    return conn.execute(select(func.count()).select_from(table)).scalar_one()
-
-
-def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
-    conn.execute(text("SET LOCAL session_replication_role = replica"))  # otherwise the triggers mark each document as not indexed
-    _copy(conn, ledger, [page for page, _ in rows])
-    _copy(conn, documents, [document for _, document in rows])
-    made = [(document["ledger_id"], near_duplicates.fingerprint(document["text"])) for _, document in rows]
-    _copy(conn, fingerprints, [{"ledger_id": page, **dict(zip(BANDS, bands, strict=True))} for page, bands in made if bands])
-
-
-def _put_entries(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
-    entries = [build_entry(document) for _, document in rows]
-    _copy(conn, search_entries, [build_vector(entry) for entry in entries])
-    write_codes(conn, entries)
-    register_forms(conn, {(form.word, entry.lemmatizer, form.lemma) for entry in entries for form in entry.forms})
-
-
-def _copy(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
-    names = list(rows[0])
-    json = {column.name for column in table.c if isinstance(column.type, Json)}
-    columns = ", ".join(f'"{name}"' for name in names)
-    with conn.connection.cursor() as cursor, cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as writer:  # type: ignore[attr-defined]
-        for row in rows:
-            writer.write_row([dump_json(row[name]) if name in json and row[name] is not None else row[name] for name in names])
 
 
 # Pages of a round: a process merges GIN's pending list after this number, so each round includes one merge.
