@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Engine,
@@ -156,18 +157,24 @@ class Documents:
     def iterate(self, source: str | None = None, since: datetime | None = None) -> Iterator[Document]:
         """Documents in the order they were first seen (ties by id). Memory does not grow with their number.
 
-        `since`: only documents that were stored or changed at that time or later. Documents stored meanwhile may or may not be included.
+        `since`: only documents that were stored or changed at that time or later, in the order they were stored, so that each is read once;
+        one that changes meanwhile is left out, or has its earlier state. Documents stored meanwhile may or may not be included.
         """
         last: tuple[datetime, str] | None = None
+        order, wanted = documents.c.first_seen_at, _wanted(source, since)
+        if since is not None:
+            order = documents.c.stored_at
+            with reading(self._engine) as conn:
+                wanted.append(order <= (conn.execute(select(func.max(order))).scalar() or since))
         while True:
-            statement = _page(_wanted(source, since), last)
+            statement = _page(wanted, order, last)
             with reading(self._engine) as conn:
                 rows = conn.execute(statement).mappings().all()
             for row in rows:
                 yield from_row(row)
             if len(rows) < PAGE:
                 return
-            last = (rows[-1]["first_seen_at"], rows[-1]["id"])
+            last = (rows[-1][order.name], rows[-1]["id"])
 
     def newest_pages(self, source: str, limit: int) -> list[ArchivedPage]:
         """The archived pages of a source's newest documents."""
@@ -189,7 +196,6 @@ def _wanted(source: str | None, since: datetime | None) -> list[ColumnElement[bo
     return wanted
 
 
-def _page(wanted: list[ColumnElement[bool]], last: tuple[datetime, str] | None) -> Select[Any]:
-    order = (documents.c.first_seen_at, documents.c.id)
-    after = [] if last is None else [tuple_(*order) > tuple_(*last)]
-    return select(*DOCUMENT_COLUMNS).where(*wanted, *after).order_by(*order).limit(PAGE)
+def _page(wanted: list[ColumnElement[bool]], order: Column[Any], last: tuple[datetime, str] | None) -> Select[Any]:
+    after = [] if last is None else [tuple_(order, documents.c.id) > tuple_(*last)]
+    return select(*DOCUMENT_COLUMNS, documents.c.stored_at).where(*wanted, *after).order_by(order, documents.c.id).limit(PAGE)
