@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import zstandard
 from command_result import Newsmill
-from warc_records import record
+from moto.server import ThreadedMotoServer
+from warc_records import article, record
 
 import newsmill as package
 from newsmill import settings
@@ -188,6 +190,39 @@ def test_files_that_move_grow_or_change_after_they_were_submitted_in_place(
     assert damaged.keys() == {"a1 a0", "a3 a0", *(f"{name} a4" for name in names)}
     assert "c.warc: at offset" in damaged["a1 a0"] and damaged["a1 a0"].endswith("/a3")
     assert "is not the one that was submitted; put" in damaged["a1 a4"]
+
+
+def test_files_in_a_bucket(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    for name, value in {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
+        monkeypatch.setenv(name, value)
+    url = "s3://bucket/crawl/a.warc.gz"
+    data = b"".join(gzip.compress(article(topic)) for topic in ("council", "port"))
+    files = fsspec.filesystem("s3")
+    files.mkdir("bucket")
+    files.pipe_file(url, data)
+    try:
+        assert newsmill("extract", url, "--format", "parquet", "-o", "s3://bucket/corpus", "-p", "1").code == 0
+        assert newsmill("import", "s3://bucket/corpus", "-p", "1", "--json").json["stored"] == 2
+        assert newsmill("import", "s3://bucket/none.parquet").code == 2
+        for expected in ({"queued": 2}, {"known": 2}):
+            again = ["--again"] if "queued" in expected else []
+            assert newsmill("submit", "--warc", "--in-place", url, "--json", *again).json == NONE | expected
+        with open_context(settings.load()) as store:
+            trace = store.ledger.traces.get(f"{SITE}/port")
+            assert trace is not None and trace.segment is not None and trace.offset is not None
+            assert b"The port" in store.archive.read_page(trace.segment, trace.offset, trace.url).body
+            files.pipe_file(url, bytes(len(data)))
+            with pytest.raises(ArchiveDamaged, match="is not the one that was submitted"):
+                store.archive.read_page(trace.segment, trace.offset)
+            files.rm_file(url)
+            with pytest.raises(ArchiveDamaged, match=f"{url} is missing"):
+                store.archive.read_page(trace.segment, trace.offset)
+    finally:
+        type(files).clear_instance_cache()  # its clients have this server's URL
+        server.stop()
 
 
 def test_in_place_from_python(tmp_path: Path) -> None:
