@@ -18,7 +18,7 @@ from newsmill.model import Source
 from newsmill.polling.listings import compute_next_due
 from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
-from newsmill.storage import copy_groups, fingerprints
+from newsmill.storage import copy_groups, fingerprints, story_decisions
 from newsmill.storage.completeness import update_completeness
 from newsmill.storage.database import Engine
 from newsmill.storage.ledger.submissions import Submissions
@@ -43,6 +43,7 @@ MAX_QUEUE_FOR_REEXTRACTION = 20  # jobs on the queue; with more, no document is 
 MAX_INDEXED_PER_PASS = 2000  # documents, about 2 s: an upgrade may leave a million to index, and ticks must not wait for them
 MAX_FINGERPRINTS_PER_PASS = 10_000  # documents; a fingerprint takes a tenth of the time
 MAX_GROUPED_PER_PASS = 2000  # documents, about 1 s
+MAX_TOLD_PER_PASS = 500  # documents, about 2 s
 MAX_ENQUEUED_PER_PASS = 1000  # segments: twice the crawler's high-water mark
 
 
@@ -60,7 +61,7 @@ class SchedulerContext:
     learning: SiteLearning | None = None
     index: Callable[[], int] | None = None  # indexes some documents that an older version stored; returns how many
     fingerprint: Callable[[], int] | None = None  # the same for their fingerprints
-    group: Callable[[], int] | None = None  # finds the copies of new and changed documents; returns how many it compared
+    group: Callable[[], int] | None = None  # finds the copies and stories of new and changed documents; returns how many it compared
     outage: OutageLog = field(default_factory=lambda: OutageLog(log, "all services answer again"))
     orphans: frozenset[str] = frozenset()  # found by the last sweep; one sweep is not enough, because the clock may have been set forward
 
@@ -95,8 +96,14 @@ def open_scheduler(context: AppContext, redis: RedisServer, *, interval: float =
             learning=SiteLearning(context.profiles) if settings.learn else None,
             index=lambda: index_pending(engine, MAX_INDEXED_PER_PASS),
             fingerprint=lambda: fingerprints.catch_up(engine, MAX_FINGERPRINTS_PER_PASS),
-            group=lambda: copy_groups.catch_up(engine, MAX_GROUPED_PER_PASS),
+            group=lambda: group_documents(context),
         )
+
+
+def group_documents(context: AppContext) -> int:
+    """Find the copies of new and changed documents, and then their stories. Returns how many pages were decided. Raises ServiceError."""
+    compared = copy_groups.catch_up(context.engine, MAX_GROUPED_PER_PASS)
+    return compared + story_decisions.catch_up(context.engine, MAX_TOLD_PER_PASS, now=context.now())
 
 
 def try_pass(context: SchedulerContext, now: datetime) -> None:
@@ -109,7 +116,7 @@ def try_pass(context: SchedulerContext, now: datetime) -> None:
 
 
 def try_grouping(context: SchedulerContext) -> None:
-    """Find the copies of the last documents of a crawl that ends. If the database is away, the next scheduler does."""
+    """Find the copies and stories of the last documents of a crawl that ends. If the database is away, the next scheduler does."""
     try:
         if context.group is not None:
             context.group()
@@ -144,7 +151,7 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     if context.fingerprint is not None and (made := context.fingerprint()):
         log.info("made the fingerprints of %d documents that an older version stored", made)
     if context.group is not None and (compared := context.group()):
-        log.debug("compared %d new or changed documents with others to find copies", compared)
+        log.debug("compared new or changed documents with others to find copies and stories: %d", compared)
     check_sources(context.app, now)
     context.ensure_redis()
     if context.learning is not None:

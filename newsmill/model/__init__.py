@@ -36,6 +36,7 @@ from newsmill.model.results import ExtractionPath, ExtractionResult
 from newsmill.model.revisions import Revision, RevisionCause, RevisionSummary
 from newsmill.model.site_profiles import POSITION_FIELDS, ArticleNorm, FieldStats, LineStats, PathStats, Profile
 from newsmill.model.sources import Politeness, Render, Rules, Source, SpiderLimits
+from newsmill.model.stories import Story, StoryDetail, StoryEvent, StoryEventKind, StoryMember
 
 __all__ = [
     "DOUBTFUL_CONFIDENCE",
@@ -92,6 +93,11 @@ __all__ = [
     "Source",
     "SpiderLimits",
     "State",
+    "Story",
+    "StoryDetail",
+    "StoryEvent",
+    "StoryEventKind",
+    "StoryMember",
     "SubmissionCounts",
     "TableCell",
     "TextLink",

@@ -24,6 +24,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.dialects import choose, try_lock
 from newsmill.storage.fingerprints import BANDS
 from newsmill.storage.schema import copies_due, copy_groups, documents, fingerprints, fingerprints_due, search_entries
+from newsmill.storage.story_decisions import note_due
 
 BATCH_SIZE = 100  # documents per transaction: about 0.05 s
 MAX_IN_BAND = 100  # documents read per band; all copies of a text lead to the same head
@@ -160,6 +161,7 @@ class _Decisions:
         for head in sorted(self._touched):
             self._conn.execute(_MARK_HEAD, {"page": head})
         self._write_index(self._moved | self._touched)
+        note_due(self._conn, {*ids} | self._moved | self._touched)
 
     def _decide(self, page: _Page) -> None:
         candidates = self._find_candidates(page)

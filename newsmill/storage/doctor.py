@@ -74,6 +74,25 @@ _BROKEN_PAST = (
     " OR d.id IS NULL AND NOT EXISTS (SELECT 1 FROM past_documents q WHERE q.document_id = p.document_id AND q.number >= p.number"
     " AND q.changed IS NULL)"
 )
+# The head of a group of copies has no text, or the text of a page that is no head is left, or its story does not exist.
+_UNTOLD = (
+    "FROM copy_groups g LEFT JOIN story_texts t ON t.ledger_id = g.ledger_id LEFT JOIN stories s ON s.id = t.story_id"
+    " WHERE NOT EXISTS (SELECT 1 FROM stories_due u WHERE u.ledger_id = g.ledger_id)"
+    " AND ((t.ledger_id IS NULL) <> (COALESCE(g.group_id, g.ledger_id) <> g.ledger_id)"
+    " OR (t.story_id IS NOT NULL AND COALESCE(s.documents, 0) = 0))"
+)
+# The number of the texts of a story `s`, and of its documents.
+_TEXTS = "(SELECT count(*) FROM story_texts t WHERE t.story_id = s.id)"
+_DOCUMENTS = (
+    "(SELECT count(*) FROM story_texts t JOIN copy_groups g ON g.ledger_id = t.ledger_id OR g.group_id = t.ledger_id"
+    " WHERE t.story_id = s.id)"
+)
+# The counts are not those of the members, or the story was merged into one that was merged, too, or does not exist.
+_MISCOUNTED = (
+    f"FROM stories s LEFT JOIN stories m ON m.id = s.merged_into WHERE s.texts <> {_TEXTS}"  # noqa: S608  # parts of statements
+    f" OR (s.documents <> {_DOCUMENTS} AND NOT EXISTS (SELECT 1 FROM stories_due))"
+    " OR (s.merged_into IS NOT NULL AND (s.documents > 0 OR m.id IS NULL OR m.merged_into IS NOT NULL))"
+)
 
 _ORPHANS = "moves segments to the folder unknown/ of the archive, and deletes unfinished files"
 _FETCH_AGAIN = (
@@ -148,6 +167,22 @@ CHECKS = (
         f"INSERT INTO copies_due (ledger_id) SELECT DISTINCT d.ledger_id {_UNGROUPED}",
     ),
     Check("past", "past versions overlap or do not lead to the document of today; restore a backup", _BROKEN_PAST),
+    Check(
+        "stories",
+        "documents tell no story or one that does not exist, and do not wait to be decided",
+        f"SELECT g.document_id {_UNTOLD}",
+        "has their stories decided again",
+        f"INSERT INTO stories_due (ledger_id) SELECT g.ledger_id {_UNTOLD}",
+    ),
+    Check(
+        "story_counts",
+        "stories count other documents than they have, or were merged into one that does not exist",
+        f"SELECT s.id {_MISCOUNTED}",
+        "counts again",
+        f"UPDATE stories AS s SET texts = {_TEXTS}, documents = {_DOCUMENTS},"  # noqa: S608
+        " merged_into = CASE WHEN s.merged_into IN (SELECT id FROM stories WHERE merged_into IS NULL) THEN s.merged_into END"
+        f" WHERE s.id IN (SELECT s.id {_MISCOUNTED})",
+    ),
     Check(
         "archive_damaged",
         "pages could not be read back from the archive",

@@ -108,6 +108,16 @@ def ungrouped(store: Store) -> None:
     store.sql("UPDATE copy_groups SET group_id = 999 + ledger_id")
 
 
+def untold(store: Store) -> None:
+    copy_groups.catch_up(store.engine)
+    store.sql("DELETE FROM stories_due")
+
+
+def miscounted_story(store: Store) -> None:
+    values = "(1, 0, 0, 2, 2, 1, NULL), (2, 0, 0, 0, 0, 0, 99)"
+    store.sql(f"INSERT INTO stories (id, first_second, last_second, documents, texts, sources, merged_into) VALUES {values}")
+
+
 MENDED: list[tuple[str, Callable[[Store], None], int]] = [
     ("dead_lease", lease_forgotten, 1),
     ("far_future", next_year, 1),
@@ -118,6 +128,8 @@ MENDED: list[tuple[str, Callable[[Store], None], int]] = [
     ("counts", miscounted, 2),
     ("not_indexed", unindexed, 3),
     ("copies", ungrouped, 3),
+    ("stories", untold, 3),
+    ("story_counts", miscounted_story, 2),
     ("orphan_file", orphan, 2),
 ]
 

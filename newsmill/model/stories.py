@@ -1,0 +1,73 @@
+"""Stories: documents that tell the same news."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class StoryEventKind(StrEnum):
+    """What happened to a story."""
+
+    MERGED = "merged"  # another story was merged into it
+    SPLIT = "split"  # another story was split off
+    PINNED = "pinned"  # a person keeps its documents together
+    UNPINNED = "unpinned"
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A story with its counts. Times are those of its first and its last document."""
+
+    id: int
+    title: str | None
+    first_at: datetime
+    last_at: datetime
+    documents: int
+    texts: int  # documents without copies
+    sources: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoryEvent:
+    """A merge, a split, or the decision of a person. `user`: None if it followed from the documents."""
+
+    at: datetime
+    kind: StoryEventKind
+    story_id: int
+    other_id: int | None
+    user: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoryMember:
+    """A document of a story, with the evidence that it tells the same news."""
+
+    id: str
+    url: str
+    title: str | None
+    source: str | None
+    site_name: str | None
+    language: str | None
+    published_at: datetime | None
+    published_precision: str | None
+    first_seen_at: datetime
+    at: datetime  # the time that orders the story
+    duplicate_of: str | None  # the ID of the earlier document of which it is a copy
+    shared_terms: tuple[str, ...]  # with the other texts, the rarest first
+    hours_apart: float | None  # from the nearest other text
+    added: tuple[str, ...]  # its first sentences that no earlier document has
+
+
+@dataclass(frozen=True, slots=True)
+class StoryDetail:
+    """A story with its documents in the order of time, at most 100, and with what happened to it, the newest first.
+
+    A story that was merged is the one that has its documents now.
+    """
+
+    story: Story
+    is_pinned: bool
+    members: tuple[StoryMember, ...]
+    events: tuple[StoryEvent, ...]

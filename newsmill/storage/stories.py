@@ -1,0 +1,154 @@
+"""The stories as they are decided: lists of them, and one with its documents, what each added and the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, func, or_, select, tuple_
+
+from newsmill.model import Story, StoryDetail, StoryEvent, StoryEventKind, StoryMember
+from newsmill.similarity.new_sentences import find_new_sentences, list_content_words
+from newsmill.storage.cursors import decode_cursor, encode_cursor
+from newsmill.storage.database import reading
+from newsmill.storage.schema import copy_groups, documents, stories, story_events, story_links, story_texts
+from newsmill.storage.story_decisions import HEAD, IS_OF_PAGE, MAX_TEXT_CHARACTERS, read_document
+from newsmill.stories import explain
+
+StoryOrder = Literal["newest", "biggest"]
+
+MAX_MEMBERS = 100  # of one story that are read: each costs reading its text
+MAX_EVENTS = 50
+MAX_ADDED = 3  # sentences of one document
+
+_IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
+_ID: BindParameter[Any] = bindparam("b_id")
+_HEADS_OF_STORY = select(story_texts.c.ledger_id).where(story_texts.c.story_id == _ID)
+_FIELDS = (
+    *("id", "url", "title", "source", "site_name", "language", "published_at", "published_precision", "first_seen_at"),
+)  # of a member
+_TEXT = func.substr(documents.c.text, 1, MAX_TEXT_CHARACTERS).label("text")
+_MEMBERS = (
+    select(*(documents.c[name] for name in _FIELDS), _TEXT, copy_groups.c.ledger_id, copy_groups.c.second, HEAD.label("head"))
+    .join_from(copy_groups, documents, IS_OF_PAGE)
+    .where(or_(copy_groups.c.ledger_id.in_(_HEADS_OF_STORY), copy_groups.c.group_id.in_(_HEADS_OF_STORY)))
+    .order_by(copy_groups.c.second, copy_groups.c.document_id)
+    .limit(MAX_MEMBERS)
+)
+_TERMS = select(story_texts, copy_groups.c.document_id).join_from(
+    story_texts, copy_groups, copy_groups.c.ledger_id == story_texts.c.ledger_id
+)
+_TERMS = _TERMS.where(story_texts.c.ledger_id.in_(_IDS))
+_EVENTS = (
+    select(story_events)
+    .where(or_(story_events.c.story_id == _ID, story_events.c.other_id == _ID))
+    .order_by(story_events.c.id.desc())
+    .limit(MAX_EVENTS)
+)
+_PINNED = select(story_links.c.one).where(
+    story_links.c.is_same, story_links.c.one.in_(_HEADS_OF_STORY), story_links.c.other.in_(_HEADS_OF_STORY)
+)
+_OF_DOCUMENTS = (
+    select(documents.c.id.label("document_id"), stories)
+    .join_from(documents, copy_groups, IS_OF_PAGE)
+    .join(story_texts, story_texts.c.ledger_id == HEAD)
+    .join(stories, stories.c.id == story_texts.c.story_id)
+    .where(documents.c.id.in_(_IDS))
+)
+
+
+class Stories:
+    """Reads only. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def page(
+        self,
+        *,
+        order: StoryOrder = "newest",
+        since: datetime | None = None,
+        documents: Collection[str] | None = None,
+        cursor: str | None = None,
+        limit: int = 20,
+    ) -> tuple[list[Story], str | None]:
+        """Stories, and the cursor of the next page. `newest`: those with the last document first. `biggest`: those of the most sources.
+
+        `since`: only stories with a document from that time on. `documents`: only stories of these documents. Raises CursorError.
+        """
+        column = stories.c.sources if order == "biggest" else stories.c.last_second
+        statement = select(stories).where(stories.c.documents > 0).order_by(column.desc(), stories.c.id.desc()).limit(limit + 1)
+        if since is not None:
+            statement = statement.where(stories.c.last_second >= int(since.timestamp()))
+        if documents is not None:
+            statement = statement.where(stories.c.id.in_({story.id for story in self.of_documents(documents).values()}))
+        if cursor is not None:
+            statement = statement.where(tuple_(column, stories.c.id) < tuple_(*decode_cursor(order, cursor, int, int)))
+        with reading(self._engine) as conn:
+            rows = conn.execute(statement).all()
+        shown = rows[:limit]
+        following = encode_cursor(order, getattr(shown[-1], column.name), shown[-1].id) if len(rows) > limit else None
+        return [_to_story(row) for row in shown], following
+
+    def of_documents(self, ids: Collection[str]) -> dict[str, Story]:
+        """The stories of documents; those that tell no story are left out."""
+        if not ids:
+            return {}
+        with reading(self._engine) as conn:
+            return {row.document_id: _to_story(row) for row in conn.execute(_OF_DOCUMENTS, {"b_ids": sorted(ids)})}
+
+    def get(self, story_id: int) -> StoryDetail | None:
+        """A story, or the one that it was merged into; None if it does not exist or lost its documents."""
+        with reading(self._engine) as conn:
+            row = find_story(conn, story_id)
+            if row is None or row.documents == 0:
+                return None
+            story = _to_story(row)
+            members = conn.execute(_MEMBERS, {"b_id": story.id}).all()
+            terms = {one.ledger_id: read_document(one) for one in conn.execute(_TERMS, {"b_ids": sorted({one.head for one in members})})}
+            events = conn.execute(_EVENTS, {"b_id": story.id}).all()
+            is_pinned = conn.execute(_PINNED, {"b_id": story.id}).first() is not None
+        return StoryDetail(story, is_pinned, tuple(_to_members(members, terms)), tuple(map(_to_event, events)))
+
+
+def find_story(conn: Connection, story_id: int) -> Any:
+    """The row of a story, or of the one that it was merged into; None if it does not exist."""
+    row = conn.execute(select(stories).where(stories.c.id == story_id)).first() if 0 < story_id < 1 << 62 else None
+    return row if row is None or row.merged_into is None else find_story(conn, row.merged_into)
+
+
+def _to_members(rows: Sequence[Any], terms: Mapping[int, Any]) -> list[StoryMember]:
+    """`terms`: the texts by the page of the first document of each group of copies."""
+    first = {row.ledger_id: row.id for row in rows}
+    known: set[str] = set()
+    members = []
+    for row in rows:
+        is_copy = row.head != row.ledger_id
+        own = terms.get(row.head)
+        evidence = explain(own, [other for page, other in terms.items() if page != row.head]) if own is not None else None
+        members.append(
+            StoryMember(
+                **{name: getattr(row, name) for name in _FIELDS},
+                at=_to_time(row.second),
+                duplicate_of=first.get(row.head) if is_copy else None,
+                shared_terms=evidence.terms if evidence else (),
+                hours_apart=evidence.hours_apart if evidence else None,
+                added=() if is_copy or not known else find_new_sentences(row.text, known, MAX_ADDED),
+            )
+        )
+        known |= list_content_words(row.text)
+    return members
+
+
+def _to_story(row: Any) -> Story:
+    counts = (row.documents, row.texts, row.sources)
+    return Story(row.id, row.title, _to_time(row.first_second), _to_time(row.last_second), *counts)
+
+
+def _to_event(row: Any) -> StoryEvent:
+    return StoryEvent(row.at, StoryEventKind(row.kind), row.story_id, row.other_id, row.user_name)
+
+
+def _to_time(second: int) -> datetime:
+    return datetime.fromtimestamp(second, UTC)

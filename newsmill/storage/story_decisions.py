@@ -1,0 +1,320 @@
+"""The stories: which documents tell the same news (newsmill.stories has the rules).
+
+`stories_due` notes pages whose text, time, title or group of copies has changed. `catch_up` decides them some seconds later, in a
+transaction of its own, one process at a time. Texts are linked if their terms agree; a component has all texts that links connect. Each
+change decides its components anew as a whole, so stories end the same in every order of arrival. Larger components than MAX_COMPONENT are
+the exception: only the stories next to a changed text are decided there.
+
+A copy tells the story of the first document of its group, whose page has the only row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text, update
+
+from newsmill.model import StoryEventKind
+from newsmill.storage.database import reading, writing
+from newsmill.storage.dialects import try_lock
+from newsmill.storage.schema import copy_groups, documents, stories, stories_due, story_events, story_links, story_terms, story_texts
+from newsmill.stories import (
+    MAX_COMPONENT,
+    WINDOW_SECONDS,
+    StoryDocument,
+    are_linked,
+    choose_title,
+    cluster,
+    find_terms,
+    pack,
+    rare_terms,
+    unpack,
+)
+
+BATCH_SIZE = 100  # pages per transaction
+MAX_TEXT_CHARACTERS = 10_000  # of a document, in which terms are found
+MAX_CANDIDATES = 100  # texts compared with one: those with the most rare terms in common
+MAX_CACHED_TERMS = 5000  # texts, 30 MB
+LOCK = 0x73746F72696573  # "stories"
+
+_IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
+_DUE = select(stories_due.c.ledger_id).order_by(stories_due.c.ledger_id.desc()).limit(BATCH_SIZE)  # the newest first
+_LOCK_DUE = _DUE.with_for_update(skip_locked=True)
+_DELETE_DUE = delete(stories_due).where(stories_due.c.ledger_id.in_(_IDS))
+# DO UPDATE, not DO NOTHING: it waits for a transaction that decides the older state of the page, and then notes the page again.
+_NOTE_DUE = text("INSERT INTO stories_due (ledger_id) VALUES (:page) ON CONFLICT (ledger_id) DO UPDATE SET ledger_id = excluded.ledger_id")
+
+HEAD = func.coalesce(copy_groups.c.group_id, copy_groups.c.ledger_id)
+IS_OF_PAGE = (documents.c.ledger_id == copy_groups.c.ledger_id) & (documents.c.id == copy_groups.c.document_id)
+_START = func.substr(documents.c.text, 1, MAX_TEXT_CHARACTERS).label("text")
+_PAGES = (
+    select(copy_groups.c.ledger_id, copy_groups.c.second, documents.c.title, documents.c.language, _START)
+    .join_from(copy_groups, documents, IS_OF_PAGE)
+    .where(copy_groups.c.ledger_id.in_(_IDS), copy_groups.c.ledger_id == HEAD)
+)
+_TEXTS = select(story_texts, copy_groups.c.document_id).join_from(
+    story_texts, copy_groups, copy_groups.c.ledger_id == story_texts.c.ledger_id, isouter=True
+)
+_OF_PAGES = _TEXTS.where(story_texts.c.ledger_id.in_(_IDS))
+_OF_COMPONENTS = _TEXTS.where(story_texts.c.component.in_(_IDS))
+_PUT = text("""INSERT INTO story_texts (ledger_id, second, terms, component) VALUES (:ledger_id, :second, :terms, :ledger_id)
+ON CONFLICT (ledger_id) DO UPDATE SET second = excluded.second, terms = excluded.terms""")
+_DELETE = delete(story_texts).where(story_texts.c.ledger_id.in_(_IDS))
+_INSERT_TERM = text("INSERT INTO story_terms (term, second, ledger_id) VALUES (:term, :second, :page)")
+_DELETE_TERM = text("DELETE FROM story_terms WHERE term = :term AND second = :second AND ledger_id = :page")
+_SET = text("UPDATE story_texts SET component = :component, story_id = :story WHERE ledger_id = :page")
+_SET_COMPONENT = text("UPDATE story_texts SET component = :component WHERE component = :label")
+_CANDIDATES = (
+    select(story_terms.c.ledger_id)
+    .where(story_terms.c.term.in_(_IDS), story_terms.c.second.between(bindparam("b_first"), bindparam("b_last")))
+    .group_by(story_terms.c.ledger_id)
+    .order_by(func.count().desc(), story_terms.c.ledger_id)
+    .limit(MAX_CANDIDATES)
+)
+
+_ONE, _OTHER = copy_groups.alias("one"), copy_groups.alias("other")
+# The links of persons between texts: a copy stands for the first document of its group.
+_LINKS = (
+    select(
+        func.coalesce(_ONE.c.group_id, _ONE.c.ledger_id).label("one"),
+        func.coalesce(_OTHER.c.group_id, _OTHER.c.ledger_id).label("other"),
+        story_links.c.is_same,
+    )
+    .join_from(story_links, _ONE, _ONE.c.ledger_id == story_links.c.one)
+    .join(_OTHER, _OTHER.c.ledger_id == story_links.c.other)
+)
+
+_CARRIER = func.coalesce(documents.c.source, documents.c.site, documents.c.url).label("carrier")
+_MEMBERS = select(HEAD.label("head"), copy_groups.c.second, _CARRIER).join_from(copy_groups, documents, IS_OF_PAGE)
+_HEADS = _MEMBERS.where(copy_groups.c.ledger_id.in_(_IDS))
+_COPIES = _MEMBERS.where(copy_groups.c.group_id.in_(_IDS), copy_groups.c.ledger_id != copy_groups.c.group_id)
+_TITLES = select(copy_groups.c.ledger_id, documents.c.title).join_from(copy_groups, documents, IS_OF_PAGE)
+_TITLES = _TITLES.where(copy_groups.c.ledger_id.in_(_IDS))
+_EMPTY = {"title": None, "documents": 0, "texts": 0, "sources": 0}
+
+
+def pending(engine: Engine) -> int:
+    """The number of pages whose story is not decided."""
+    with reading(engine) as conn:
+        return conn.execute(select(func.count()).select_from(stories_due)).scalar_one()
+
+
+def catch_up(engine: Engine, limit: int = BATCH_SIZE, *, now: datetime) -> int:
+    """Decide at least `limit` pages if there are as many, unless another process does so. Returns their number."""
+    done = 0
+    while done < limit:
+        with writing(engine) as conn:
+            if not try_lock(conn, LOCK):
+                return done
+            pages = conn.execute(_LOCK_DUE).scalars().all()
+            if not pages:
+                return done
+            StoryDecisions(conn, now).decide(pages)
+            conn.execute(_DELETE_DUE, {"b_ids": pages})
+        done += len(pages)
+    return done
+
+
+def note_due(conn: Connection, pages: Iterable[int]) -> None:
+    """Have the stories of these pages decided again."""
+    if rows := [{"page": page} for page in sorted(pages)]:
+        conn.execute(_NOTE_DUE, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The text of a page, with what was decided about it."""
+
+    page: int
+    terms: bytes
+    document: StoryDocument
+    component: int
+    story: int | None
+
+    @property
+    def key(self) -> tuple[int, str]:
+        return self.document.second, self.document.id
+
+
+Group = frozenset[int]  # of pages whose texts tell the same news
+
+
+class StoryDecisions:
+    """Decisions in one transaction, which holds LOCK. `user`: the person who asked for them."""
+
+    def __init__(self, conn: Connection, now: datetime, user: str | None = None) -> None:
+        self._conn, self._now, self._user = conn, now, user
+        links = [(row.one, row.other, row.is_same) for row in conn.execute(_LINKS) if row.one != row.other]
+        self._same = [(one, other) for one, other, is_same in links if is_same]
+        self._different = [(one, other) for one, other, is_same in links if not is_same]
+
+    def decide(self, pages: Iterable[int]) -> None:
+        """Decide the stories of some pages, and of all others that depend on them."""
+        due = sorted(pages)
+        before = self._load(_OF_PAGES, due)
+        self._write_texts(due, before)
+        current = self._load(_OF_PAGES, due)
+        near = {page: self._find_neighbours(one) for page, one in current.items()}
+        components = _Components(one.component for one in (*before.values(), *current.values()))
+        for page, found in near.items():
+            for other in found:
+                components.join(current[page].component, other.component)
+        for labels in components.list_all():
+            texts = self._load(_OF_COMPONENTS, labels)
+            lost = {one.story for page, one in before.items() if page not in current and one.component in labels and one.story is not None}
+            if len(texts) > MAX_COMPONENT:  # only what is next to the changed texts
+                values = [{"component": min(labels), "label": label} for label in sorted(labels)]
+                self._conn.execute(_SET_COMPONENT, values)
+                changed = current.keys() & texts.keys()
+                close = {one.story for page in changed for one in (*near[page], texts[page])} - {None}
+                texts = {page: one for page, one in texts.items() if page in changed or one.story in close}
+            self._decide_component(min(labels), texts, lost, current)
+
+    def _load(self, statement: Any, ids: Collection[int]) -> dict[int, _Text]:
+        return {row.ledger_id: _read_text(row) for row in self._conn.execute(statement, {"b_ids": sorted(ids)})} if ids else {}
+
+    def _write_texts(self, due: Sequence[int], before: Mapping[int, _Text]) -> None:
+        """Write the terms of the pages that have a text of their own, and delete those of the others."""
+        texts = {}
+        for row in self._conn.execute(_PAGES, {"b_ids": due}).all():
+            terms = pack(find_terms(row.title, row.text, row.language), row.language)
+            texts[row.ledger_id] = {"ledger_id": row.ledger_id, "second": row.second, "terms": terms}
+        old = {key for page, one in before.items() for key in _list_keys(page, one.document.second, one.terms)}
+        new = {key for page, row in texts.items() for key in _list_keys(page, row["second"], row["terms"])}
+        if gone := [page for page in before if page not in texts]:
+            self._conn.execute(_DELETE, {"b_ids": gone})
+        for statement, keys in ((_DELETE_TERM, old - new), (_INSERT_TERM, new - old)):
+            if keys:
+                self._conn.execute(statement, [{"term": term, "second": second, "page": page} for term, second, page in sorted(keys)])
+        if texts:
+            self._conn.execute(_PUT, list(texts.values()))
+
+    def _find_neighbours(self, one: _Text) -> list[_Text]:
+        """The texts that are linked with one, by their terms or by a person."""
+        second, terms = one.document.second, [term for term, _, _ in _list_keys(one.page, one.document.second, one.terms)]
+        values = {"b_ids": terms, "b_first": second - WINDOW_SECONDS, "b_last": second + WINDOW_SECONDS}
+        candidates = set(self._conn.execute(_CANDIDATES, values).scalars()) if terms else set[int]()
+        same = {page for pair in self._same if one.page in pair for page in pair}
+        found = self._load(_OF_PAGES, (candidates | same) - {one.page}).values()
+        return [other for other in found if other.page in same or are_linked(one.document, other.document)]
+
+    def _decide_component(self, component: int, texts: Mapping[int, _Text], lost: Collection[int], due: Collection[int]) -> None:
+        """Decide texts that no other text is linked with. `lost`: stories that a text has left. `due`: the pages that changed."""
+        page_of = {one.document.id: page for page, one in texts.items()}
+        same, different = (
+            [(texts[one].document.id, texts[other].document.id) for one, other in pairs if one in texts and other in texts]
+            for pairs in (self._same, self._different)
+        )
+        found = cluster([one.document for one in texts.values()], same, different)
+        sizes = Counter(one.story for one in texts.values())
+        changed = []
+        for group in (frozenset(page_of[document] for document in one) for one in found):
+            before = {texts[page].story for page in group}
+            (story,) = before if len(before) == 1 else (0,)
+            is_same = before == {story} and story not in lost and len(group) == (1 if story is None else sizes[story])
+            if not is_same or not group.isdisjoint(due):
+                changed.append(group)
+        story_of = self._assign(sorted(changed, key=lambda group: min(texts[page].key for page in group)), texts, lost)
+        for page, one in texts.items():
+            story = story_of.get(page, one.story)
+            if (one.component, one.story) != (component, story):
+                self._conn.execute(_SET, {"page": page, "component": component, "story": story})
+
+    def _assign(self, groups: Sequence[Group], texts: Mapping[int, _Text], lost: Collection[int]) -> dict[int, int | None]:
+        """The stories of the pages of some groups. `groups`: in the order of time."""
+        counts = self._count(groups)
+        told = [group for group in groups if counts[group]["documents"] > 1]
+        heirs: dict[Group, int] = {}
+        survivors: dict[int, int] = {}  # of the stories that were merged
+        for story in sorted({one for group in groups for page in group if (one := texts[page].story) is not None}.union(lost)):
+            members = {page for group in groups for page in group if texts[page].story == story}
+            first = min(members, key=lambda page: texts[page].key, default=0)
+            heir = max(told, key=lambda group: (len(members & group), first in group), default=None)
+            if heir is None or members.isdisjoint(heir):
+                self._conn.execute(update(stories).where(stories.c.id == story).values(**_EMPTY))
+            elif heir in heirs:  # the older story survives
+                survivors[story] = heirs[heir]
+            else:
+                heirs[heir] = story
+        titles = {row.ledger_id: row.title for row in self._conn.execute(_TITLES, {"b_ids": sorted({*chain(*told)})})} if told else {}
+        for group in told:
+            values = {"title": choose_title([titles.get(page) for page in group]), **counts[group]}
+            if group in heirs:
+                self._conn.execute(update(stories).where(stories.c.id == heirs[group]).values(**values))
+                continue
+            heirs[group] = self._conn.execute(insert(stories).values(**values).returning(stories.c.id)).scalar_one()
+            origins = Counter(one for page in sorted(group) if (one := texts[page].story) is not None)
+            for origin, _ in origins.most_common(1):
+                self.note(StoryEventKind.SPLIT, survivors.get(origin, origin), heirs[group])
+        for story, survivor in survivors.items():
+            merged = {**_EMPTY, "merged_into": survivor}
+            self._conn.execute(update(stories).where((stories.c.id == story) | (stories.c.merged_into == story)).values(**merged))
+            self.note(StoryEventKind.MERGED, survivor, story)
+        return {page: heirs.get(group) for group in groups for page in group}
+
+    def _count(self, groups: Sequence[Group]) -> dict[Group, dict[str, int]]:
+        """The counts of each group, with the copies of its texts."""
+        pages = sorted({*chain(*groups)})
+        found = defaultdict[int, list[Any]](list)
+        for statement in (_HEADS, _COPIES) if pages else ():
+            for row in self._conn.execute(statement, {"b_ids": pages}):
+                found[row.head].append(row)
+        counts = {}
+        for group in groups:
+            rows = [row for page in group for row in found[page]]
+            seconds = [row.second for row in rows] or [0]
+            counts[group] = {
+                "first_second": min(seconds),
+                "last_second": max(seconds),
+                "documents": len(rows),
+                "texts": len(group),
+                "sources": len({row.carrier for row in rows}),
+            }
+        return counts
+
+    def note(self, kind: StoryEventKind, story: int, other: int | None) -> None:
+        """Record what happened to a story."""
+        values = {"at": self._now, "kind": kind.value, "story_id": story, "other_id": other, "user_name": self._user}
+        self._conn.execute(insert(story_events).values(**values))
+
+
+class _Components:
+    """Sets of labels that are joined."""
+
+    def __init__(self, labels: Iterable[int]) -> None:
+        self._sets = {label: {label} for label in labels}
+
+    def join(self, one: int, other: int) -> None:
+        first, second = (self._sets.setdefault(label, {label}) for label in (one, other))
+        if first is not second:
+            first |= second
+            self._sets.update(dict.fromkeys(second, first))
+
+    def list_all(self) -> list[set[int]]:
+        return list({id(labels): labels for labels in self._sets.values()}.values())
+
+
+def _list_keys(page: int, second: int, terms: bytes) -> list[tuple[int, int, int]]:
+    """The keys of a text in `story_terms`."""
+    return [(term, second, page) for term in rare_terms(_unpack(terms)[1])]
+
+
+@lru_cache(MAX_CACHED_TERMS)
+def _unpack(terms: bytes) -> Any:
+    return unpack(terms)
+
+
+def read_document(row: Any) -> StoryDocument:
+    """The text in a row of `story_texts` with its document's ID."""
+    language, terms = _unpack(row.terms)
+    return StoryDocument(row.document_id or str(row.ledger_id), row.second, language, terms)
+
+
+def _read_text(row: Any) -> _Text:
+    return _Text(row.ledger_id, row.terms, read_document(row), row.component, row.story_id)

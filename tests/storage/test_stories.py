@@ -1,0 +1,124 @@
+"""Stories depend on the documents and on what persons decided: not on the order of arrival, on batches or on kills."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Collection, Sequence
+
+import pytest
+from rows import NOON, insert_pages
+from sqlalchemy import Engine, delete, func, select, update
+from story_world import make_world, settle
+
+from newsmill.exceptions import ConfigError
+from newsmill.model import Document, StoryEventKind
+from newsmill.storage import schema
+from newsmill.storage.database import reading, writing
+from newsmill.storage.stories import Stories
+from newsmill.storage.story_edits import StoryEdits
+
+ORDERS = int(os.environ.get("NEWSMILL_STORY_ORDERS", "2"))
+
+
+def read_stories(engine: Engine, found: Collection[Document]) -> set[frozenset[str]]:
+    """The documents of each story, checked against its counts."""
+    told = Stories(engine).of_documents([document.id for document in found])
+    groups: dict[int, set[str]] = {}
+    for document, story in told.items():
+        groups.setdefault(story.id, set()).add(document)
+    listed, _ = Stories(engine).page(limit=100)
+    assert {story.id: story.documents for story in listed} == {story: len(ids) for story, ids in groups.items()}
+    with reading(engine) as conn:  # no rows are left of pages that are gone or copies
+        pages = set(conn.execute(select(schema.story_texts.c.ledger_id)).scalars())
+        assert pages == set(conn.execute(select(schema.story_terms.c.ledger_id)).scalars())
+        assert (
+            len(pages)
+            == conn.execute(
+                select(func.count())
+                .select_from(schema.copy_groups)
+                .where(func.coalesce(schema.copy_groups.c.group_id, schema.copy_groups.c.ledger_id) == schema.copy_groups.c.ledger_id)
+            ).scalar_one()
+        )
+    return {frozenset(ids) for ids in groups.values()}
+
+
+def store(engine: Engine, order: Sequence[Document], batches: random.Random | None = None) -> None:
+    for document in order:
+        insert_pages(engine, document)
+        if batches and batches.random() < 0.3:
+            settle(engine)
+    settle(engine)
+
+
+@pytest.fixture
+def world() -> list[Document]:
+    return make_world()
+
+
+@pytest.mark.parametrize("seed", range(ORDERS))
+def test_stories_do_not_depend_on_the_order_of_arrival(engine: Engine, world: list[Document], seed: int) -> None:
+    rng = random.Random(seed)
+    store(engine, rng.sample(world, len(world)), rng)
+    ids = [document.id for document in world]
+    expected = {frozenset((*ids[:4], ids[-1])), frozenset(ids[4:7]), frozenset(ids[7:9])}
+    assert read_stories(engine, world) == expected
+    biggest = Stories(engine).page(order="biggest", limit=1)[0][0]
+    assert (biggest.documents, biggest.texts, biggest.sources) == (5, 4, 5)
+
+
+def test_a_removal_an_edit_and_a_new_document_decide_stories_again(engine: Engine, world: list[Document]) -> None:
+    store(engine, world)
+    a, b = (Stories(engine).of_documents([world[index].id])[world[index].id].id for index in (0, 4))
+    with writing(engine) as conn:  # the copy stays, and is the story's text now; one text tells another event; one story ends
+        conn.execute(delete(schema.documents).where(schema.documents.c.id.in_([world[0].id, world[8].id])))
+        values = {"text": world[1].text, "title": world[1].title}
+        conn.execute(update(schema.documents).where(schema.documents.c.id == world[4].id).values(**values))
+    settle(engine)
+    left = [document for document in world if document.id not in (world[0].id, world[8].id)]
+    ids = [document.id for document in world]
+    assert read_stories(engine, left) == {frozenset((*ids[1:5], ids[-1])), frozenset(ids[5:7])}
+    told = Stories(engine).of_documents(ids)
+    assert (told[ids[1]].id, told[ids[5]].id) == (a, b), "a story keeps its ID while it keeps most of its texts"
+
+
+def test_what_a_person_decides_stays_decided(engine: Engine, world: list[Document]) -> None:
+    store(engine, world)
+    ids = [document.id for document in world]
+    stories, edits = Stories(engine), StoryEdits(engine, "ann")
+    a, b, c = (stories.of_documents([ids[index]])[ids[index]].id for index in (0, 4, 7))
+    with pytest.raises(ConfigError):
+        edits.merge([a, a], now=NOON)
+    assert edits.merge([b, a], now=NOON) == min(a, b)
+    merged = stories.get(max(a, b))
+    assert merged is not None and merged.story.id == min(a, b) and merged.is_pinned, "links to a merged story lead to the other"
+    assert [(event.kind, event.story_id, event.other_id, event.user) for event in merged.events] == [
+        (StoryEventKind.MERGED, min(a, b), max(a, b), "ann")
+    ]
+    with pytest.raises(ConfigError):
+        edits.split(c, [ids[0]], now=NOON)
+    split = edits.split(min(a, b), ids[4:6], now=NOON)
+    expected = {frozenset((*ids[:4], ids[6], ids[-1])), frozenset(ids[4:6]), frozenset(ids[7:9])}
+    assert read_stories(engine, world) == expected and split > max(a, b)
+    with writing(engine) as conn:  # edits and a new page do not undo it
+        conn.execute(update(schema.documents).values(title=schema.documents.c.title + " again"))
+    settle(engine)
+    assert read_stories(engine, world) == expected
+    edits.pin(c, now=NOON)
+    with writing(engine) as conn:
+        conn.execute(update(schema.documents).where(schema.documents.c.id == ids[8]).values(text="Nothing of it is left.", title="Other"))
+    settle(engine)
+    assert read_stories(engine, world) == expected
+    edits.pin(c, now=NOON, pinned=False)
+    assert read_stories(engine, world) == expected - {frozenset(ids[7:9])}
+
+
+def test_a_story_shows_who_was_first_and_what_each_added(engine: Engine, world: list[Document]) -> None:
+    store(engine, world)
+    detail = Stories(engine).get(Stories(engine).of_documents([world[0].id])[world[0].id].id)
+    assert detail is not None and len(detail.members) == 5 == detail.story.documents
+    assert [member.at for member in detail.members] == sorted(member.at for member in detail.members)
+    assert detail.members[0].added == () and all(member.added for member in detail.members[1:] if not member.duplicate_of)
+    assert all(member.shared_terms and member.hours_apart is not None for member in detail.members)
+    (copy,) = (member for member in detail.members if member.duplicate_of)
+    assert copy.id == world[-1].id and copy.duplicate_of == world[0].id
