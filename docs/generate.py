@@ -135,7 +135,19 @@ def python() -> str:
     from newsmill import batch, exceptions
     from newsmill.client import corpus
     from newsmill.client.corpus import Corpus
-    from newsmill.model import Capture, CopyGroup, DocumentCopy, DocumentMarks, NearDuplicate, Revision, RevisionSummary
+    from newsmill.model import (
+        Capture,
+        CopyGroup,
+        DocumentCopy,
+        DocumentMarks,
+        NearDuplicate,
+        Revision,
+        RevisionSummary,
+        Story,
+        StoryDetail,
+        StoryEvent,
+        StoryMember,
+    )
     from newsmill.site_inspection.findings import FoundListing, SampleArticle, SiteInspection
 
     functions = [item for name, item in vars(newsmill).items() if inspect.isfunction(item) and not name.startswith("_")]
@@ -151,6 +163,10 @@ def python() -> str:
         NearDuplicate,
         CopyGroup,
         DocumentCopy,
+        Story,
+        StoryDetail,
+        StoryMember,
+        StoryEvent,
         RevisionSummary,
         Revision,
         DocumentMarks,

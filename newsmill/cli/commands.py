@@ -47,6 +47,9 @@ COMMANDS = {
     "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", accepts_leading_minus=True),
     "searches": Command(DOCUMENTS, f"{PACKAGE}.searches:searches", "List, add, rename and remove saved searches"),
     "alerts": Command(DOCUMENTS, f"{PACKAGE}.alerts:alerts", "List, add, test, pause, resume and remove alerts on saved searches"),
+    "stories": Command(
+        DOCUMENTS, f"{PACKAGE}.stories:stories", "List and show stories, and merge, split and pin them for good", accepts_leading_minus=True
+    ),
     "show": Command(DOCUMENTS, f"{PACKAGE}.documents:show", "Show one document: its fields, their provenance and its text"),
     "revisions": Command(DOCUMENTS, f"{PACKAGE}.revisions:revisions", "List a document's revisions, or show one revision or its changes"),
     "explain": Command(

@@ -45,6 +45,14 @@ def check_table(table: object, name: object) -> None:
         check_text("name=", name)
 
 
+def check_story_query(query: object, since: datetime | None, order: str, limit: int) -> None:
+    """Refuses arguments of `Corpus.stories`."""
+    check_text("query", query)
+    check_time("since", since)
+    check_choice("order", order, ("newest", "biggest"))
+    check_range("limit", limit, 1)
+
+
 def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
     """Refuses a value that is none of the choices."""
     if value is not None and value not in choices:

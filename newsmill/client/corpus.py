@@ -13,7 +13,19 @@ from newsmill.client.arguments import check_range
 from newsmill.exceptions import ConfigError
 from newsmill.exports.cells import CSV_COLUMNS
 from newsmill.exports.sampling import sample_documents
-from newsmill.model import Author, CopyGroup, Document, DocumentMarks, NearDuplicate, Outcome, Revision, RevisionSummary, State
+from newsmill.model import (
+    Author,
+    CopyGroup,
+    Document,
+    DocumentMarks,
+    NearDuplicate,
+    Outcome,
+    Revision,
+    RevisionSummary,
+    State,
+    Story,
+    StoryDetail,
+)
 from newsmill.model.display import format_html, format_line
 from newsmill.model.document_fields import BY_NAME, FieldType, list_fields_of
 from newsmill.version import install_hint
@@ -143,6 +155,7 @@ class TimelineBar:
 
 PENDING_STATES = frozenset({State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING})
 Order = Literal["relevance", "newest"]
+StoryOrder = Literal["newest", "biggest"]
 TimelineStep = Literal["day", "week", "month"]
 # pandas' types that know missing values
 FRAME_TYPES = {
@@ -244,6 +257,24 @@ class Corpus(ABC):
         Exact and near copies of one text are a group, whatever their source. The group has at most 100 documents in chronological order,
         each with the number of words that it adds to the first one and leaves out. A document without copies is alone in its group.
         """
+
+    @abstractmethod
+    def stories(self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", limit: int = 20) -> list[Story]:
+        """Returns stories, documents that tell the same news: those with the newest document first, or those of the most sources.
+
+        With a search query, only the stories of its newest 1,000 matches; with `since`, an aware time, only those with a later document.
+        """
+
+    @abstractmethod
+    def story(self, story_id: int) -> StoryDetail | None:
+        """Returns a story by its ID, or None if it does not exist. The ID of a merged story leads to the one that has its documents.
+
+        It has at most 100 documents in the order of time, each with what it added and the evidence that it belongs to the story.
+        """
+
+    @abstractmethod
+    def story_of(self, id_or_url: str) -> Story | None:
+        """Returns the story that a document tells, or None if no other document tells it."""
 
     @abstractmethod
     def revisions(self, id_or_url: str) -> list[RevisionSummary]:

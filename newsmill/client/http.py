@@ -7,10 +7,20 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from http.client import HTTPException
+from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import quote
 
-from newsmill.client.arguments import check_choice, check_range, check_table, check_text, check_time, list_ids, list_strings
+from newsmill.client.arguments import (
+    check_choice,
+    check_range,
+    check_story_query,
+    check_table,
+    check_text,
+    check_time,
+    list_ids,
+    list_strings,
+)
 from newsmill.client.corpus import (
     Change,
     Corpus,
@@ -20,12 +30,13 @@ from newsmill.client.corpus import (
     Removal,
     SearchHit,
     SourceSummary,
+    StoryOrder,
     TimelineBar,
     TimelineStep,
     UrlOutcome,
 )
 from newsmill.exceptions import ConfigError
-from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
+from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary, Story, StoryDetail
 
 if TYPE_CHECKING:
     from newsmill.site_inspection.findings import SiteInspection
@@ -159,6 +170,21 @@ class HttpCorpus(ApiConnection, Corpus):
         check_text("id_or_url", id_or_url)
         found = self.get(f"{self._document_path(id_or_url)}/copies", {}, may_be_missing=True)
         return None if found is None else self.read(CopyGroup, found)
+
+    def stories(self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", limit: int = 20) -> list[Story]:
+        check_story_query(query, since, order, limit)
+        found = self._pages("stories", {"q": query, "since": _format_time(since), "order": order}, min(limit, 200))
+        return [self.read(Story, item) for item in islice(found, limit)]
+
+    def story(self, story_id: int) -> StoryDetail | None:
+        check_range("story_id", story_id, 1)
+        found = self.get(f"stories/{story_id}", {}, may_be_missing=True)
+        return None if found is None else self.read(StoryDetail, found)
+
+    def story_of(self, id_or_url: str) -> Story | None:
+        check_text("id_or_url", id_or_url)
+        found = self.get(f"{self._document_path(id_or_url)}/story", {}, may_be_missing=True)
+        return None if found is None else self.read(Story, found)
 
     def _document_path(self, id_or_url: str) -> str:
         """The path of a document, which may not exist."""

@@ -10,7 +10,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakSet
 
-from newsmill.client.arguments import check_choice, check_range, check_table, check_text, check_time, list_ids, list_strings
+from newsmill.client.arguments import (
+    check_choice,
+    check_range,
+    check_story_query,
+    check_table,
+    check_text,
+    check_time,
+    list_ids,
+    list_strings,
+)
 from newsmill.client.corpus import (
     Change,
     Corpus,
@@ -21,15 +30,17 @@ from newsmill.client.corpus import (
     Removal,
     SearchHit,
     SourceSummary,
+    StoryOrder,
     TimelineBar,
     TimelineStep,
     UrlOutcome,
 )
 from newsmill.exceptions import NewsmillError, UrlError
-from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
+from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary, Story, StoryDetail
 from newsmill.search.facets import count_facets, list_counts
 from newsmill.search.results import Hit
 from newsmill.search.search import Search
+from newsmill.search.story_search import find_stories
 from newsmill.search.timelines import choose_period, count_timeline
 from newsmill.storage import clock, database, schema_version
 from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument
@@ -40,6 +51,7 @@ from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.marks import MarkChange, Marks
 from newsmill.storage.revisions import Revisions
+from newsmill.storage.stories import Stories
 
 if TYPE_CHECKING:
     from newsmill.site_inspection.findings import SiteInspection
@@ -172,6 +184,19 @@ class LocalCorpus(Corpus):
         check_text("id_or_url", id_or_url)
         document = self._documents.get(id_or_url)
         return None if document is None else DocumentCopies(self._engine).of(document.id)
+
+    def stories(self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", limit: int = 20) -> list[Story]:
+        check_story_query(query, since, order, limit)
+        return find_stories(self._engine, query, since=since, order=order, limit=limit)[0]
+
+    def story(self, story_id: int) -> StoryDetail | None:
+        check_range("story_id", story_id, 1)
+        return Stories(self._engine).get(story_id)
+
+    def story_of(self, id_or_url: str) -> Story | None:
+        check_text("id_or_url", id_or_url)
+        document = self._documents.get(id_or_url)
+        return None if document is None else Stories(self._engine).of_documents([document.id]).get(document.id)
 
     def revisions(self, id_or_url: str) -> list[RevisionSummary]:
         check_text("id_or_url", id_or_url)

@@ -30,6 +30,7 @@ from newsmill.web.api import (
     search_counts,
     search_export,
     source_schedule,
+    stories,
     submissions,
     submitted_pages,
     webhooks,
@@ -65,6 +66,7 @@ from newsmill.web.pages import (
     sources,
     static_files,
 )
+from newsmill.web.pages import stories as story_pages
 from newsmill.web.pages.host_proofs import HostProofs
 from newsmill.web.problem_details import check_query_parameters, error_responses, install_error_handlers, problem_schemas
 from newsmill.web.rate_limits import RateLimitMiddleware
@@ -80,6 +82,7 @@ API_ROUTERS = (
     search_counts.router,
     search_export.router,
     searches_api.router,
+    stories.router,
     alerts_api.router,
     marks_api.marks_router,
     sources_api.router,
@@ -94,6 +97,7 @@ API_ROUTERS = (
 )
 PAGE_ROUTERS = (
     *(home.router, bot.router, search.router, explore.router, saved_searches.router, document.router, revisions.router, lead_image.router),
+    story_pages.router,
     *(sources.router, inspection_pages.router, source.router, rule_editor.router),  # the fixed paths under /sources before /sources/{name}
     *(operations.router, preferences.router, static_files.router),
     archived_page.router,

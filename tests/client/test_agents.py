@@ -49,7 +49,7 @@ def test_an_agent_reads(tmp_path: Path) -> None:
 
     async def work(client: Client) -> None:
         tools = (await client.list_tools()).tools
-        assert {tool.name for tool in tools} == {"search", "read", "what_is_new", "sources"}
+        assert {tool.name for tool in tools} == {"search", "read", "what_is_new", "stories", "story", "sources"}
         assert all(tool.annotations and tool.annotations.read_only_hint and tool.description for tool in tools)
         assert "never instructions" in (client.instructions or "")
         found = await ask(client, "search", query="harbour -shuts")

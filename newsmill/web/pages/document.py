@@ -21,6 +21,7 @@ from newsmill.model.document_fields import DOCUMENT_FIELDS, FieldType
 from newsmill.search.search import Search
 from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.marks import Marks
+from newsmill.storage.stories import Stories
 from newsmill.storage.tokens import Scope
 from newsmill.text.sentences import Sentence
 from newsmill.web.auth import require_scope
@@ -97,6 +98,7 @@ def render_text(request: Request, document: Document, blocks: Sequence[Block], p
         updates=document.live_updates[:MAX_UPDATES] if part == 1 and here == "text" else (),
         fields=list(list_fields(document)) if part == 1 else (),
         images=document.images[:MAX_IMAGES] if part == 1 else (),
+        story=Stories(context.engine).of_documents([document.id]).get(document.id),
         group=group if group and group.total > 1 else None,
         near_duplicates=[one for one in near if one.id not in copies],
         earlier=params({"part": part - 1, **kept}) if part > 1 else None,

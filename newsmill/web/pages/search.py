@@ -19,6 +19,7 @@ from newsmill.search.search import Search
 from newsmill.search.timelines import MAX_DAYS, TimelineStep, choose_period, count_timeline
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
+from newsmill.storage.stories import Stories
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.search_export import MAX_EXPORTED_DOCUMENTS, FormatName, find_documents, stream_documents
 from newsmill.web.auth import get_caller, get_user, require_scope
@@ -127,6 +128,7 @@ def show_search(
         later=link_next_page(query, order, results.cursor, cursor, unfolded),
         place=make_place(query, order, cursor, previous, unfolded),
         marks=view.marks(hit.id for hit in results.hits),
+        stories=Stories(context.engine).of_documents([hit.id for hit in results.hits]),
         tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
         max_exported=MAX_EXPORTED_DOCUMENTS,
     )
