@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import alembic.command  # noqa: F401 - loaded before the processes are forked, as the code that they kill
-from rows import after
+from rows import NOON, after
 from strikes import arm
 
 from newsmill.context import build_context
 from newsmill.intake.document_import import import_part, list_parts
-from newsmill.storage import database, schema_version
+from newsmill.storage import database, schema_version, story_decisions
 from newsmill.storage.copies import back_up as back_up_store
+from newsmill.storage.story_edits import StoryEdits
 
 
 def take_down(options: dict[str, Any]) -> int:
@@ -52,4 +53,15 @@ def import_file(options: dict[str, Any]) -> int:
     arm(options["step"])
     for part in parts:
         import_part(app, part)
+    return 0
+
+
+def correct_stories(options: dict[str, Any]) -> int:
+    """A merge and a split of stories, and the decision on the documents that changed."""
+    engine = database.connect(options["url"])
+    edits = StoryEdits(engine)
+    arm(options["step"])
+    kept = edits.merge(options["stories"], now=NOON)
+    edits.split(kept, options["documents"], now=NOON)
+    story_decisions.catch_up(engine, now=NOON)
     return 0

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import pytest
 from rows import NOON, insert_pages
 from sqlalchemy import Engine, delete, func, select, update
 from story_world import make_world, settle
+from strikes import kill_at_each_step
+from struck import correct_stories
 
+from newsmill.archive.archive import Archive
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document, StoryEventKind
-from newsmill.storage import schema
+from newsmill.storage import database, doctor, schema, schema_version
 from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger import Ledger
 from newsmill.storage.stories import Stories
 from newsmill.storage.story_edits import StoryEdits
 
@@ -111,6 +117,41 @@ def test_what_a_person_decides_stays_decided(engine: Engine, world: list[Documen
     assert read_stories(engine, world) == expected
     edits.pin(c, now=NOON, pinned=False)
     assert read_stories(engine, world) == expected - {frozenset(ids[7:9])}
+
+
+@pytest.mark.slow
+def test_a_kill_leaves_every_story_whole(tmp_path: Path, world: list[Document]) -> None:
+    made, copy = tmp_path / "made.sqlite", tmp_path / "copy.sqlite"
+    engine = database.connect(f"sqlite:///{made}")
+    schema_version.upgrade(engine)
+    store(engine, world)
+    ids = [document.id for document in world]
+    chosen = [Stories(engine).of_documents([ids[index]])[ids[index]].id for index in (0, 4)]
+    with writing(engine) as conn:
+        conn.execute(update(schema.documents).values(title=schema.documents.c.title + " again"))
+    engine.dispose()
+
+    def check() -> set[frozenset[str]]:
+        engine = database.connect(f"sqlite:///{copy}")
+        findings = doctor.Doctor(engine, Ledger(engine), Archive(str(tmp_path))).examine(now=NOON)
+        assert not [finding for finding in findings if finding.check in ("stories", "story_counts")]
+        told = read_stories(engine, world)
+        assert sum(map(len, told)) == len(ids) - 1, "no document is lost or in two stories"
+        engine.dispose()
+        return told
+
+    def prepare() -> dict[str, str]:
+        for path in tmp_path.glob("copy.sqlite*"):
+            path.unlink()
+        shutil.copy(made, copy)
+        return {"url": f"sqlite:///{copy}"}
+
+    states = {
+        frozenset(check())
+        for _ in kill_at_each_step(correct_stories, {"stories": chosen, "documents": ids[4:6]}, tmp_path / "log", prepare, every=16)
+    }
+    assert len(states) >= 2, "before the merge, and after it"
+    assert {frozenset(ids[4:6]), frozenset((*ids[:4], ids[6], ids[-1]))} <= check()
 
 
 def test_a_story_shows_who_was_first_and_what_each_added(engine: Engine, world: list[Document]) -> None:
