@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from newsmill.storage.fingerprints import NearDuplicates
     from newsmill.storage.ledger import Ledger
     from newsmill.storage.ledger.takedowns import Takedowns
+    from newsmill.storage.past_documents import TakenDown
     from newsmill.storage.profiles import Profiles
     from newsmill.storage.tokens import Tokens
 
@@ -108,6 +109,32 @@ def build_context(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class PastContext:
+    """What a process works with at a time of the past. Documents that were taken down since are listed by id."""
+
+    context: AppContext  # its engine is read only
+    at: datetime
+    taken_down: Sequence[TakenDown]
+
+
+@contextmanager
+def open_past(
+    store: AppContext, at: datetime | None, *, with_index: bool, on_progress: Callable[[str, int], None] = lambda what, more: None
+) -> Iterator[PastContext]:
+    """The store as it was at a time; None: at the newest one. Raises ConfigError for a time of which it knows nothing, and ServiceError."""
+    # importing the index costs CPU that most commands need not spend
+    from newsmill.storage import frozen_stores, past_documents
+
+    at = past_documents.settle(store.engine, at, now=store.now())
+    engine = frozen_stores.freeze(store.engine, past_folder(store.settings), at, with_index=with_index, on_progress=on_progress)
+    try:
+        past = build_context(engine, archive_url(store.settings), settings=store.settings, now=store.now)
+        yield PastContext(replace(past, archive=store.archive), at, past_documents.list_taken_down(store.engine, at))
+    finally:
+        engine.dispose()
+
+
 class QueueDepth:
     """The length of the queue, read every few seconds at most and by one thread at a time.
 
@@ -142,6 +169,11 @@ def data_folder(settings: Settings) -> Path:
 def images_folder(settings: Settings) -> Path:
     """The cache of the web pages' images, on this machine."""
     return data_folder(settings) / "images"
+
+
+def past_folder(settings: Settings) -> Path:
+    """The folder of stores that were frozen at a time. They can be deleted at any time."""
+    return data_folder(settings) / "past"
 
 
 def make_folder(folder: Path) -> None:

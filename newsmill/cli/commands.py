@@ -56,6 +56,11 @@ COMMANDS = {
         DOCUMENTS, f"{PACKAGE}.trace:explain", "Explain the text of a page: each block, kept or removed, with layer and reason"
     ),
     "trace": Command(DOCUMENTS, f"{PACKAGE}.trace:trace", "Show what happened to one URL, step by step"),
+    "cite": Command(
+        DOCUMENTS,
+        f"{PACKAGE}.cite:cite",
+        "Name a corpus in one line that can be verified later: query, time, counts, a digest of the content, and versions",
+    ),
     "export": Command(DOCUMENTS, f"{PACKAGE}.export:export", "Export documents with all their fields"),
     "import": Command(
         DOCUMENTS,

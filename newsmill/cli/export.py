@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,19 +19,21 @@ from newsmill.cli.documents import MAX_COUNTED_DOCUMENTS, USER_HELP, finish_inde
 from newsmill.cli.export_options import TABLES, check_export_options, check_options, choose_format, choose_table, read_query
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.output_file import open_output
+from newsmill.cli.past import AsOf, check_past_options, open_past, read_as_of
 from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import format_count, note, now, printable
-from newsmill.context import AppContext
+from newsmill.context import AppContext, PastContext
 from newsmill.exceptions import ConfigError, CursorError
 from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat, find_format
 from newsmill.exports.layouts import Layout, one_file_layout, partitioned_layout, text_files_layout, warc_layout
-from newsmill.exports.manifest import ExportedWeek, ExportPlan, ExportPosition, Manifest
+from newsmill.exports.manifest import ExportedWeek, ExportPlan, ExportPosition, Manifest, TakenDownDocument
 from newsmill.exports.peer_formats import PEER_FORMATS
 from newsmill.exports.records import AnnotatedDocument
 from newsmill.exports.sampling import sample_documents
 from newsmill.exports.target import ExportTarget
 from newsmill.exports.writer import Export, ExportScan, begin_export
 from newsmill.model import Document
+from newsmill.search.query import check_is_lasting
 from newsmill.search.search import Search
 from newsmill.storage import clock
 from newsmill.storage.changes import ChangePosition, Changes
@@ -109,6 +112,7 @@ def export(
         datetime | None, typer.Option("--since", formats=TIME_FORMATS, help="Only documents stored since this time (UTC).")
     ] = None,
     fold: Annotated[bool, typer.Option("--fold", help="Export only the earliest match of each group of copies.")] = False,
+    as_of: AsOf = None,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
     """Export documents with all their fields. A file appears when it is complete; an interrupted export with --to resumes."""
@@ -119,26 +123,40 @@ def export(
     fields = tuple(dict.fromkeys(include or ()))
     if to is not None:
         check_export_options(user, fields, is_sample=sample is not None, is_extended_fold=fold and since_last)
+    at = read_as_of(as_of)
+    check_past_options(at, {"--since-last": since_last, "--user": bool(user), "--include marks": "marks" in fields})
     table = choose_table(output_format, keyword, has_other_options=bool(to or names or fields))
-    plan = ExportPlan(output_format, read_query(query, source), names, partition, after, live_updates, fields, fold)
-    with context.open_context(configuration.load()) as store:
+    plan = ExportPlan(output_format, read_query(query, source), names, partition, after, live_updates, fields, fold, at)
+    is_search = bool(query) or fold
+    with context.open_context(configuration.load()) as today, open_moment(today, plan, is_search=is_search or to is not None) as past:
+        store = past.context
         search = Search(store.engine, user)
-        if source is not None:
+        if source is not None and at is None:
             context.find_source(store, source)
-        if plan.query or fold:
+        if at is None and (plan.query or fold):
             finish_index(store.engine)
         for one in search.check(plan.query):
             note(printable(one.message))
         if to is not None:
-            export_to(store, plan, to, since_last=since_last, overwrite=overwrite)
+            export_to(past, plan, to, since_last=since_last, overwrite=overwrite)
         else:
-            is_search = bool(query) or fold
             documents, total = find_documents(search, plan.query, after, fold) if is_search else list_documents(store, source, after)
             form = table or find_format(output_format, names, include=fields, live_updates=live_updates)
             if sample is not None:
                 documents, total = draw_sample(documents, total, sample, seed)
             documents = annotate(store, user, documents, fields) if {"marks", "duplicate_of"} & {*fields} else documents
             export_to_file(form, documents, total, output)
+
+
+@contextmanager
+def open_moment(store: AppContext, plan: ExportPlan, *, is_search: bool) -> Iterator[PastContext]:
+    """The store as it was at the time of the plan; that of today without a time."""
+    if plan.as_of is None:
+        yield PastContext(store, store.now(), ())
+        return
+    check_is_lasting(plan.query)
+    with open_past(store, plan.as_of, with_index=is_search or "duplicate_of" in plan.include) as past:
+        yield past
 
 
 def list_documents(store: AppContext, source: str | None, after: datetime | None) -> tuple[Iterator[Document], int | None]:
@@ -198,14 +216,16 @@ def export_to_file(form: ExportFormat, documents: Iterator[Document], total: int
     note(f"{written}{f' written to {output}' if output else ''}")
 
 
-def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool, overwrite: bool) -> None:
+def export_to(past: PastContext, plan: ExportPlan, to: str, *, since_last: bool, overwrite: bool) -> None:
     """Write files with a manifest to a folder or an object store. Exits with 130 on an interrupt."""
+    store = past.context
     layout, target = choose_layout(store, plan), ExportTarget(to)
     with target.lock():
         initial = begin_export(target, plan, since_last=since_last, overwrite=overwrite)
         check_place(store, initial.place, target.url)
         if initial.place.cursor is None and initial.removed_until is None:
             initial = replace(initial, removed_until=store.search.end_cursor())  # earlier removals concern no file of this export
+        initial = replace(initial, taken_down=tuple(TakenDownDocument(one.id, one.reason) for one in past.taken_down))
         scan = ExportScan(store.search, plan, initial.place)
         is_whole_export = initial.place.cursor is None and plan.since is None
         total = count_matches(store.search, plan.query, plan.fold) if is_whole_export else None
@@ -216,7 +236,7 @@ def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool,
                 initial,
                 now=lambda: clock.read_clock(store.engine),
                 version=__version__,
-                read_weeks=lambda names: read_weeks(store, names),
+                read_weeks=lambda names: read_weeks(store, names) if plan.as_of is None else {},
                 read_removed=Changes(store.engine).iterate_removed,
             )
             manifest = job.run(scan, stop=lambda: interrupt.is_set, advance=advance)

@@ -32,6 +32,7 @@ class ExportPlan:
     live_updates: str | None = None  # "in-text": the updates of live blogs are part of the text
     include: tuple[str, ...] = ()  # fields on request
     fold: bool = False  # copies are left out
+    as_of: datetime | None = None  # the documents as they were then
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,14 @@ class ExportedFile:
 @dataclass(frozen=True, slots=True)
 class MissingPage:
     """A document that could not be exported."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakenDownDocument:
+    """A document of the time of an export that was taken down since."""
 
     id: str
     reason: str
@@ -103,6 +112,7 @@ class Manifest:
     files: tuple[ExportedFile, ...] = ()
     missing_count: int = 0
     missing: tuple[MissingPage, ...] = ()
+    taken_down: tuple[TakenDownDocument, ...] = ()  # of an export as of a time
     runs: tuple[ExportRun, ...] = ()
     summary: ExportSummary = field(default_factory=ExportSummary)
     completeness: Mapping[str, tuple[ExportedWeek, ...]] = field(default_factory=dict)  # by source, at the end of the last run

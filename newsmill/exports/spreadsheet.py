@@ -29,6 +29,7 @@ def write_workbook(out: BinaryIO, names: Sequence[str], rows: Iterable[Sequence[
     import xlsxwriter  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     with xlsxwriter.Workbook(out, OPTIONS) as book:
+        book.set_properties({"created": datetime(1980, 1, 1)})  # noqa: DTZ001  # as its parts: equal documents make equal files
         sheet, bold, time = (
             book.add_worksheet("documents"),
             book.add_format({"bold": True}),

@@ -169,6 +169,7 @@ def _describe_plan(plan: ExportPlan) -> str:
     words += [f"--live-updates {plan.live_updates}"] if plan.live_updates else []
     words += [f"--include {name}" for name in plan.include]
     words += ["--fold"] if plan.fold else []
+    words += [f"--as-of {plan.as_of.isoformat()}"] if plan.as_of else []
     return " ".join([repr(plan.query) if plan.query else "every document", *words])
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from newsmill.exceptions import ConfigError
 from newsmill.search.parsed_query import Query
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.query_parser import MAX_ITEMS, MAX_QUERY_CHARACTERS, Parser, field_of, is_filter_without_value, is_word, read_items
@@ -35,6 +36,17 @@ class QueryPart:
     text: str
     fields: frozenset[str]  # of its filters, "" for words; "lang" also for language:
     has_exclusion: bool
+
+
+def check_is_lasting(text: str) -> None:
+    """Raise ConfigError for a query with a date that depends on today, such as after:7d: it is another query tomorrow.
+
+    >>> check_is_lasting("harbour after:2026-11-01")
+    """
+    times = datetime(2001, 1, 1, tzinfo=UTC), datetime(2013, 6, 17, 13, 30, tzinfo=UTC)
+    early, late = (replace(parse_query(text, now), notes=()) for now in times)
+    if early != late:
+        raise ConfigError("a query as of a time cannot have a date that depends on today; write the day, as in after:2026-11-30")
 
 
 def split_query(text: str) -> list[QueryPart]:

@@ -173,6 +173,11 @@ def corpus(kitchen: Kitchen, printed: str) -> None:
     assert re.search(r"\d+ documents in [12] files agree", printed)
 
 
+def cite(kitchen: Kitchen, printed: str) -> None:
+    assert printed.count("Newsmill corpus; query") == 1
+    assert printed.endswith(f"{len(kitchen.lines('cited.jsonl'))} documents are as cited\n")
+
+
 def index(kitchen: Kitchen, printed: str) -> None:
     chunks = [json.loads(line) for line in kitchen.lines("chunks.jsonl")]
     assert len({chunk["id"] for chunk in chunks}) == len(chunks) > 100, "the second run adds nothing"
@@ -224,6 +229,7 @@ def backup(kitchen: Kitchen, printed: str) -> None:
 CHECKS: dict[str, Callable[[Kitchen, str], None]] = {
     "Monitor 20 sites for a term and get a CSV every day": monitor,
     "Build a corpus for a paper, with its manifest": corpus,
+    "Cite a corpus that others can verify": cite,
     "Feed a RAG index with new documents": index,
     "Clean a folder of HTML files": clean,
     "Build a corpus from WARC files": warc,

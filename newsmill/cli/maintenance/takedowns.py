@@ -14,6 +14,7 @@ from newsmill.cli.terminal import Json, format_count, note, print_json, print_ta
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.site_inspection.processes import add_scheme
+from newsmill.storage import frozen_stores
 from newsmill.storage.ledger.takedown_demands import TakedownResult
 from newsmill.storage.ledger.takedowns import Erasure
 from newsmill.text.urls import make_key
@@ -75,6 +76,7 @@ def list_near_duplicates(store: AppContext, named: list[str]) -> list[str]:
 def erase(store: AppContext) -> Erasure:
     """Erase the pages, words and images of takedowns, with a progress bar."""
     with count_progress("archive files", total=None) as advance:
+        frozen_stores.discard(context.past_folder(store.settings))
         return store.takedowns.erase(store.archive, context.images_folder(store.settings), now=store.now(), advance=advance)
 
 

@@ -1,0 +1,55 @@
+"""`newsmill cite`: names a corpus so that a reader can verify it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from newsmill import context
+from newsmill import settings as configuration
+from newsmill.cli.export_options import read_query
+from newsmill.cli.past import AsOf, open_past, read_as_of
+from newsmill.cli.terminal import note, printable
+from newsmill.context import AppContext
+from newsmill.exceptions import ConfigError
+from newsmill.exports.citation import Citation, list_differences
+from newsmill.exports.citation import cite as cite_documents
+from newsmill.search.query import check_is_lasting
+from newsmill.version import __version__
+
+
+def cite(
+    query: Annotated[
+        list[str] | None, typer.Argument(metavar="[QUERY]…", help="A query as for `newsmill search`; default: all documents.")
+    ] = None,
+    as_of: AsOf = None,
+    verify: Annotated[
+        str | None, typer.Option("--verify", metavar="LINE", help="Compute a cited line again, and exit with 1 if the content differs.")
+    ] = None,
+) -> None:
+    """Name a corpus in one line that can be verified later: query, time, counts, a digest of the content, and versions."""
+    if verify is not None and (query or as_of):
+        raise ConfigError("--verify takes query and time from its line; omit QUERY and --as-of")
+    with context.open_context(configuration.load()) as store:
+        if verify is None:
+            print(printable(str(compute(store, read_query(query, None), read_as_of(as_of)))))
+            return
+        cited = Citation.parse(verify)
+        differences = list_differences(cited, compute(store, cited.query, cited.at))
+    for one in differences:
+        print(printable(one))
+    if differences:
+        raise typer.Exit(1)
+    note("the corpus is as cited")
+
+
+def compute(store: AppContext, query: str, at: datetime | None) -> Citation:
+    """The citation of the documents that match at a time; None: at the newest one."""
+    check_is_lasting(query)
+    with open_past(store, at, with_index=bool(query)) as past:
+        for one in past.context.search.check(query) if query else ():
+            note(printable(one.message))
+        found = (stored.document for stored in past.context.search.iterate(query)) if query else past.context.documents.iterate()
+        return cite_documents(found, query, past.at, __version__)

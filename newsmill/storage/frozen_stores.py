@@ -1,0 +1,162 @@
+"""Stores frozen at a time: SQLite files with the documents as they were, which are searched and exported as every store.
+
+A file holds nothing of the users and of the crawl, and it is made again after a takedown. Making one costs 0.5 ms a document, and 5 ms more
+with the search index; it needs as much space as the documents have in their database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, bindparam, select
+
+from newsmill.exceptions import ConfigError, ServiceError, UrlError
+from newsmill.model import Kind, Outcome
+from newsmill.search import indexer
+from newsmill.storage import copy_groups, database, fingerprints, schema_version
+from newsmill.storage.bulk_insert import insert_many
+from newsmill.storage.database import reading, writing
+from newsmill.storage.past_documents import Version, iterate_at
+from newsmill.storage.schema import documents, ledger, past_takedowns
+from newsmill.text.urls import make_key
+from newsmill.version import __version__
+
+MAX_STORES = 3  # of different times, the last used ones
+_SUFFIX = ".db"
+_KEYS = select(ledger.c.url_key).where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True)))
+_TAKEDOWNS = select(past_takedowns).order_by(past_takedowns.c.document_id, past_takedowns.c.valid_until)
+
+OnProgress = Callable[[str, int], None]  # what is counted, and how many more
+
+
+def parse_time(text: str) -> datetime:
+    """The time that a person names: ISO 8601 with a time zone, or a day, whose beginning (UTC) it is. Raises ConfigError.
+
+    >>> str(parse_time("2026-11-30")), str(parse_time("2026-11-30T12:00+01:00"))
+    ('2026-11-30 00:00:00+00:00', '2026-11-30 11:00:00+00:00')
+    """
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is not a time; write 2026-11-30 or 2026-11-30T12:00:00Z") from None
+    if at.tzinfo is None:
+        if "T" in text or " " in text or ":" in text:
+            raise ConfigError(f"{text!r} has no time zone; write {text}Z for UTC")
+        return at.replace(tzinfo=UTC)
+    return at.astimezone(UTC)
+
+
+def format_time(at: datetime) -> str:
+    """A time as `parse_time` reads it, in full precision.
+
+    >>> format_time(datetime(2026, 11, 30, tzinfo=UTC))
+    '2026-11-30T00:00:00.000000Z'
+    """
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def freeze(engine: Engine, folder: Path, at: datetime, *, with_index: bool, on_progress: OnProgress = lambda what, more: None) -> Engine:
+    """A read-only engine on the store at a time that `past_documents.settle` returned. `folder`: of the files, which it makes or reuses.
+
+    Several processes may do this at once. Raises ServiceError.
+    """
+    path = folder / _make_name(engine, at)
+    url = f"sqlite:///{path}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_others(folder, path)
+        if not path.exists():
+            _make(engine, path, at, on_progress)
+        path.touch()
+    except OSError as error:
+        raise ServiceError(f"the store of {format_time(at)} cannot be made in {folder}: {error.strerror}") from error
+    if with_index:
+        frozen = database.connect(url)
+        try:
+            _index(frozen, on_progress)
+        finally:
+            frozen.dispose()
+    return database.connect(url, read_only=True)
+
+
+def discard(folder: Path) -> None:
+    """Delete all files: they may hold what is to be erased."""
+    for path in folder.glob(f"*{_SUFFIX}*"):
+        path.unlink(missing_ok=True)
+
+
+def _make_name(engine: Engine, at: datetime) -> str:
+    """The name for a time, which is another one after a takedown, for another database and with another program."""
+    with reading(engine) as conn:
+        taken_down = [tuple(map(str, row)) for row in conn.execute(_TAKEDOWNS)]
+    state = repr((engine.url.render_as_string(hide_password=True), schema_version.REVISIONS[-1], __version__, taken_down))
+    return f"{at:%Y%m%dT%H%M%S%fZ}-{hashlib.sha256(state.encode()).hexdigest()[:16]}{_SUFFIX}"
+
+
+def _remove_others(folder: Path, path: Path) -> None:
+    """Delete the files that a takedown or another program has made useless, and those that were not used for longest."""
+    found = sorted((one for one in folder.glob(f"*{_SUFFIX}") if one != path), key=lambda one: one.stat().st_mtime, reverse=True)
+    kept = [one for one in found if one.stem[-16:] == path.stem[-16:]][: MAX_STORES - 1]
+    for one in set(found) - set(kept):
+        for part in folder.glob(f"{one.name}*"):  # with the write-ahead log
+            part.unlink(missing_ok=True)
+
+
+def _make(engine: Engine, path: Path, at: datetime, on_progress: OnProgress) -> None:
+    temporary = path.with_name(f"{uuid.uuid4().hex}.part")
+    frozen = database.connect(f"sqlite:///{temporary}")
+    try:
+        schema_version.upgrade(frozen)
+        number = 0
+        for batch in iterate_at(engine, at):
+            _insert(frozen, batch, number)
+            number += len(batch)
+            on_progress("documents", len(batch))
+        frozen.dispose()  # which writes the log into the file
+        temporary.replace(path)
+    finally:
+        frozen.dispose()
+        for part in path.parent.glob(f"{temporary.name}*"):
+            part.unlink(missing_ok=True)
+
+
+def _insert(frozen: Engine, batch: Sequence[Version], number: int) -> None:
+    """Insert documents, each with the row of its page; `number`: of those before them."""
+    keys = [_make_page_key(version) for version in batch]
+    rows, stored = [], []
+    with writing(frozen) as conn:
+        known = set(conn.execute(_KEYS, {"b_keys": keys}).scalars())
+        for place, (version, key) in enumerate(zip(batch, keys, strict=True), number + 1):
+            rows.append(_make_page(version, place, version["id"] if key in known else key))
+            known.add(key)
+            stored.append({**version, "ledger_id": place, "site": None})
+        insert_many(conn, ledger, rows)
+        insert_many(conn, documents, stored)
+
+
+def _make_page_key(version: Version) -> str:
+    try:
+        return make_key(version["requested_url"])
+    except UrlError:
+        return str(version["id"])
+
+
+def _make_page(version: Version, number: int, key: str) -> dict[str, Any]:
+    times = {"first_seen_at": version["first_seen_at"], "next_at": version["stored_at"], "ended_at": version["stored_at"]}
+    state = {"state": "done", "outcome": Outcome.STORED.value, "kind": Kind.PAGE.value, "document_id": version["id"]}
+    return {"id": number, "url_key": key, "url": version["requested_url"], "host": "", "found_by": "past", **times, **state}
+
+
+def _index(frozen: Engine, on_progress: OnProgress) -> None:
+    """Index the documents and decide their groups of copies, as workers and scheduler do for the documents of today."""
+    while done := indexer.index_pending(frozen):
+        on_progress("documents indexed", done)
+    while fingerprints.catch_up(frozen):
+        pass
+    while copy_groups.catch_up(frozen):
+        pass

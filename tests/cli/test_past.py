@@ -1,0 +1,111 @@
+"""`--as-of` and `newsmill cite`: what was exported once is exported again, whatever happened since."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from command_result import Newsmill
+from rows import SITE, SOURCE, Mill, after, document_of, good, links
+
+from newsmill.exports.citation import Citation
+from newsmill.search import indexer
+from newsmill.storage import database
+from newsmill.storage.frozen_stores import format_time
+from newsmill.storage.ledger import Ledger
+
+TOPICS = ("harbour", "bridge", "election")
+
+
+@pytest.fixture
+def data(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of three articles, one of which is edited, one of which is taken down by the tests."""
+    monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    shutil.copy(sqlite_template, tmp_path / "newsmill.sqlite")
+    publish(tmp_path, 0, *TOPICS)
+    return tmp_path
+
+
+def publish(data: Path, hours: int, *topics: str) -> None:
+    engine = database.connect(f"sqlite:///{data / 'newsmill.sqlite'}")
+    mill = Mill(Ledger(engine), now=after(hours=hours))
+    mill.ledger.sources.put(SOURCE, now=mill.now)
+    mill.lease()
+    mill.ledger.links.add(links(len(topics)), now=mill.now, again=True)
+    results = []
+    for claim in mill.claim(mill.save(mill.lease())):
+        number = int(claim.url.rpartition("/")[2])
+        text = f"{topics[number]} news of hour {hours}. " + " ".join(topics[number] + str(n) for n in range(40))
+        seen = {"first_seen_at": after(minutes=number), "title": f"The {topics[number]}"}
+        results.append(good(claim, document_of(claim.url, text=text, archive_ref=None, **seen)))
+    mill.store(*results)
+    while indexer.index_pending(engine):
+        pass
+    engine.dispose()
+
+
+T0 = format_time(after(hours=0))
+FORMATS = ("jsonl", "csv", "xlsx", "parquet", "jsonld", "words")
+
+
+def export_all(newsmill: Newsmill, folder: Path, *options: str) -> dict[str, bytes]:
+    found = {}
+    for name in FORMATS:
+        assert newsmill("export", "--format", name, "-o", str(folder / name), *options).code == 0
+        found[name] = (folder / name).read_bytes()
+    return found
+
+
+def test_an_export_of_a_past_time_stays_the_same(newsmill: Newsmill, data: Path, tmp_path: Path) -> None:
+    today = newsmill("export").out
+    cited = newsmill("cite").out.strip()
+    before = export_all(newsmill, tmp_path, "--as-of", T0)
+    searched = newsmill("export", "--as-of", T0, "bridge", "OR", "election", "--include", "duplicate_of").out
+    assert before["jsonl"].decode() == today
+    assert Citation.parse(cited).at == after(hours=0)
+    publish(data, 5, "ferry", "bridge", "museum")
+    shutil.rmtree(data / "past")  # it is only a cache
+    assert newsmill("export").out != today
+    assert export_all(newsmill, tmp_path, "--as-of", T0) == before
+    assert newsmill("export", "--as-of", T0, "bridge", "OR", "election", "--include", "duplicate_of").out == searched
+    assert newsmill("export", "museum").lines and not newsmill("export", "--as-of", T0, "museum").lines
+    assert newsmill("export", "--as-of", T0, "--to", str(tmp_path / "folder")).code == 0
+    manifest = json.loads((tmp_path / "folder" / "manifest.json").read_text())
+    assert (manifest["documents"], manifest["taken_down"], manifest["completeness"]) == (3, [], {})
+    assert newsmill("cite", "--verify", cited.replace("; ", ";\n  ")).err == "the corpus is as cited\n"  # broken by a page
+    takedown = newsmill("takedowns", "add", f"{SITE}/1", "--reason", "a letter", "--yes")
+    assert takedown.code == 0 and not list((data / "past").glob("*"))
+    after_it = newsmill("export", "--as-of", T0)
+    assert after_it.out == "".join(line for line in today.splitlines(keepends=True) if "bridge" not in line)
+    assert "1 document of that time taken down since:" in after_it.err and "(a letter)" in after_it.err
+    failed = newsmill("cite", "--verify", cited)
+    assert failed.code == 1 and "documents: 3 cited, 2 found" in failed.out
+
+
+def test_a_citation_can_be_computed_without_newsmill(newsmill: Newsmill, data: Path) -> None:
+    citation = Citation.parse(newsmill("cite", "--as-of", T0, 'title:"the harbour"', "OR", "election").out)
+    lines = [f"{one['id']} {one['revision']} {one['content_hash']}\n" for one in newsmill("export", "harbour OR election").lines]
+    assert citation.digest == sha256("".join(sorted(lines)).encode()).hexdigest()
+    assert (citation.query, citation.documents, citation.sources) == ('title:"the harbour" OR election', 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("export", "--as-of", "yesterday"), "'yesterday' is not a time; write 2026-11-30 or"),
+        (("export", "--as-of", "2026-11-30T12:00"), "has no time zone"),
+        (("export", "--as-of", "2999-01-01"), "is in the future"),
+        (("cite", "--as-of", "1999-01-01"), "had no document at 1999-01-01"),
+        (("export", "--as-of", T0, "--user", "ann"), "--user does not work with --as-of"),
+        (("cite", "after:7d"), "cannot have a date that depends on today"),
+        (("cite", "--verify", "Newsmill corpus; query"), "the line is not a citation"),
+        (("cite", "--verify", "x", "harbour"), "--verify takes query and time from its line"),
+    ],
+)
+def test_messages(newsmill: Newsmill, data: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = newsmill(*arguments)
+    assert result.code != 0 and message in " ".join(result.err.split())
