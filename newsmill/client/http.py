@@ -259,6 +259,9 @@ class HttpCorpus(ApiConnection, Corpus):
         found = self.post("sources", json.dumps({**table, **named}, default=str).encode(), repeat=False)  # a date becomes a string
         return self.read(SourceSummary, {**found, "documents": 0} if isinstance(found, dict) else found)
 
+    def as_of(self, at: datetime) -> Corpus:
+        raise ConfigError("the past is read from a store, not over an API; open the data folder or the database of the server")
+
     def close(self) -> None:
         """Each request has its own connection."""
 

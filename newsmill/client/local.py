@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakSet
 
@@ -35,14 +37,15 @@ from newsmill.client.corpus import (
     TimelineStep,
     UrlOutcome,
 )
-from newsmill.exceptions import NewsmillError, UrlError
+from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary, Story, StoryDetail
 from newsmill.search.facets import count_facets, list_counts
+from newsmill.search.query import check_is_lasting
 from newsmill.search.results import Hit
 from newsmill.search.search import Search
 from newsmill.search.story_search import find_stories
 from newsmill.search.timelines import choose_period, count_timeline
-from newsmill.storage import clock, database, schema_version
+from newsmill.storage import clock, database, frozen_stores, past_documents, schema_version
 from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.database_errors import describe_location
 from newsmill.storage.document_copies import DocumentCopies
@@ -273,8 +276,81 @@ class LocalCorpus(Corpus):
             engine.dispose()
         return SourceSummary(source.name, dict(self._search.count_by_source()).get(source.name, 0), source.homepage, source.enabled)
 
+    def as_of(self, at: datetime) -> Corpus:
+        check_time("at", at)
+        return _open_past(self._url, self._engine, at)
+
     def close(self) -> None:
         self._engine.dispose()
+
+
+class PastCorpus(LocalCorpus):
+    """`corpus.as_of(time)`"""
+
+    def __init__(self, url: str, folder: TemporaryDirectory[str], taken_down: Mapping[str, str]) -> None:
+        super().__init__(url)
+        self._folder, self._taken_down = folder, taken_down
+
+    @property
+    def taken_down(self) -> Mapping[str, str]:
+        return self._taken_down
+
+    def documents(self, query: str = "", *, since: datetime | str | None = None, fold: bool = False) -> Iterator[Document]:
+        check_is_lasting(query)
+        return super().documents(query, since=since, fold=fold)
+
+    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance", fold: bool = False) -> list[SearchHit]:
+        check_is_lasting(query)
+        return super().search(query, limit=limit, order=order, fold=fold)
+
+    def facets(self, query: str = "", *, limit: int = 10, fold: bool = False) -> FacetCounts:
+        check_is_lasting(query)
+        return super().facets(query, limit=limit, fold=fold)
+
+    def timeline(
+        self,
+        query: str = "",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: TimelineStep | None = None,
+        fold: bool = False,
+    ) -> list[TimelineBar]:
+        check_is_lasting(query)
+        return super().timeline(query, since=since, until=until, step=step, fold=fold)
+
+    def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
+        raise ConfigError("a corpus of the past does not change; follow the corpus of today")
+
+    def mark(self, ids: Iterable[str], **changes: Any) -> int:
+        raise ConfigError("a corpus of the past has no marks; mark documents in the corpus of today")
+
+    def add_source(self, table: Mapping[str, Any], *, name: str | None = None) -> SourceSummary:
+        raise ConfigError("a corpus of the past cannot be changed; add the source to the corpus of today")
+
+    def as_of(self, at: datetime) -> Corpus:
+        raise ConfigError("the corpus is one of the past already; call as_of of the corpus of today")
+
+    def close(self) -> None:
+        super().close()
+        self._folder.cleanup()
+
+
+def _open_past(url: str, engine: database.Engine, at: datetime) -> Corpus:
+    """The corpus of the database as it was. `engine`: read only."""
+    now = clock.read_clock(engine)
+    if past_documents.is_settled(engine, at):
+        at = past_documents.settle(engine, at, now=now)
+    else:  # a later time is noted in the database
+        writer = database.connect(url)
+        try:
+            at = past_documents.settle(writer, at, now=now)
+        finally:
+            writer.dispose()
+    folder = TemporaryDirectory(prefix="newsmill-past-")
+    frozen_stores.freeze(engine, Path(folder.name), at, with_index=True).dispose()
+    (path,) = Path(folder.name).glob("*.db")
+    return PastCorpus(f"sqlite:///{path}", folder, {one.id: one.reason for one in past_documents.list_taken_down(engine, at)})
 
 
 def _to_change(one: StoredDocument | RemovedDocument) -> Change | Removal:

@@ -158,6 +158,12 @@ def _list_keys(row: AnyRow) -> set[str]:
     return keys
 
 
+def is_settled(engine: Engine, at: datetime) -> bool:
+    """Whether the documents of a time never change any more, without a seal."""
+    with reading(engine) as conn:
+        return at <= find_horizon(conn)
+
+
 def settle(engine: Engine, at: datetime | None, *, now: datetime) -> datetime:
     """A time (None: the newest one) whose documents never change any more. Raises ConfigError for one of which the store knows nothing.
 

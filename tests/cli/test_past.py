@@ -11,6 +11,8 @@ import pytest
 from command_result import Newsmill
 from rows import SITE, SOURCE, Mill, after, document_of, good, links
 
+import newsmill as newsmill_package
+from newsmill.exceptions import ConfigError
 from newsmill.exports.citation import Citation
 from newsmill.search import indexer
 from newsmill.storage import database
@@ -91,6 +93,22 @@ def test_a_citation_can_be_computed_without_newsmill(newsmill: Newsmill, data: P
     lines = [f"{one['id']} {one['revision']} {one['content_hash']}\n" for one in newsmill("export", "harbour OR election").lines]
     assert citation.digest == sha256("".join(sorted(lines)).encode()).hexdigest()
     assert (citation.query, citation.documents, citation.sources) == ('title:"the harbour" OR election', 2, 1)
+
+
+def test_a_corpus_of_the_past(data: Path) -> None:
+    with newsmill_package.open(data) as corpus:
+        expected, hits = list(corpus.documents()), corpus.search("bridge OR election")
+        publish(data, 5, "ferry", "bridge", "museum")
+        with corpus.as_of(after(hours=0)) as past:
+            assert sorted(past.documents(), key=lambda one: one.id) == sorted(expected, key=lambda one: one.id)
+            assert past.search("bridge OR election") == hits and not past.search("museum")
+            assert past.document(f"{SITE}/1") == next(one for one in expected if one.url == f"{SITE}/1")
+            assert past.taken_down == {} and past.facets("harbour").counted == 1
+            for refused in (lambda: past.mark([]), lambda: past.changes(), lambda: past.search("after:7d"), lambda: past.as_of(after())):
+                with pytest.raises(ConfigError):
+                    refused()
+        with corpus.as_of(after(hours=50)) as past:  # after the last change, before now
+            assert len(list(past.documents())) == 3
 
 
 @pytest.mark.parametrize(
