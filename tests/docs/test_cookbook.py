@@ -39,7 +39,7 @@ FIRST = next(iter(RECIPES))  # it follows the sites of the introduction, and so 
 POLL = 0.5  # seconds between two looks at a running `newsmill up`
 QUIET_LOOKS = 3  # that find nothing pending and nothing changed since the look before: between two commits a URL is in no queue
 WARC_URL = "https://island.example/2020/03/01/lighthouse"
-SHELL_SYNTAX = re.compile(r"[|<>]|^\w+=")
+SHELL_SYNTAX = re.compile(r"[|<>]|\$\(|^\w+=")
 
 
 class Kitchen:
