@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -44,6 +47,35 @@ def test_documents_of_one_event_are_a_story_in_every_order() -> None:
 )
 def test_two_documents(other: StoryDocument, same: list[tuple[str, str]], different: list[tuple[str, str]], are_one: bool) -> None:
     assert (len(cluster([make_document("quake1"), other], same, different)) == 1) is are_one
+
+
+def test_a_person_keeps_documents_together_and_apart() -> None:
+    names = ("a", "b", "c", "d")
+    documents = [replace(make_document("quake1"), id=name) for name in names]
+    pairs = [("a", other) for other in ("c", "d")]
+    assert set(cluster(documents, [("a", "b")], pairs)) == {frozenset("ab"), frozenset("cd")}
+
+
+def test_score_of_look_alike_events(shared: Path) -> None:
+    """127 English texts of five topics, each with two look-alike events."""
+    rows = [json.loads(line) for line in (shared / "cases/stories/ecb.jsonl").read_text(encoding="utf-8").splitlines()]
+    documents = [
+        StoryDocument(row["id"], 0, "en", find_terms(None, row["text"], "en")) for row in rows if int(row["id"].split("_")[0]) < 13
+    ]
+    gold = {row["id"]: row["story"] for row in rows}
+    stories = cluster(documents)
+    assert stories == cluster(documents[::-1])
+    found = {document: number for number, story in enumerate(stories) for document in story}
+    precision, recall = (
+        sum(
+            sum(found[one] == found[other] and gold[one] == gold[other] for other in found)
+            / sum(labels[one] == labels[other] for other in found)
+            for one in found
+        )
+        / len(found)
+        for labels in (found, gold)
+    )
+    assert 2 * precision * recall / (precision + recall) > 0.9
 
 
 def test_evidence_has_the_shared_terms_and_the_distance_in_time() -> None:

@@ -6,10 +6,11 @@ connect decide one another's stories.
 
 from newsmill.stories.clusters import MAX_COMPONENT, WINDOW_SECONDS, StoryDocument, are_linked, cluster
 from newsmill.stories.evidence import Evidence, choose_title, explain
-from newsmill.stories.terms import Terms, find_terms, pack, rare_terms, unpack
+from newsmill.stories.terms import TERMS_VERSION, Terms, find_terms, pack, rare_terms, unpack
 
 __all__ = [
     "MAX_COMPONENT",
+    "TERMS_VERSION",
     "WINDOW_SECONDS",
     "Evidence",
     "StoryDocument",

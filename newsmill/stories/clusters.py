@@ -1,21 +1,36 @@
 """The clusters of documents that tell the same news.
 
-Clusters are merged by average linkage: the two clusters whose documents are most similar on average become one, as long as that average
-is at least MIN_SIMILARITY. One shared name or one similar document merges nothing, so look-alike events stay apart.
+A component is all documents that links connect; no other document counts. In each, average linkage builds a tree: it joins the two
+clusters whose documents are most similar on average, again and again. A cluster of the tree is a story if its two parts tell the same news
+(`_tell_the_same`); else its parts are judged. Large parts need more in common than small ones: two events of one kind share many words, but
+the similarity of two documents of one event is seldom low by chance in all of many pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import log, sqrt
+from typing import TYPE_CHECKING
 
 from newsmill.stories.terms import Terms
 
-WINDOW_SECONDS = 4 * 86_400  # documents further apart are never compared
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+
+WINDOW_SECONDS = 4 * 86_400  # documents further apart are never linked
 MAX_COMPONENT = 300
-MIN_SIMILARITY = 0.16  # of two clusters, on average
-MIN_LINK = MIN_SIMILARITY  # of two documents; a cluster of two or more has at least one such pair between any two parts
+MIN_LINK = 0.22  # similarity of two documents; in the texts named below one pair of unrelated documents in 10,000 has more
+
+# Shares of the similarity. What the lead has in common counts as much as all other terms.
+WORDS, LEAD, NAMES, NUMBERS, YEARS = 0.34, 0.34, 0.2, 0.09, 0.03
+# A logistic regression on the trees of 770 English texts of ECB+ (33 topics, two look-alike events each). In five folds over topics, the
+# held-out B-cubed F1 is 0.94, and 29 of 33 look-alike events stay apart; those texts have no times.
+MEAN_WEIGHT, MAX_WEIGHT, SMALLER_WEIGHT, LARGER_WEIGHT, BIAS = 9.2, 14.6, -2.4, -2.2, 0.2
+MAX_PART = 20  # larger parts count as this many documents, the largest in the texts from which the weights come
 
 Pair = tuple[str, str]
 
@@ -30,61 +45,141 @@ class StoryDocument:
     terms: Terms
 
 
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A cluster of the tree, with the similarities of the documents of its parts; without parts, a document."""
+
+    members: tuple[int, ...]
+    parts: tuple[_Node, _Node] | None = None
+    mean: float = 0
+    maximum: float = 0
+
+
 def similarity(one: StoryDocument, other: StoryDocument) -> float:
-    """The cosine of the terms, less for documents further apart in time; 0 to 1. Symmetric."""
+    """How much two documents have in common, 0 to 1; less if they are further apart in time. Symmetric."""
     gap = abs(one.second - other.second)
     if gap > WINDOW_SECONDS or one.language != other.language:
-        return 0.0
-    ours, theirs = one.terms.weights, other.terms.weights
-    shared = sum(weight * theirs[term] for term, weight in ours.items() if term in theirs)
-    return shared / sqrt(one.terms.square * other.terms.square) * (1 - gap / (2 * WINDOW_SECONDS)) if shared else 0.0
+        return 0
+    ours, theirs = one.terms, other.terms
+    shared = ours.weights.keys() & theirs.weights.keys()
+    if not shared:
+        return 0
+    words = sum(ours.weights[term] * theirs.weights[term] for term in shared) / sqrt(ours.square * theirs.square)
+    lead, names, numbers = (
+        len(mine & yours) / sqrt(len(mine) * len(yours)) if mine and yours else 0
+        for mine, yours in ((ours.lead, theirs.lead), (ours.names, theirs.names), (ours.numbers, theirs.numbers))
+    )
+    years = (1 if ours.years & theirs.years else -1) if ours.years and theirs.years else 0
+    found = WORDS * words + LEAD * lead + NAMES * names + NUMBERS * numbers + YEARS * years
+    return max(0, found) * (1 - gap / (2 * WINDOW_SECONDS))
 
 
 def are_linked(one: StoryDocument, other: StoryDocument) -> bool:
-    """Whether two documents may be of one story."""
+    """Whether two documents belong to one component."""
     return similarity(one, other) >= MIN_LINK
 
 
 def cluster(documents: Sequence[StoryDocument], same: Iterable[Pair] = (), different: Iterable[Pair] = ()) -> tuple[frozenset[str], ...]:
     """The stories of documents, in the order of their first documents. Independent of the order of `documents`.
 
-    `same`, `different`: pairs of IDs that a person decided; of two that contradict one another, `same` counts.
+    `same`, `different`: pairs of IDs that persons decided. If they contradict one another, `same` counts.
     """
     # numpy costs 0.07 s of CPU, which the processes that only read stories need not spend
     import numpy as np
 
     ordered = sorted(documents, key=lambda document: (document.second, document.id))
     at = {document.id: number for number, document in enumerate(ordered)}
-    count = len(ordered)
-    sums = np.zeros((count, count))
+    similar = np.full((len(ordered), len(ordered)), -np.inf)
     for number, document in enumerate(ordered):
         for earlier in range(number):
-            sums[number, earlier] = sums[earlier, number] = similarity(document, ordered[earlier])
-    for left, right in different:
-        if left in at and right in at:
-            sums[at[left], at[right]] = sums[at[right], at[left]] = -np.inf
-    np.fill_diagonal(sums, -np.inf)
-    members = [[number] for number in range(count)]
-    sizes = np.ones(count)
-    root = list(range(count))
+            similar[number, earlier] = similar[earlier, number] = similarity(document, ordered[earlier])
+    for one, other in different:
+        if one in at and other in at:
+            similar[at[one], at[other]] = similar[at[other], at[one]] = -np.inf
+    leaves = _join(len(ordered), [(at[one], at[other]) for one, other in same if one in at and other in at])
+    stories = [
+        story for component in _list_components(similar, leaves) for tree in _build_trees(similar, component) for story in _cut(tree)
+    ]
+    return tuple(frozenset(ordered[number].id for number in story) for story in sorted(stories, key=min))
 
-    def merge(kept: int, gone: int) -> None:
-        sums[kept] += sums[gone]
-        sums[:, kept] = sums[kept]
-        sums[gone] = sums[:, gone] = sums[kept, kept] = -np.inf
-        sizes[kept] += sizes[gone]
-        members[kept] += members[gone]
-        for number in members[gone]:
-            root[number] = kept
-        members[gone] = []
 
-    for one, other in sorted((at[left], at[right]) for left, right in same if left in at and right in at):
-        if root[one] != root[other]:
-            merge(*sorted((root[one], root[other])))
-    while count > 1:
-        averages = sums / np.outer(sizes, sizes)
-        first, second = divmod(int(averages.argmax()), count)
-        if averages[first, second] < MIN_SIMILARITY:
+def _join(count: int, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, ...]]:
+    """The documents that stay together, in the order of the first ones."""
+    group_of = {number: {number} for number in range(count)}
+    for one, other in pairs:
+        joined = group_of[one] | group_of[other]
+        group_of.update(dict.fromkeys(joined, joined))
+    return sorted({tuple(sorted(group)) for group in group_of.values()})
+
+
+def _list_components(similar: Matrix, leaves: Iterable[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    """The leaves that links connect, in order."""
+    linked, leaf_of = similar >= MIN_LINK, {number: leaf for leaf in leaves for number in leaf}
+    left = dict.fromkeys(leaf_of.values())
+    while left:
+        found, waiting = set[tuple[int, ...]](), [next(iter(left))]
+        while waiting:
+            leaf = waiting.pop()
+            if leaf not in found:
+                found.add(leaf)
+                waiting += {leaf_of[other] for number in leaf for other in linked[number].nonzero()[0].tolist()}
+        left = {leaf: None for leaf in left if leaf not in found}
+        yield sorted(found)
+
+
+def _build_trees(similar: Matrix, leaves: Sequence[tuple[int, ...]]) -> list[_Node]:
+    """The tree of a component; several where documents must stay apart."""
+    import numpy as np
+
+    nodes: list[_Node | None] = [_Node(leaf) for leaf in leaves]
+    numbers, sizes = [number for leaf in leaves for number in leaf], np.array([len(leaf) for leaf in leaves], dtype=float)
+    starts = np.cumsum([0, *(len(leaf) for leaf in leaves[:-1])])
+    chosen = similar[np.ix_(numbers, numbers)]
+    sums, maxima = (pool.reduceat(pool.reduceat(chosen, starts, axis=0), starts, axis=1) for pool in (np.add, np.maximum))
+    for matrix in (sums, maxima):
+        np.fill_diagonal(matrix, -np.inf)
+    for _ in leaves[1:]:
+        means = np.where(maxima >= MIN_LINK, sums, -np.inf) / np.outer(sizes, sizes)
+        one, other = divmod(int(means.argmax()), len(leaves))  # of equal ones the first in time
+        first, second = nodes[one], nodes[other]
+        if means[one, other] == -np.inf or first is None or second is None:
             break
-        merge(min(first, second), max(first, second))
-    return tuple(frozenset(ordered[number].id for number in group) for group in members if group)
+        nodes[one] = _Node(first.members + second.members, (first, second), float(means[one, other]), float(maxima[one, other]))
+        nodes[other] = None
+        sums[one] += sums[other]
+        maxima[one] = np.maximum(maxima[one], maxima[other])
+        for matrix in (sums, maxima):
+            matrix[one, one] = -np.inf
+            matrix[:, one] = matrix[one]
+            matrix[other] = matrix[:, other] = -np.inf
+        sizes[one] += sizes[other]
+    return [node for node in nodes if node is not None]
+
+
+def _cut(tree: _Node) -> Iterator[tuple[int, ...]]:
+    """The members of each story in a tree."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if node.parts is None or _tell_the_same(node):
+            yield node.members
+        else:
+            waiting += node.parts
+
+
+def _tell_the_same(node: _Node) -> bool:
+    """Whether the two parts of a cluster tell the same news: a logistic model."""
+    return score_features(list_features(node)) > 0
+
+
+def list_features(node: _Node) -> tuple[float, float, float, float]:
+    """What the judgement on a cluster depends on: mean and highest similarity across its parts, and the logarithms of their sizes."""
+    assert node.parts is not None
+    smaller, larger = sorted(log(min(len(part.members), MAX_PART)) for part in node.parts)
+    return node.mean, node.maximum, smaller, larger
+
+
+def score_features(features: tuple[float, float, float, float]) -> float:
+    """The logarithm of the odds that the parts of a cluster tell the same news."""
+    mean, maximum, smaller, larger = features
+    return MEAN_WEIGHT * mean + MAX_WEIGHT * maximum + SMALLER_WEIGHT * smaller + LARGER_WEIGHT * larger + BIAS

@@ -1,14 +1,15 @@
 """The terms of a text: the words, names and numbers by which documents that tell the same news are recognised.
 
-Weights are whole numbers, so that a similarity is the same on every machine and in every order of summation.
+No table of word frequencies is needed: the commonest words are left out, and a term counts for more where it is a name. Weights are whole
+numbers, so sums of them are the same on every machine and in every order.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from hashlib import blake2b
 from itertools import pairwise
 from math import log
@@ -18,81 +19,112 @@ from newsmill.search.tokens import fold
 from newsmill.similarity.near_duplicates import SIGNS, UNSPACED
 from newsmill.text import lazy_re as re
 
-MAX_CHARACTERS = 6_000  # of a text: about 1,000 words; the news stands first
-MAX_TERMS = 96
+TERMS_VERSION = 1  # of packed terms and of their similarity: after a change all terms are found again
+MAX_CHARACTERS = 10_000  # of a text, about 1,700 words
+MAX_TERMS = 128
 MAX_TERM_CHARACTERS = 40
 RARE_TERMS = 10  # by which a text is found
-LEAD_WORDS = 60
-NAME_WEIGHT = 2.0
+LEAD_WORDS = 60  # of a text; its title belongs to the lead as well
+NAME_WEIGHT = 2
+WEIGHT_SCALE = 60  # a name that a text has sixty times still fits into a byte
 
-_WORD = re.compile(rf"[{UNSPACED}]|\d+(?:[.,]\d+)*|(?:(?![\d{UNSPACED}])[\w{SIGNS}])+")
-_IDEOGRAPH = re.compile(f"[{UNSPACED}]")
-_SENTENCE_END = frozenset('.!?:"“”„»«\n')
+_LEAD, _NAME = 1, 2  # flags of a packed term
+_WORD = re.compile(rf"[{UNSPACED}]+|\d+(?:[.,]\d+)*|(?:(?![\d_{UNSPACED}])[\w{SIGNS}])+")
+_ANY_UNSPACED = re.compile(f"[{UNSPACED}]")
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_SENTENCE_ENDS = frozenset('.!?:"“”„»«\n')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Terms:
-    """The terms of a text with their weights, 1 to 255, the heaviest first."""
+    """The terms of a text with their weights, 1 to 255. `lead`, `names`: the words of the lead, and the names among them."""
 
     weights: Mapping[str, int]
+    lead: frozenset[str]
+    names: frozenset[str]
 
-    @property
+    @cached_property
     def square(self) -> int:
         """The sum of the squared weights."""
         return sum(weight * weight for weight in self.weights.values())
 
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """The numbers in the text."""
+        return frozenset(term for term in self.weights if term[0].isdigit() and " " not in term)
+
+    @cached_property
+    def years(self) -> frozenset[str]:
+        """The years that the text names."""
+        return frozenset(filter(_YEAR.fullmatch, self.numbers))
+
 
 def find_terms(title: str | None, text: str, language: str | None) -> Terms:
-    """The terms of a document, at most MAX_TERMS. Never raises.
+    """The terms of a document, at most MAX_TERMS: the words of its lead, and the heaviest of the others. Never raises.
 
-    >>> list(find_terms("Bridge in Leipzig closed", "", "en").weights)
-    ['leipzig', 'bridge', 'closed', 'leipzig closed']
+    >>> found = find_terms("Bridge closed", "A bridge in Leipzig was closed for 3 days.", "en")
+    >>> list(found.weights), sorted(found.names)
+    (['bridge', 'closed', 'leipzig', '3', '3 days', 'bridge closed', 'days'], ['leipzig'])
     """
-    counts = defaultdict[str, float](float)
-    words = list(_split(f"{title or ''}\n{text[:MAX_CHARACTERS]}"))
-    for word, is_name in words:
-        counts[word] += NAME_WEIGHT if is_name else 1
-    for (one, is_name), (other, is_other_name) in pairwise(words):
-        if one and other:
-            counts[f"{one} {other}"] += NAME_WEIGHT if is_name and is_other_name else 1
-    counts.pop("", None)
-    weights = {term: log(1 + count) for term, count in counts.items()}
-    heaviest = sorted(weights, key=lambda term: (-weights[term], term))[:MAX_TERMS]
-    return Terms({term: min(255, round(40 * weights[term])) for term in heaviest})
+    heading, body = list(_split(title or "")), list(_split(text[:MAX_CHARACTERS]))
+    capitals = Counter(word for word, is_capital in body or heading if is_capital)
+    small = Counter(word for word, is_capital in body or heading if not is_capital)
+    names = {word for word, count in capitals.items() if count >= small[word]}
+    words = [word for word, _ in (*heading, ("", False), *body)]
+    counts = Counter(words)
+    counts.update(f"{one} {other}" for one, other in pairwise(words) if one and other)
+    del counts[""]
+    weights = {
+        term: min(255, round(WEIGHT_SCALE * log(1 + count * (NAME_WEIGHT if names.issuperset(term.split(" ")) else 1))))
+        for term, count in counts.items()
+    }
+    lead = {word for word, _ in (*heading, *body[:LEAD_WORDS]) if word}
+    ranked = sorted(weights, key=lambda term: (term not in lead, -weights[term], term))[:MAX_TERMS]
+    heaviest = sorted(ranked, key=lambda term: (-weights[term], term))
+    kept = lead.intersection(heaviest)
+    return Terms({term: weights[term] for term in heaviest}, frozenset(kept), frozenset(kept & names))
 
 
 def rare_terms(terms: Terms, count: int = RARE_TERMS) -> list[int]:
-    """The keys of the heaviest terms. Two texts that tell the same news share at least one."""
-    return [int.from_bytes(blake2b(term.encode(), digest_size=6).digest()) for term in list(terms.weights)[:count]]
+    """The keys by which a text is found: its heaviest terms, names and pairs of words first. A key fits into a signed 64-bit column."""
+    ranked = sorted(terms.weights, key=lambda term: (-terms.weights[term] * (1.5 if " " in term or term in terms.names else 1), term))
+    return [int.from_bytes(blake2b(term.encode(), digest_size=6).digest()) for term in ranked[:count]]
 
 
 def pack(terms: Terms, language: str | None) -> bytes:
     """The terms as bytes for one column."""
-    return "\n".join((language or "", *terms.weights)).encode() + b"\0" + bytes(terms.weights.values())
+    flags = bytes(_LEAD * (term in terms.lead) + _NAME * (term in terms.names) for term in terms.weights)
+    return "\n".join((language or "", *terms.weights)).encode() + b"\0" + bytes(terms.weights.values()) + flags
 
 
 def unpack(packed: bytes) -> tuple[str | None, Terms]:
     """The language and the terms that `pack` wrote."""
-    words, _, weights = packed.partition(b"\0")
+    words, _, numbers = packed.partition(b"\0")
     language, *terms = words.decode().split("\n")
-    return language or None, Terms(dict(zip(terms, weights, strict=True)))
+    flags = dict(zip(terms, numbers[len(terms) :], strict=True))
+    lead, names = (frozenset(term for term, flag in flags.items() if flag & mask) for mask in (_LEAD, _NAME))
+    return language or None, Terms(dict(zip(terms, numbers[: len(terms)], strict=True)), lead, names)
 
 
 def _split(text: str) -> Iterator[tuple[str, bool]]:
-    """Each word, folded, and whether its capital inside a sentence shows a name. A common word is "": no term, but a gap."""
+    """Each word, folded, and whether it has a capital inside a sentence. A common word is "": no term, but a gap between others.
+
+    In scripts without spaces between words, every two neighbouring characters are a word.
+    """
     common, end = _common_words(), 0
     for match in _WORD.finditer(text):
-        word = match[0]
-        folded = fold(word)[:MAX_TERM_CHARACTERS].strip()
-        before = text[end : match.start()].strip(" ")
-        is_name = word[0].isupper() and end > 0 and before[-1:] not in _SENTENCE_END
+        word, before, is_first = match[0], text[end : match.start()].rstrip(" "), not end
         end = match.end()
-        if folded in common or (len(folded) < 2 and not _IDEOGRAPH.fullmatch(folded)):
+        if _ANY_UNSPACED.match(word):
+            yield from ((fold(one + other), False) for one, other in pairwise(word))
+            continue
+        folded = fold(word)[:MAX_TERM_CHARACTERS]
+        if folded in common or (len(folded) < 2 and not folded.isdigit()):
             yield "", False
             continue
         if len(folded) > 4 and folded.endswith("s") and not folded.endswith("ss"):
             folded = folded[:-1]
-        yield folded, is_name
+        yield folded, word[0].isupper() and not is_first and before[-1:] not in _SENTENCE_ENDS
 
 
 @cache
