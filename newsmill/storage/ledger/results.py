@@ -273,13 +273,18 @@ def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int,
             _displace(conn, rows[decision.displaced], decision, counters, now)
     _learn_parameters(conn, decisions, rows)
     rows_to_write = _document_rows(decisions, _find_sources(conn, decisions, rows))
-    _stamp_changed(conn, rows_to_write, stamp)
     revisions.discard(conn, [decision.document_id for decision in decisions if decision.discards_history])
-    revisions.keep_replaced(conn, rows_to_write)
-    _WRITE.run(conn, rows_to_write)
-    indexer.index_changed(conn, rows_to_write)
-    fingerprints.refresh(conn, rows_to_write)
+    write_documents(conn, rows_to_write, stamp)
     counters.write(conn)
+
+
+def write_documents(conn: Connection, rows: Sequence[dict[str, Any]], stamp: datetime) -> None:
+    """Write documents (locked, in the order of their ids) with their revisions, search entries and fingerprints."""
+    _stamp_changed(conn, rows, stamp)
+    revisions.keep_replaced(conn, rows)
+    _WRITE.run(conn, rows)
+    indexer.index_changed(conn, rows)
+    fingerprints.refresh(conn, rows)
 
 
 def _learn_parameters(conn: Connection, decisions: Sequence[StoreDecision], rows: Mapping[int, AnyRow]) -> None:
