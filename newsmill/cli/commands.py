@@ -97,6 +97,11 @@ COMMANDS = {
         "Show the effective settings: value, origin (default, environment or file), and unknown NEWSMILL_ names",
     ),
     "retry": Command(MAINTENANCE, f"{PACKAGE}.maintenance.retry:retry", "Requeue finished URLs"),
+    "reextract": Command(
+        MAINTENANCE,
+        f"{PACKAGE}.maintenance.reextract:reextract",
+        "Extract stored documents again from the archive, and replace each text that does not become worse",
+    ),
     "takedowns": Command(
         MAINTENANCE,
         f"{PACKAGE}.maintenance.takedowns:app",

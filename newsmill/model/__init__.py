@@ -32,6 +32,7 @@ from newsmill.model.pages import (
     Rendering,
     Segment,
 )
+from newsmill.model.reextraction import Judgement, PassOptions, ReextractedDocument, ReextractionPass, Verdict
 from newsmill.model.results import ExtractionPath, ExtractionResult
 from newsmill.model.revisions import Revision, RevisionCause, RevisionSummary
 from newsmill.model.site_profiles import POSITION_FIELDS, ArticleNorm, FieldStats, LineStats, PathStats, Profile
@@ -64,6 +65,7 @@ __all__ = [
     "Hint",
     "Image",
     "ImportCounts",
+    "Judgement",
     "Kind",
     "LeasedUrl",
     "LineStats",
@@ -79,9 +81,12 @@ __all__ = [
     "Page",
     "PageReceipt",
     "PageStatus",
+    "PassOptions",
     "PathStats",
     "Politeness",
     "Profile",
+    "ReextractedDocument",
+    "ReextractionPass",
     "Render",
     "Rendering",
     "Revision",
@@ -101,6 +106,7 @@ __all__ = [
     "SubmissionCounts",
     "TableCell",
     "TextLink",
+    "Verdict",
     "WarcCounts",
     "describe_failure",
     "get_refusal",

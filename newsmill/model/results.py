@@ -10,6 +10,7 @@ from itertools import repeat
 from newsmill.model.blocks import Block
 from newsmill.model.documents import Document
 from newsmill.model.outcomes import OutcomeRecord
+from newsmill.model.reextraction import Verdict
 from newsmill.text.sentences import Detail
 
 
@@ -36,6 +37,7 @@ class ExtractionResult:
     extraction_path: ExtractionPath | None = None  # None: its site has no proven profile
     rendering_failure: Detail | None = None  # why the body of the response was extracted in place of the rendered DOM
     next_page: str | None = None  # the URL at which the article surely continues, and which is not part of the document
+    verdict: Verdict | None = None  # on the text in place of the one that it was to be compared with
     block_pages: tuple[str, ...] = ()  # the URL of each block's page, in the order of `blocks`; empty for an article on one page
 
     def list_blocks(self) -> Iterator[tuple[str | None, Block]]:

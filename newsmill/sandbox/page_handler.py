@@ -31,9 +31,10 @@ class PageHandler:
         """The result as JSON."""
         request = REQUEST_ADAPTER.validate_json(head)
         profile = self._find_profile(request)
+        page = attach_bodies(request.page, request.body_sizes, body)
         start = time.process_time()
         result = self._read(
-            attach_bodies(request.page, request.body_sizes, body),
+            page,
             rules=request.rules,
             language=request.language,
             first_seen_at=request.first_seen_at,
@@ -41,6 +42,10 @@ class PageHandler:
             brief=request.brief,
             again=request.is_reextraction,
         )
+        if request.text_before is not None and result.document is not None:
+            from newsmill.extraction.verdict import judge  # workers never need it
+
+            result = replace(result, verdict=judge(page, request.text_before, result.document.text, profile))
         yield to_json(RESULT_ADAPTER, replace(result, seconds=round(time.process_time() - start, 4)))
 
     def _find_profile(self, request: ExtractionRequest) -> Profile | None:

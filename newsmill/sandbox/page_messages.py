@@ -32,6 +32,7 @@ class ExtractionRequest:
     cpu_seconds: float | None = None  # after which the child is killed; None: the limit of all pages
     brief: bool = False  # leave out the blocks that are not the document's: they are ten times as many and cost both sides
     is_reextraction: bool = False  # the page was read before
+    text_before: str | None = None  # that is compared with the new one; None: no verdict is wanted
     body_sizes: tuple[int, ...] = ()  # bytes of each body: the page's, then those of the further pages of its article
 
 

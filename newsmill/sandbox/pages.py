@@ -80,6 +80,7 @@ class Sandbox:
         *,
         brief: bool = False,
         is_reextraction: bool = False,
+        text_before: str | None = None,
         cpu_seconds: float | None = None,
         on_slow: Callable[[], object] | None = None,
         on_wait: Callable[[], object] | None = None,
@@ -89,12 +90,21 @@ class Sandbox:
         A rendered page whose DOM gives no document, or ends the child within the full limit, is read from the body of its response.
 
         `brief`: leave out the blocks that are not the document's. `is_reextraction`: the page was read before.
+        `text_before`: the result has a verdict on its text in place of this one.
         `cpu_seconds`: a limit of CPU time below that of all pages; up to MAX_WARMUP_SECONDS, twice as much in a child's first pages.
         `on_slow`: called once if no answer comes within SLOW_SECONDS. `on_wait`: then called every WAIT_SECONDS until the deadline.
         Raises NewsmillError when no child can be started.
         """
         request = ExtractionRequest(
-            page, rules or Rules(), language, first_seen_at, profile, cpu_seconds=cpu_seconds, brief=brief, is_reextraction=is_reextraction
+            page,
+            rules or Rules(),
+            language,
+            first_seen_at,
+            profile,
+            cpu_seconds=cpu_seconds,
+            brief=brief,
+            is_reextraction=is_reextraction,
+            text_before=text_before,
         )
         result = self._exchange(request, on_slow, on_wait)
         if page.rendered is None:

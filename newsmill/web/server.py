@@ -58,6 +58,7 @@ from newsmill.web.pages import (
     mark_forms,
     operations,
     preferences,
+    reextraction,
     revisions,
     rule_editor,
     saved_searches,
@@ -99,7 +100,7 @@ PAGE_ROUTERS = (
     *(home.router, bot.router, search.router, explore.router, saved_searches.router, document.router, revisions.router, lead_image.router),
     story_pages.router,
     *(sources.router, inspection_pages.router, source.router, rule_editor.router),  # the fixed paths under /sources before /sources/{name}
-    *(operations.router, preferences.router, static_files.router),
+    *(operations.router, reextraction.router, preferences.router, static_files.router),
     archived_page.router,
     mark_forms.marks_router,
     api_reference.router,

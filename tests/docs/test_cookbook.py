@@ -217,6 +217,10 @@ def rules(kitchen: Kitchen, printed: str) -> None:
     assert "excavators" in texts and "While the work lasts" not in texts
 
 
+def again(kitchen: Kitchen, printed: str) -> None:
+    assert re.search(r"source +documents +better +worse +equal +failed", printed)
+
+
 def missing(kitchen: Kitchen, printed: str) -> None:
     assert "gone" in printed and "unchanged" in printed
 
@@ -237,6 +241,7 @@ CHECKS: dict[str, Callable[[Kitchen, str], None]] = {
     "Query the corpus with SQL": query,
     "Find the same text on several sites": copies,
     "Remove a line that a site puts under its texts": rules,
+    "Extract the archive again after an upgrade": again,
     "Find out why an article is missing": missing,
     "Back up everything and check the copy": backup,
 }

@@ -123,6 +123,7 @@ def page_urls(ids: dict[str, str]) -> dict[str, str]:
         "source": "/sources/aunebote",
         "source-with-rules": "/sources/valley-gazette",
         "operations": "/ops",
+        "reextraction": "/ops/reextraction",
         "url": "/ops/url?url=https%3A%2F%2Fgazette.example%2Fwrong%2F1",
         "lost": "/no/such/page",
         "login": "/login",

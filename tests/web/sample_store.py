@@ -20,7 +20,25 @@ from sqlalchemy import update
 
 from newsmill import demo
 from newsmill.context import AppContext, build_context
-from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
+from newsmill.extraction.verdict import make_reason
+from newsmill.intake.reextraction_pass import make_diff
+from newsmill.model import (
+    Block,
+    BlockType,
+    ExtractionResult,
+    Judgement,
+    Kind,
+    LeasedUrl,
+    Link,
+    Outcome,
+    OutcomeRecord,
+    Page,
+    PassOptions,
+    Rules,
+    Segment,
+    Source,
+    Verdict,
+)
 from newsmill.notifications.alerts import AlertSender
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage import database, schema_version
@@ -30,6 +48,7 @@ from newsmill.storage.changes import Changes
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
+from newsmill.storage.reextractions import Reextraction, Reextractions
 from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
 from newsmill.storage.schema import saved_searches
 from newsmill.text import urls
@@ -110,6 +129,7 @@ def fill(world: SampleStore) -> None:
     )
     world.now = NOON
     fill_alerts(world, search)
+    fill_reextraction(world)
     for role in ("crawler", "worker", "worker", "scheduler"):
         Heartbeat(world.context.engine, role=role).beat(NOON - timedelta(seconds=4))
 
@@ -144,6 +164,18 @@ def fill_alerts(world: SampleStore, search: SavedSearch) -> None:
     for message in alerts.outbox.claim_due(now=NOON, limit=9):
         alerts.outbox.mark_failed(message, f"the receiver answered 500 {PAYLOADS[0]}", now=NOON)
     alerts.pause(paused.id)
+
+
+def fill_reextraction(world: SampleStore) -> None:
+    """A dry run with a better and a worse text."""
+    reextractions = Reextractions(world.context.engine)
+    current = reextractions.begin(PassOptions(where=("extractor<9.9",), is_dry_run=True), now=NOON)
+    results = []
+    for judgement, found in zip((Judgement.BETTER, Judgement.WORSE), next(reextractions.iterate(current, 2)), strict=True):
+        before, verdict = found.document, Verdict(judgement, 0.1, (make_reason("text added", 1234),))
+        after = replace(before, text=f"{before.text} {PAYLOADS[0]}", content_hash="0" * 32)
+        results.append(Reextraction(before, after, verdict, 1, 1234, make_diff(before, after)))
+    reextractions.record(current, results, now=NOON)
 
 
 # ---- numbers -------------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from forked_process import ForkedProcess
 
 from newsmill.archive.archive import Archive
 from newsmill.context import AppContext, open_context
-from newsmill.model import Link, Page
+from newsmill.intake import reextraction_pass
+from newsmill.model import Link, Page, PassOptions
 from newsmill.queue.embedded_redis import EmbeddedRedis
 from newsmill.queue.queue import Queue, connect_redis
 from newsmill.sandbox import pages
@@ -23,6 +25,7 @@ from newsmill.sandbox.child import Limits
 from newsmill.settings import load
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Fetched, Ledger
+from newsmill.storage.reextractions import Reextractions
 from newsmill.text import urls
 from workers import deferred_reader, scheduler, worker
 
@@ -30,7 +33,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 def run_role(options: dict[str, Any]) -> int:
-    """A worker or a scheduler with the readers of tests/poison.py. `options`: the role, and keyword arguments of its `run`."""
+    """A worker, a scheduler or a pass with the readers of tests/poison.py. `options`: the role, and keyword arguments of its `run`."""
     logging.basicConfig(level="INFO", format="%(name)s %(message)s")
     pages.PRELOAD_MODULE = "poison"  # in place of a second of CPU for what poison's readers do not use
     role = options.pop("role")
@@ -40,6 +43,11 @@ def run_role(options: dict[str, Any]) -> int:
             worker.MAINTENANCE_SECONDS, worker.WORKER_TTL_SECONDS = 3, 18  # a test waits for maintenance, which 30 and 45 have every 30 s
             limits = Limits(**options.pop("limits"))
             return worker.run(context, limits=limits, reader="poison:obey", **options)
+        if role == "reextraction":
+            reextraction_pass.DOCUMENTS_PER_COMMIT = 1  # a test kills it between two commits
+            for _ in reextraction_pass.run_pass(context, Reextractions(context.engine).begin(PassOptions(), now=context.now()), time.sleep):
+                pass
+            return 0
         return scheduler.run(context, **options)
 
 

@@ -129,3 +129,37 @@ copy_groups = Table(
 
 # Pages whose document is new, changed or removed since its group was decided; filled by triggers on `documents`.
 copies_due = Table("copies_due", metadata, Column("ledger_id", Id, primary_key=True, autoincrement=False))
+
+# Passes that extract stored documents again; storage/reextractions.py.
+reextraction_passes = Table(
+    "reextraction_passes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("options", Json, nullable=False),  # model.PassOptions
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("total", Integer, nullable=False),  # documents that were to be read at the start
+    Column("last_id", StorableString(64), nullable=False),  # of the last document that was read
+    Column("changed", Integer, nullable=False),
+    Column("counts", Json, nullable=False),
+)
+
+# Documents whose text a pass changed, would change or left, because the new one is worse.
+reextracted_documents = Table(
+    "reextracted_documents",
+    metadata,
+    Column("pass_id", Id, ForeignKey("reextraction_passes.id", ondelete="CASCADE"), primary_key=True),
+    Column("document_id", StorableString(64), ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", StorableText),
+    Column("verdict", Json, nullable=False),  # model.Verdict
+    Column("judgement", String(8), nullable=False),
+    Column("is_replaced", Boolean, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("extractor_before", StorableText, nullable=False),
+    Column("extractor", StorableText),  # NULL: the page gave no document
+    Column("words_removed", Integer, nullable=False),
+    Column("words_added", Integer, nullable=False),
+    Column("has_diff", Boolean, nullable=False),  # it is an example
+    Column("diff", Json, nullable=False),
+    Index("ix_reextracted_documents_document", "document_id"),
+)

@@ -21,6 +21,7 @@ from newsmill.model.document_fields import DOCUMENT_FIELDS, FieldType
 from newsmill.search.search import Search
 from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.marks import Marks
+from newsmill.storage.reextractions import Reextractions
 from newsmill.storage.stories import Stories
 from newsmill.storage.tokens import Scope
 from newsmill.text.sentences import Sentence
@@ -93,6 +94,7 @@ def render_text(request: Request, document: Document, blocks: Sequence[Block], p
         lead_caption=find_caption(document),
         highlight=index.highlighter(query, document.language).mark,
         document=document,
+        reextracted=Reextractions(context.engine).find_replacement(document) if part == 1 else None,
         lead=find_lead(document),
         blocks=parts[part - 1] if parts else (),
         updates=document.live_updates[:MAX_UPDATES] if part == 1 and here == "text" else (),

@@ -604,6 +604,14 @@ def test_url_details(filled: RunningApp) -> None:
     assert "cannot be looked up" in text_of(read(filled.stranger, "/ops/url?url=::", 422))
 
 
+def test_the_last_pass_over_the_archive(filled: RunningApp) -> None:
+    assert read(filled.stranger, "/ops").xpath("//main//a[@href='/ops/reextraction']")
+    page = read(filled.client(), "/ops/reextraction")
+    assert re.search(r"Better · .*\+1,234.*adds 1,234 words that are probably article text", text_of(page))
+    assert "Dry run" in text_of(page) and page.xpath("//div[@class='diff']/ins")
+    assert "1.234 Wörter mehr" in text_of(read(filled.client(), "/ops/reextraction?lang=de"))
+
+
 # ---- the frame -----------------------------------------------------------------------------------------------------------------
 
 
