@@ -92,4 +92,5 @@ def test_evidence_has_the_shared_terms_and_the_distance_in_time() -> None:
 def test_any_text_has_terms_that_survive_their_column(title: str, text: str, language: str | None) -> None:
     terms = find_terms(title, text, language)
     assert unpack(pack(terms, language)) == (language, terms)
+    assert unpack(pack(terms, f"{language}\n{text}"))[1] == terms, "an import of before had no rule for languages"
     assert cluster([StoryDocument("a", 0, language, terms)]) == (frozenset({"a"}),)

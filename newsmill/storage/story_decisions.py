@@ -2,8 +2,8 @@
 
 `stories_due` notes pages whose text, time, title or group of copies has changed. `catch_up` decides them some seconds later, in a
 transaction of its own, one process at a time. Texts are linked if their terms agree; a component has all texts that links connect. Each
-change decides its components anew as a whole, so stories end the same in every order of arrival. Larger components than MAX_COMPONENT are
-the exception: only the stories next to a changed text are decided there.
+change decides its components anew as a whole, so stories end the same in every order of arrival. Texts that would make a component larger
+than MAX_COMPONENT are the exception: only the stories next to a changed text are decided there, and at most MAX_COMPONENT texts of them.
 
 A copy tells the story of the first document of its group, whose page has the only row.
 """
@@ -22,7 +22,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, fun
 
 from newsmill.model import StoryEventKind
 from newsmill.storage.database import reading, writing
-from newsmill.storage.dialects import try_lock
+from newsmill.storage.dialects import lock_numbers, try_lock
 from newsmill.storage.schema import copy_groups, documents, stories, stories_due, story_events, story_links, story_terms, story_texts
 from newsmill.stories import (
     MAX_COMPONENT,
@@ -62,14 +62,16 @@ _TEXTS = select(story_texts, copy_groups.c.document_id).join_from(
     story_texts, copy_groups, copy_groups.c.ledger_id == story_texts.c.ledger_id, isouter=True
 )
 _OF_PAGES = _TEXTS.where(story_texts.c.ledger_id.in_(_IDS))
-_OF_COMPONENTS = _TEXTS.where(story_texts.c.component.in_(_IDS))
+_OF_COMPONENTS = _TEXTS.where(story_texts.c.component.in_(_IDS)).limit(MAX_COMPONENT + 1)
+_OF_STORIES = _TEXTS.where(story_texts.c.story_id.in_(_IDS)).limit(MAX_COMPONENT + 1)
 _PUT = text("""INSERT INTO story_texts (ledger_id, second, terms, component) VALUES (:ledger_id, :second, :terms, :ledger_id)
 ON CONFLICT (ledger_id) DO UPDATE SET second = excluded.second, terms = excluded.terms""")
 _DELETE = delete(story_texts).where(story_texts.c.ledger_id.in_(_IDS))
 _INSERT_TERM = text("INSERT INTO story_terms (term, second, ledger_id) VALUES (:term, :second, :page)")
 _DELETE_TERM = text("DELETE FROM story_terms WHERE term = :term AND second = :second AND ledger_id = :page")
+_ERASE_TERMS = update(story_texts).where(story_texts.c.ledger_id.in_(_IDS)).values(terms=pack(find_terms(None, "", None), None))
+_ERASE_TITLES = update(stories).where(stories.c.id.in_(_IDS)).values(title=None)
 _SET = text("UPDATE story_texts SET component = :component, story_id = :story WHERE ledger_id = :page")
-_SET_COMPONENT = text("UPDATE story_texts SET component = :component WHERE component = :label")
 _CANDIDATES = (
     select(story_terms.c.ledger_id)
     .where(story_terms.c.term.in_(_IDS), story_terms.c.second.between(bindparam("b_first"), bindparam("b_last")))
@@ -127,6 +129,17 @@ def note_due(conn: Connection, pages: Iterable[int]) -> None:
         conn.execute(_NOTE_DUE, rows)
 
 
+def forget(conn: Connection, pages: Collection[int]) -> None:
+    """Erase the terms of removed documents and the titles of their stories, which the next decision finds anew."""
+    lock_numbers(conn, [LOCK])
+    rows = conn.execute(_OF_PAGES, {"b_ids": sorted(pages)}).all()
+    if keys := [key for row in rows for key in _list_keys(row.ledger_id, row.second, row.terms)]:
+        conn.execute(_DELETE_TERM, [{"term": term, "second": second, "page": page} for term, second, page in keys])
+    if rows:
+        conn.execute(_ERASE_TERMS, {"b_ids": [row.ledger_id for row in rows]})
+        conn.execute(_ERASE_TITLES, {"b_ids": sorted({row.story_id for row in rows} - {None})})
+
+
 @dataclass(frozen=True, slots=True)
 class _Text:
     """The text of a page, with what was decided about it."""
@@ -167,14 +180,25 @@ class StoryDecisions:
                 components.join(current[page].component, other.component)
         for labels in components.list_all():
             texts = self._load(_OF_COMPONENTS, labels)
+            component = min(labels)
             lost = {one.story for page, one in before.items() if page not in current and one.component in labels and one.story is not None}
-            if len(texts) > MAX_COMPONENT:  # only what is next to the changed texts
-                values = [{"component": min(labels), "label": label} for label in sorted(labels)]
-                self._conn.execute(_SET_COMPONENT, values)
-                changed = current.keys() & texts.keys()
-                close = {one.story for page in changed for one in (*near[page], texts[page])} - {None}
-                texts = {page: one for page, one in texts.items() if page in changed or one.story in close}
-            self._decide_component(min(labels), texts, lost, current)
+            others = self._load(_OF_STORIES, {one.story for one in texts.values()} - {None}).keys() - texts.keys()
+            if len(texts) > MAX_COMPONENT or others:
+                changed = {page: one for page, one in current.items() if one.component in labels}
+                texts, component = self._choose_close(changed, near, lost), None
+            self._decide_component(component, texts, lost, current)
+
+    def _choose_close(self, changed: Mapping[int, _Text], near: Mapping[int, list[_Text]], lost: Collection[int]) -> dict[int, _Text]:
+        """Changed texts of a large component with the stories next to them, those with the most links first."""
+        links = Counter(one.story for page in changed for one in (*near[page], changed[page]) if one.story is not None)
+        links.update(dict.fromkeys(lost, len(changed) + 1))  # what a text has left is counted again
+        texts = dict(changed)
+        texts |= {one.page: one for page in changed for one in near[page] if one.story is None}
+        for story, _ in sorted(links.items(), key=lambda item: (-item[1], item[0])):
+            members = self._load(_OF_STORIES, [story])
+            if len(texts.keys() | members.keys()) <= MAX_COMPONENT or story in lost or not members.keys().isdisjoint(changed):
+                texts |= members
+        return texts
 
     def _load(self, statement: Any, ids: Collection[int]) -> dict[int, _Text]:
         return {row.ledger_id: _read_text(row) for row in self._conn.execute(statement, {"b_ids": sorted(ids)})} if ids else {}
@@ -204,8 +228,11 @@ class StoryDecisions:
         found = self._load(_OF_PAGES, (candidates | same) - {one.page}).values()
         return [other for other in found if other.page in same or are_linked(one.document, other.document)]
 
-    def _decide_component(self, component: int, texts: Mapping[int, _Text], lost: Collection[int], due: Collection[int]) -> None:
-        """Decide texts that no other text is linked with. `lost`: stories that a text has left. `due`: the pages that changed."""
+    def _decide_component(self, component: int | None, texts: Mapping[int, _Text], lost: Collection[int], due: Collection[int]) -> None:
+        """Decide texts that no other text is linked with. `lost`: stories that a text has left. `due`: the pages that changed.
+
+        `component`: None for a part of a large component, of which each text keeps its own.
+        """
         page_of = {one.document.id: page for page, one in texts.items()}
         same, different = (
             [(texts[one].document.id, texts[other].document.id) for one, other in pairs if one in texts and other in texts]
@@ -223,8 +250,9 @@ class StoryDecisions:
         story_of = self._assign(sorted(changed, key=lambda group: min(texts[page].key for page in group)), texts, lost)
         for page, one in texts.items():
             story = story_of.get(page, one.story)
-            if (one.component, one.story) != (component, story):
-                self._conn.execute(_SET, {"page": page, "component": component, "story": story})
+            label = one.component if component is None else component
+            if (one.component, one.story) != (label, story):
+                self._conn.execute(_SET, {"page": page, "component": label, "story": story})
 
     def _assign(self, groups: Sequence[Group], texts: Mapping[int, _Text], lost: Collection[int]) -> dict[int, int | None]:
         """The stories of the pages of some groups. `groups`: in the order of time."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 WINDOW_SECONDS = 4 * 86_400  # documents further apart are never linked
-MAX_COMPONENT = 300
+MAX_COMPONENT = 150  # texts that are clustered at once, some 0.2 s of CPU; the largest component of the texts named below has 37
 MIN_LINK = 0.22  # similarity of two documents; in the texts named below one pair of unrelated documents in 10,000 has more
 
 # Shares of the similarity. What the lead has in common counts as much as all other terms.

@@ -31,6 +31,7 @@ WEIGHT_SCALE = 60  # a name that a text has sixty times still fits into a byte
 _LEAD, _NAME = 1, 2  # flags of a packed term
 _WORD = re.compile(rf"[{UNSPACED}]+|\d+(?:[.,]\d+)*|(?:(?![\d_{UNSPACED}])[\w{SIGNS}])+")
 _ANY_UNSPACED = re.compile(f"[{UNSPACED}]")
+_LANGUAGE = re.compile(r"[A-Za-z0-9-]{1,35}")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _SENTENCE_ENDS = frozenset('.!?:"“”„»«\n')
 
@@ -92,9 +93,10 @@ def rare_terms(terms: Terms, count: int = RARE_TERMS) -> list[int]:
 
 
 def pack(terms: Terms, language: str | None) -> bytes:
-    """The terms as bytes for one column."""
+    """The terms as bytes for one column. A language that is no tag of a language is left out."""
     flags = bytes(_LEAD * (term in terms.lead) + _NAME * (term in terms.names) for term in terms.weights)
-    return "\n".join((language or "", *terms.weights)).encode() + b"\0" + bytes(terms.weights.values()) + flags
+    known = language if language is not None and _LANGUAGE.fullmatch(language) else ""
+    return "\n".join((known, *terms.weights)).encode() + b"\0" + bytes(terms.weights.values()) + flags
 
 
 def unpack(packed: bytes) -> tuple[str | None, Terms]:

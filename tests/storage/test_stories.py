@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rows import NOON, insert_pages
 from sqlalchemy import Engine, delete, func, select, update
-from story_world import make_world, settle
+from story_world import make_event, make_world, settle
 from strikes import kill_at_each_step
 from struck import correct_stories
 
@@ -21,8 +21,10 @@ from newsmill.model import Document, StoryEventKind
 from newsmill.storage import database, doctor, schema, schema_version
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.ledger.takedowns import Takedowns
 from newsmill.storage.stories import Stories
 from newsmill.storage.story_edits import StoryEdits
+from newsmill.stories import MAX_COMPONENT, find_terms, pack
 
 ORDERS = int(os.environ.get("NEWSMILL_STORY_ORDERS", "2"))
 
@@ -163,3 +165,28 @@ def test_a_story_shows_who_was_first_and_what_each_added(engine: Engine, world: 
     assert all(member.shared_terms and member.hours_apart is not None for member in detail.members)
     (copy,) = (member for member in detail.members if member.duplicate_of)
     assert copy.id == world[-1].id and copy.duplicate_of == world[0].id
+
+
+def test_a_takedown_erases_terms_and_titles_at_once(engine: Engine, world: list[Document]) -> None:
+    store(engine, world)
+    taken = world[7]
+    (story,) = Stories(engine).of_documents([taken.id]).values()
+    Takedowns(engine).add([taken.id], "court order", now=NOON)
+    with reading(engine) as conn:
+        title = conn.execute(select(schema.stories.c.title).where(schema.stories.c.id == story.id)).scalar_one()
+        terms = conn.execute(select(schema.story_texts.c.terms)).scalars().all()
+    assert title is None and terms.count(pack(find_terms(None, "", None), None)) == 1
+    settle(engine)
+    assert taken.id not in {one for group in read_stories(engine, world) for one in group}
+
+
+def test_a_component_above_the_limit_is_decided_in_parts(tmp_path: Path) -> None:
+    engine = database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}")
+    schema_version.upgrade(engine)
+    found = make_event(random.Random(5), 0, MAX_COMPONENT + 20)
+    for start in range(0, len(found), 60):
+        insert_pages(engine, *found[start : start + 60])
+        settle(engine)
+    told = read_stories(engine, found)
+    assert sum(map(len, told)) == len(found) and max(map(len, told)) <= MAX_COMPONENT
+    engine.dispose()

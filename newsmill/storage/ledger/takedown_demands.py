@@ -15,7 +15,7 @@ from newsmill.discovery.article_pages import list_first_pages
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome
 from newsmill.search.erasure import forget_words
-from newsmill.storage import past_documents
+from newsmill.storage import past_documents, story_decisions
 from newsmill.storage.changes import remove
 from newsmill.storage.counter_updates import CounterUpdates
 from newsmill.storage.documents import Documents
@@ -145,6 +145,7 @@ def bar_demand(conn: Connection, demand: _Demand, reason: str, now: datetime) ->
     remove_from_deliveries(conn, ids)
     empty_pushes(conn)
     remove(conn, ids, now)
+    story_decisions.forget(conn, sorted(owned))
     past_documents.take_down(conn, ids, {*of_article, *demand.urls, *ids}, reason)
     _forget_words(conn, found, versions.values())
     _end_rows(conn, [row for row in rows if row.outcome != Outcome.TAKEDOWN], reason, now)
