@@ -180,9 +180,9 @@ class StoryDecisions:
                 components.join(current[page].component, other.component)
         for labels in components.list_all():
             texts = self._load(_OF_COMPONENTS, labels)
-            component = min(labels)
+            component: int | None = min(labels)
             lost = {one.story for page, one in before.items() if page not in current and one.component in labels and one.story is not None}
-            others = self._load(_OF_STORIES, {one.story for one in texts.values()} - {None}).keys() - texts.keys()
+            others = self._load(_OF_STORIES, {one.story for one in texts.values() if one.story is not None}).keys() - texts.keys()
             if len(texts) > MAX_COMPONENT or others:
                 changed = {page: one for page, one in current.items() if one.component in labels}
                 texts, component = self._choose_close(changed, near, lost), None
