@@ -7,6 +7,7 @@ A file holds nothing of the users and of the crawl, and it is made again after a
 from __future__ import annotations
 
 import hashlib
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Engine, bindparam, select
 
-from newsmill.exceptions import ConfigError, ServiceError, UrlError
+from newsmill.exceptions import ConfigError, MovedFileError, ServiceError, UrlError
 from newsmill.model import Kind, Outcome
 from newsmill.search import indexer
 from newsmill.storage import copy_groups, database, fingerprints, schema_version
@@ -27,7 +28,8 @@ from newsmill.text.urls import make_key
 from newsmill.version import __version__
 
 MAX_STORES = 3  # of different times, the last used ones
-_SUFFIX = ".db"
+MAX_PAUSE_SECONDS = 86_400.0  # between two writes to a store that is being made; then its process was killed
+_SUFFIX, _UNFINISHED = ".db", ".part"
 _KEYS = select(ledger.c.url_key).where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True)))
 _TAKEDOWNS = select(past_takedowns).order_by(past_takedowns.c.document_id, past_takedowns.c.valid_until)
 
@@ -63,31 +65,36 @@ def format_time(at: datetime) -> str:
 def freeze(engine: Engine, folder: Path, at: datetime, *, with_index: bool, on_progress: OnProgress = lambda what, more: None) -> Engine:
     """A read-only engine on the store at a time that `past_documents.settle` returned. `folder`: of the files, which it makes or reuses.
 
-    Several processes may do this at once. Raises ServiceError.
+    Several processes may do this at once. Raises ServiceError, also if a takedown is committed meanwhile.
     """
     path = folder / _make_name(engine, at)
-    url = f"sqlite:///{path}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_others(folder, path)
         if not path.exists():
             _make(engine, path, at, on_progress)
+            _check_takedowns(engine, path, at)
         path.touch()
-    except OSError as error:
-        raise ServiceError(f"the store of {format_time(at)} cannot be made in {folder}: {error.strerror}") from error
-    if with_index:
-        frozen = database.connect(url)
-        try:
-            _index(frozen, on_progress)
-        finally:
-            frozen.dispose()
-    return database.connect(url, read_only=True)
+        if with_index:
+            _index(path, on_progress)
+    except (OSError, MovedFileError) as error:
+        _check_takedowns(engine, path, at)
+        raise ServiceError(f"the store of {format_time(at)} cannot be made in {folder}: {getattr(error, 'strerror', error)}") from error
+    return database.connect(f"sqlite:///{path}", read_only=True)
 
 
 def discard(folder: Path) -> None:
-    """Delete all files: they may hold what is to be erased."""
-    for path in folder.glob(f"*{_SUFFIX}*"):
+    """Delete all files, also unfinished ones: they may hold what is to be erased. Call it after the takedown is committed."""
+    for suffix in (_SUFFIX, _UNFINISHED):
+        for path in folder.glob(f"*{suffix}*"):
+            path.unlink(missing_ok=True)
+
+
+def _check_takedowns(engine: Engine, path: Path, at: datetime) -> None:
+    """Delete the file and raise ServiceError if a takedown was committed since it was begun: its `discard` may have come too early."""
+    if _make_name(engine, at) != path.name:
         path.unlink(missing_ok=True)
+        raise ServiceError(f"documents were taken down while the store of {format_time(at)} was made; run the command again")
 
 
 def _make_name(engine: Engine, at: datetime) -> str:
@@ -99,16 +106,25 @@ def _make_name(engine: Engine, at: datetime) -> str:
 
 
 def _remove_others(folder: Path, path: Path) -> None:
-    """Delete the files that a takedown or another program has made useless, and those that were not used for longest."""
-    found = sorted((one for one in folder.glob(f"*{_SUFFIX}") if one != path), key=lambda one: one.stat().st_mtime, reverse=True)
+    """Delete the files that a takedown, another program or a kill has made useless, and those that were not used for longest."""
+    found = sorted((one for one in folder.glob(f"*{_SUFFIX}") if one != path), key=_read_time, reverse=True)
     kept = [one for one in found if one.stem[-16:] == path.stem[-16:]][: MAX_STORES - 1]
-    for one in set(found) - set(kept):
+    killed = [one for one in folder.glob(f"*{_UNFINISHED}") if _read_time(one) < time.time() - MAX_PAUSE_SECONDS]
+    for one in {*found, *killed} - set(kept):
         for part in folder.glob(f"{one.name}*"):  # with the write-ahead log
             part.unlink(missing_ok=True)
 
 
+def _read_time(path: Path) -> float:
+    """When the file was last written; 0 for one that another process has renamed or deleted."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _make(engine: Engine, path: Path, at: datetime, on_progress: OnProgress) -> None:
-    temporary = path.with_name(f"{uuid.uuid4().hex}.part")
+    temporary = path.with_name(f"{uuid.uuid4().hex}{_UNFINISHED}")
     frozen = database.connect(f"sqlite:///{temporary}")
     try:
         schema_version.upgrade(frozen)
@@ -152,11 +168,15 @@ def _make_page(version: Version, number: int, key: str) -> dict[str, Any]:
     return {"id": number, "url_key": key, "url": version["requested_url"], "host": "", "found_by": "past", **times, **state}
 
 
-def _index(frozen: Engine, on_progress: OnProgress) -> None:
+def _index(path: Path, on_progress: OnProgress) -> None:
     """Index the documents and decide their groups of copies, as workers and scheduler do for the documents of today."""
-    while done := indexer.index_pending(frozen):
-        on_progress("documents indexed", done)
-    while fingerprints.catch_up(frozen):
-        pass
-    while copy_groups.catch_up(frozen):
-        pass
+    frozen = database.connect(f"sqlite:///{path}")
+    try:
+        while done := indexer.index_pending(frozen):
+            on_progress("documents indexed", done)
+        while fingerprints.catch_up(frozen):
+            pass
+        while copy_groups.catch_up(frozen):
+            pass
+    finally:
+        frozen.dispose()

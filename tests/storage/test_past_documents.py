@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rows import NOON, SITE, SOURCE, Mill, document_of, ended, good, insert_pages, links
 from sqlalchemy import JSON, Engine, TypeDecorator, select, text, update
 
-from newsmill.exceptions import ConfigError
+from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Outcome
-from newsmill.storage import past_documents
+from newsmill.storage import frozen_stores, past_documents
 from newsmill.storage.changes import remove
 from newsmill.storage.database import reading, writing
 from newsmill.storage.doctor import CHECKS
@@ -205,6 +207,33 @@ def test_a_takedown_deletes_the_past_of_every_document_at_the_url(engine: Engine
         expected = [(one, reasons[one]) for one in sorted(listed)]
         assert [(one.id, one.reason) for one in past_documents.list_taken_down(engine, at)] == expected
         assert read_past(engine, at).keys() == set(ids) - set(listed)
+
+
+@pytest.mark.parametrize("discards_first", [False, True])
+def test_a_takedown_leaves_no_file_of_a_store_that_is_being_made(discards_first: bool, engine: Engine, tmp_path: Path) -> None:
+    """Whether its files are deleted before the store is finished or only committed by then; nor those of a killed process."""
+    insert_pages(engine, *(document_of(f"{SITE}/{number}") for number in range(2)))
+    at = past_documents.settle(engine, None, now=NOON)
+    folder = tmp_path / "past"
+    folder.mkdir()
+    for name in ("old.part", "old.part-wal", "new.part"):
+        (folder / name).touch()
+    os.utime(folder / "old.part", (0, time.time() - frozen_stores.MAX_PAUSE_SECONDS - 1))
+    frozen_stores.freeze(engine, folder, at, with_index=False).dispose()
+    (store,) = folder.glob("*.db")
+    assert {one.name for one in folder.iterdir()} == {store.name, "new.part"}
+    store.unlink()
+
+    def take_down(what: str, more: int) -> None:
+        Takedowns(engine).add([f"{SITE}/0"], "a letter", now=NOON)
+        if discards_first:
+            frozen_stores.discard(folder)
+
+    with pytest.raises(ServiceError, match="documents were taken down while the store of"):
+        frozen_stores.freeze(engine, folder, at, with_index=True, on_progress=take_down)
+    assert not list(folder.glob("*.db*"))
+    frozen_stores.discard(folder)
+    assert not list(folder.iterdir())
 
 
 def test_times_of_which_the_store_knows_nothing(engine: Engine) -> None:
