@@ -37,7 +37,7 @@ def cite(
             print(printable(str(compute(store, read_query(query, None), read_as_of(as_of)))))
             return
         cited = Citation.parse(verify)
-        differences = list_differences(cited, compute(store, cited.query, cited.at))
+        differences = list_differences(cited, compute(store, read_query([cited.query], None), cited.at))
     for one in differences:
         print(printable(one))
     if differences:

@@ -16,7 +16,7 @@ from newsmill.storage.frozen_stores import format_time, parse_time
 _LINE = re.compile(
     r'Newsmill corpus; query (?P<query>"(?:[^"\\]|\\.)*"); as of (?P<at>\S+);'
     r" (?P<documents>[\d,]+) documents? of (?P<sources>[\d,]+) sources?;"
-    r" SHA-256 (?P<digest>[0-9a-f]{64}); newsmill (?P<newsmill>[^;,]+); extractors (?P<extractors>.*)"
+    r" SHA-256 (?P<digest>[0-9a-f]{64}); newsmill (?P<newsmill>[^;,]+); extractors(?: (?P<extractors>.*))?"
 )
 
 
@@ -36,19 +36,32 @@ class Citation:
         documents = f"{self.documents:,} document{'' if self.documents == 1 else 's'}"
         sources = f"{self.sources:,} source{'' if self.sources == 1 else 's'}"
         return (
-            f"Newsmill corpus; query {json.dumps(self.query, ensure_ascii=False)}; as of {format_time(self.at)}; {documents} of {sources};"
+            f"Newsmill corpus; query {_quote(self.query)}; as of {format_time(self.at)}; {documents} of {sources};"
             f" SHA-256 {self.digest}; newsmill {self.newsmill}; extractors {self.extractors}"
-        )
+        ).rstrip()  # without documents
 
     @classmethod
     def parse(cls, line: str) -> Citation:
         """The citation of a line, also where it was broken into several. Raises ConfigError."""
         found = _LINE.fullmatch(" ".join(line.split()))
-        if found is None:
-            raise ConfigError("the line is not a citation; expected the whole line that `newsmill cite` prints")
-        documents, sources = (int(found[name].replace(",", "")) for name in ("documents", "sources"))
+        try:
+            if found is None:
+                raise ValueError
+            query = json.loads(found["query"])
+            documents, sources = (int(found[name].replace(",", "")) for name in ("documents", "sources"))
+        except ValueError:
+            raise ConfigError("the line is not a citation; expected the whole line that `newsmill cite` prints") from None
         at = parse_time(found["at"])
-        return cls(json.loads(found["query"]), at, documents, sources, found["digest"], found["newsmill"], found["extractors"])
+        return cls(query, at, documents, sources, found["digest"], found["newsmill"], found["extractors"] or "")
+
+
+def _quote(query: str) -> str:
+    r"""The query as a JSON string. Characters that a terminal or a page may lose are escaped.
+
+    >>> print(_quote("caf\u00e9 \u200c"))
+    "café \u200c"
+    """
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in json.dumps(query, ensure_ascii=False))
 
 
 def cite(documents: Iterable[Document], query: str, at: datetime, version: str) -> Citation:

@@ -44,13 +44,13 @@ def parse_time(text: str) -> datetime:
     """
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ConfigError(f"{text!r} is not a time; write 2026-11-30 or 2026-11-30T12:00:00Z") from None
-    if at.tzinfo is None:
-        if "T" in text or " " in text or ":" in text:
-            raise ConfigError(f"{text!r} has no time zone; write {text}Z for UTC")
-        return at.replace(tzinfo=UTC)
-    return at.astimezone(UTC)
+    if "T" in text or " " in text or ":" in text:
+        raise ConfigError(f"{text!r} has no time zone; write {text}Z for UTC")
+    return at.replace(tzinfo=UTC)
 
 
 def format_time(at: datetime) -> str:

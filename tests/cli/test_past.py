@@ -51,6 +51,7 @@ def publish(data: Path, hours: int, *topics: str) -> None:
 
 
 T0 = format_time(after(hours=0))
+CITED = f'Newsmill corpus; query "%s"; as of {T0}; %s documents of 1 source; SHA-256 {"0" * 64}; newsmill 1; extractors x'
 FORMATS = ("jsonl", "csv", "xlsx", "parquet", "jsonld", "words")
 
 
@@ -93,6 +94,9 @@ def test_a_citation_can_be_computed_without_newsmill(newsmill: Newsmill, data: P
     lines = [f"{one['id']} {one['revision']} {one['content_hash']}\n" for one in newsmill("export", "harbour OR election").lines]
     assert citation.digest == sha256("".join(sorted(lines)).encode()).hexdigest()
     assert (citation.query, citation.documents, citation.sources) == ('title:"the harbour" OR election', 2, 1)
+    for query in ("nothing", "می\u200cخواهم", "harbour\u00a0OR \u202eferry"):  # no match; characters that terminals and pages lose
+        cited = newsmill("cite", "--as-of", T0, query).out
+        assert Citation.parse(cited).query == query and newsmill("cite", "--verify", cited).code == 0
 
 
 def test_a_corpus_of_the_past(data: Path) -> None:
@@ -121,9 +125,13 @@ def test_a_corpus_of_the_past(data: Path) -> None:
         (("export", "--as-of", T0, "--user", "ann"), "--user does not work with --as-of"),
         (("cite", "after:7d"), "cannot have a date that depends on today"),
         (("cite", "--verify", "Newsmill corpus; query"), "the line is not a citation"),
+        (("cite", "--verify", CITED % ("\\q", "3")), "the line is not a citation"),
+        (("cite", "--verify", CITED % ("", ",")), "the line is not a citation"),
+        (("cite", "--verify", CITED % ("\\ud800", "3")), "0 found"),
+        (("cite", "--as-of", "0001-01-01T00:00+05:00"), "is not a time"),
         (("cite", "--verify", "x", "harbour"), "--verify takes query and time from its line"),
     ],
 )
 def test_messages(newsmill: Newsmill, data: Path, arguments: tuple[str, ...], message: str) -> None:
     result = newsmill(*arguments)
-    assert result.code != 0 and message in " ".join(result.err.split())
+    assert result.code != 0 and message in " ".join((result.err + result.out).split())
