@@ -211,6 +211,12 @@ def copies(kitchen: Kitchen, printed: str) -> None:
     assert "+0 -0" in groups[2]
 
 
+def stories(kitchen: Kitchen, printed: str) -> None:
+    told = kitchen.lines("stories.txt")
+    assert sum(line.endswith("2 sources") for line in told) == 10, "every article of one site stands on the other"
+    assert {line.split()[2] for line in told if line.startswith("    ")} == {"gazette", "paper"}
+
+
 def rules(kitchen: Kitchen, printed: str) -> None:
     assert "While the work lasts" in printed, "the preview shows the line"
     texts = kitchen.run("newsmill export 'flood wall' source:paper lang:en")
@@ -240,6 +246,7 @@ CHECKS: dict[str, Callable[[Kitchen, str], None]] = {
     "Count articles per day and source with pandas": count,
     "Query the corpus with SQL": query,
     "Find the same text on several sites": copies,
+    "See who told a story first": stories,
     "Remove a line that a site puts under its texts": rules,
     "Extract the archive again after an upgrade": again,
     "Find out why an article is missing": missing,
