@@ -24,7 +24,15 @@ MAX_ADDED = 3  # sentences of one document
 
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 _ID: BindParameter[Any] = bindparam("b_id")
+
+
+def select_pages(heads: Any) -> Any:
+    """The pages of some texts, with those of their copies. `heads`: the page of the first document of each group of copies."""
+    return select(copy_groups.c.ledger_id).where(or_(copy_groups.c.ledger_id.in_(heads), copy_groups.c.group_id.in_(heads)))
+
+
 _HEADS_OF_STORY = select(story_texts.c.ledger_id).where(story_texts.c.story_id == _ID)
+_PAGES_OF_STORY = select_pages(_HEADS_OF_STORY)
 _FIELDS = (
     *("id", "url", "title", "source", "site_name", "language", "published_at", "published_precision", "first_seen_at"),
 )  # of a member
@@ -46,8 +54,9 @@ _EVENTS = (
     .order_by(story_events.c.id.desc())
     .limit(MAX_EVENTS)
 )
+# A page that a person linked becomes a copy when an earlier document arrives.
 _PINNED = select(story_links.c.one).where(
-    story_links.c.is_same, story_links.c.one.in_(_HEADS_OF_STORY), story_links.c.other.in_(_HEADS_OF_STORY)
+    story_links.c.is_same, story_links.c.one.in_(_PAGES_OF_STORY), story_links.c.other.in_(_PAGES_OF_STORY)
 )
 _OF_DOCUMENTS = (
     select(documents.c.id.label("document_id"), stories)

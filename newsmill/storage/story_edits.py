@@ -16,7 +16,7 @@ from newsmill.model import StoryEventKind
 from newsmill.storage.database import writing
 from newsmill.storage.dialects import Upsert, lock_numbers
 from newsmill.storage.schema import copy_groups, documents, story_links, story_texts
-from newsmill.storage.stories import find_story
+from newsmill.storage.stories import find_story, select_pages
 from newsmill.storage.story_decisions import HEAD, IS_OF_PAGE, LOCK, StoryDecisions
 from newsmill.text.sentences import Sentence
 
@@ -107,6 +107,7 @@ def _find_heads(conn: Connection, document_ids: Collection[str]) -> set[int]:
 
 
 def _unlink(conn: Connection, ones: Sequence[int], others: Sequence[int]) -> None:
-    """Delete what was decided about pairs of pages."""
-    for first, second in ((ones, others), (others, ones)):
+    """Delete what was decided about pairs of texts, also about pages that have become copies since."""
+    first_pages, second_pages = select_pages(ones), select_pages(others)
+    for first, second in ((first_pages, second_pages), (second_pages, first_pages)):
         conn.execute(delete(story_links).where(story_links.c.one.in_(first), story_links.c.other.in_(second)))

@@ -6,10 +6,11 @@ import os
 import random
 import shutil
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rows import NOON, insert_pages
+from rows import NOON, document_of, insert_pages
 from sqlalchemy import Engine, delete, func, select, update
 from story_world import make_event, make_world, settle
 from strikes import kill_at_each_step
@@ -105,8 +106,13 @@ def test_what_a_person_decides_stays_decided(engine: Engine, world: list[Documen
     ]
     with pytest.raises(ConfigError):
         edits.split(c, [ids[0]], now=NOON)
+    # an earlier original of the first text: the page that all links name becomes a copy
+    original = document_of("https://original.example/", text=world[5].text, title="First", source="first", language="en", published_at=None)
+    world.append(replace(original, first_seen_at=NOON))
+    store(engine, world[-1:])
+    assert (merged := stories.get(a)) is not None and merged.is_pinned
     split = edits.split(min(a, b), ids[4:6], now=NOON)
-    expected = {frozenset((*ids[:4], ids[6], ids[-1])), frozenset(ids[4:6]), frozenset(ids[7:9])}
+    expected = {frozenset((*ids[:4], ids[6], ids[10])), frozenset((*ids[4:6], original.id)), frozenset(ids[7:9])}
     assert read_stories(engine, world) == expected and split > max(a, b)
     with writing(engine) as conn:  # edits and a new page do not undo it
         conn.execute(update(schema.documents).values(title=schema.documents.c.title + " again"))
