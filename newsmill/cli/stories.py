@@ -60,7 +60,7 @@ def show_story(story: StoryId, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
     else:
-        typer.echo("\n".join(format_story(found)))
+        typer.echo(printable("\n".join(format_story(found))))
 
 
 @stories.command("merge")
@@ -101,17 +101,17 @@ def to_row(story: Story) -> list[object]:
 
 
 def format_story(detail: StoryDetail) -> Iterator[str]:
-    """The lines that show a story."""
+    """The lines that show a story. They have texts of pages, which `printable` is for."""
     story = detail.story
     counts = (format_count(story.documents, "document"), format_count(story.texts, "text"), format_count(story.sources, "source"))
-    yield f"{story.id}  {printable(story.title or '(no title)')}"
+    yield f"{story.id}  {story.title or '(no title)'}"
     yield f"{', '.join(counts)}, {story.first_at:%Y-%m-%d %H:%M} to {story.last_at:%Y-%m-%d %H:%M}{' (pinned)' if detail.is_pinned else ''}"
     for member in detail.members:
         yield ""
-        yield f"{member.at:%Y-%m-%d %H:%M}  {member.source or member.site_name or '-'}: {printable(member.title or '(no title)')}"
+        yield f"{member.at:%Y-%m-%d %H:%M}  {member.source or member.site_name or '-'}: {member.title or '(no title)'}"
         yield f"  {member.url}  ({member.id})"
         yield f"  {describe_evidence(member)}"
-        yield from (f"  + {printable(sentence)}" for sentence in member.added)
+        yield from (f"  + {sentence}" for sentence in member.added)
     if missing := story.documents - len(detail.members):
         yield f"\nand {format_count(missing, 'later document')}"
     if detail.events:
@@ -124,7 +124,7 @@ def describe_evidence(member: StoryMember) -> str:
     if member.duplicate_of is not None:
         return f"copy of {member.duplicate_of}"
     apart = "" if member.hours_apart is None else f", {member.hours_apart:.1f} h apart"
-    return f"shares {', '.join(map(printable, member.shared_terms)) or 'no rare term'}{apart}"
+    return f"shares {', '.join(member.shared_terms) or 'no rare term'}{apart}"
 
 
 def describe_event(event: StoryEvent, story_id: int) -> str:

@@ -29,7 +29,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.exports import spreadsheet
 from newsmill.model import Document, Link
 from newsmill.search.query import restrict_to_source
-from newsmill.storage import copy_groups, database
+from newsmill.storage import copy_groups, database, story_decisions
 from newsmill.storage.ledger import Ledger
 from newsmill.text import urls
 
@@ -95,9 +95,11 @@ def test_one_file_or_a_pipe(newsmill: Newsmill, tmp_path: Path) -> None:
 
 def test_copies_are_named_or_left_out(newsmill: Newsmill, folder: Path) -> None:
     text = "PARIS (AP) — " + " ".join(f"ferry {n} quay {n * n}" for n in range(60))
-    store(folder, *(document_of(f"https://{HOST}/copy/{name}", title=name, text=f"{text} {name}") for name in "xy"), minute=9)
+    fields = {"source": None, "site_name": "Evil\x1b]0;owned\x07\u202eNews"}
+    store(folder, *(document_of(f"https://{HOST}/copy/{name}", title=name, text=f"{text} {name}", **fields) for name in "xy"), minute=9)
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
     copy_groups.catch_up(engine)
+    story_decisions.catch_up(engine, now=after())
     engine.dispose()
     assert newsmill("export", "--include", "duplicate_of", "--include", "wire_agency", "-o", "all.parquet").code == 0
     import duckdb
@@ -106,6 +108,8 @@ def test_copies_are_named_or_left_out(newsmill: Newsmill, folder: Path) -> None:
     first, second = sorted(rows, key=lambda row: row[1] is not None)
     assert (first[1:], second[1:]) == ((None, "AP"), (first[0], "AP"))
     assert duckdb.sql("SELECT count(duplicate_of), count(wire_agency) FROM 'all.parquet'").fetchall() == [(1, 2)]
+    shown = newsmill("stories", "show", "2").out
+    assert "Evil�]0;owned��News: " in shown and first[0] in shown, "a page does not control the terminal"
     assert newsmill("export", "--fold", "--to", "folded").err == "4 documents written to folded\n"
     assert second[0] not in {json.loads(line)["id"] for line in Path("folded/data/part-00001.jsonl").read_text().splitlines()}
     for options in (["--fold", "--since-last"], ["--include", "duplicate_of", "--overwrite"]):
