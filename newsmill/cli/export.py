@@ -40,6 +40,7 @@ from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.marks import Marks
+from newsmill.storage.stories import Stories
 from newsmill.version import __version__
 
 MAX_SAMPLE = 100_000  # documents in memory: about 1 GB
@@ -94,7 +95,7 @@ def export(
         typer.Option(
             "--include",
             metavar="FIELD",
-            help="Add fields: markdown, fingerprint, duplicate_of and wire_agency (copies), or marks (stars, tags and notes).",
+            help="Add fields: markdown, fingerprint, duplicate_of and wire_agency (copies), story_id, or marks (stars, tags and notes).",
         ),
     ] = None,
     live_updates: Annotated[
@@ -124,7 +125,15 @@ def export(
     if to is not None:
         check_export_options(user, fields, is_sample=sample is not None, is_extended_fold=fold and since_last)
     at = read_as_of(as_of)
-    check_past_options(at, {"--since-last": since_last, "--user": bool(user), "--include marks": "marks" in fields})
+    check_past_options(
+        at,
+        {
+            "--since-last": since_last,
+            "--user": bool(user),
+            "--include marks": "marks" in fields,
+            "--include story_id": "story_id" in fields,
+        },
+    )
     table = choose_table(output_format, keyword, has_other_options=bool(to or names or fields))
     plan = ExportPlan(output_format, read_query(query, source), names, partition, after, live_updates, fields, fold, at)
     is_search = bool(query) or fold
@@ -144,7 +153,7 @@ def export(
             form = table or find_format(output_format, names, include=fields, live_updates=live_updates)
             if sample is not None:
                 documents, total = draw_sample(documents, total, sample, seed)
-            documents = annotate(store, user, documents, fields) if {"marks", "duplicate_of"} & {*fields} else documents
+            documents = annotate(store, user, documents, fields) if {"marks", "duplicate_of", "story_id"} & {*fields} else documents
             export_to_file(form, documents, total, output)
 
 
@@ -184,13 +193,14 @@ def draw_sample(documents: Iterator[Document], total: int | None, size: int, see
 
 
 def annotate(store: AppContext, user: str, documents: Iterator[Document], include: Collection[str]) -> Iterator[Document]:
-    """The documents with the marks of a user, and with what they are copies of, as far as `include` names them."""
-    marks, copies = Marks(store.engine, user), DocumentCopies(store.engine)
+    """The documents with the marks of a user, what they are copies of, and their stories, as far as `include` names them."""
+    marks, copies, stories = Marks(store.engine, user), DocumentCopies(store.engine), Stories(store.engine)
     while batch := list(islice(documents, ANNOTATED_BATCH)):
         ids = [document.id for document in batch]
         marked = marks.get(ids) if "marks" in include else {}
         firsts = copies.list_firsts(ids) if "duplicate_of" in include else {}
-        yield from (AnnotatedDocument.of(document, marked.get(document.id), firsts.get(document.id)) for document in batch)
+        told = {one: story.id for one, story in stories.of_documents(ids).items()} if "story_id" in include else {}
+        yield from (AnnotatedDocument.of(one, marked.get(one.id), firsts.get(one.id), told.get(one.id)) for one in batch)
 
 
 def count_matches(search: Search, query: str, fold: bool = False) -> int | None:

@@ -29,6 +29,8 @@ def check_export_options(user: str, include: Sequence[str], *, is_sample: bool, 
         raise ConfigError("--user and --include marks write one file and do not work with --to: a mark does not change its document")
     if "duplicate_of" in include:
         raise ConfigError("--include duplicate_of writes one file and does not work with --to: a document may become a copy later")
+    if "story_id" in include:
+        raise ConfigError("--include story_id writes one file and does not work with --to: a document may join another story later")
     if is_extended_fold:
         raise ConfigError("--since-last cannot extend an export with --fold: a document may become a copy later; use --overwrite")
     if is_sample:

@@ -32,7 +32,7 @@ def read_as_of(text: str | None) -> datetime | None:
 def check_past_options(as_of: datetime | None, refused: dict[str, bool]) -> None:
     """Raise ConfigError for options about what is not in the past."""
     if as_of is not None and (name := next((name for name, is_given in refused.items() if is_given), None)):
-        raise ConfigError(f"{name} does not work with --as-of, because marks and later documents are not part of that time")
+        raise ConfigError(f"{name} does not work with --as-of, because marks, stories and later documents are not part of that time")
 
 
 @contextmanager

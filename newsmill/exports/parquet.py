@@ -139,5 +139,5 @@ def arrow_schema(include: Sequence[str] = ()) -> Any:
         FieldType.IMAGES: pa.list_(image),
         FieldType.UPDATES: pa.list_(pa.struct([("text", words), ("title", words), ("at", at)])),
     }
-    optional = {"markdown": words, "fingerprint": pa.list_(number), "duplicate_of": words, "wire_agency": words}
+    optional = {"markdown": words, "fingerprint": pa.list_(number), "duplicate_of": words, "wire_agency": words, "story_id": number}
     return pa.schema([*((name, types[BY_NAME[name].type]) for name in FIELDS), *((name, optional[name]) for name in include)])

@@ -19,16 +19,19 @@ _NO_MARKS = DocumentMarks()
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AnnotatedDocument(Document):
-    """A document with the marks of one user, and the ID of the document it is a copy of."""
+    """A document with the marks of one user, the ID of the document it is a copy of, and that of its story."""
 
     marks: DocumentMarks = _NO_MARKS
     duplicate_of: str | None = None
+    story_id: int | None = None
 
     @classmethod
-    def of(cls, document: Document, marks: DocumentMarks | None = None, duplicate_of: str | None = None) -> AnnotatedDocument:
+    def of(
+        cls, document: Document, marks: DocumentMarks | None = None, duplicate_of: str | None = None, story_id: int | None = None
+    ) -> AnnotatedDocument:
         """The document with these marks; None: it has none."""
         values = {field.name: getattr(document, field.name) for field in fields(Document)}
-        return cls(**values, marks=marks or _NO_MARKS, duplicate_of=duplicate_of)
+        return cls(**values, marks=marks or _NO_MARKS, duplicate_of=duplicate_of, story_id=story_id)
 
 
 def read_marks(document: Document) -> DocumentMarks:
@@ -39,6 +42,11 @@ def read_marks(document: Document) -> DocumentMarks:
 def read_duplicate_of(document: Document) -> str | None:
     """The earliest document of the group of copies; None for the earliest one itself, and for a document without copies."""
     return document.duplicate_of if isinstance(document, AnnotatedDocument) else None
+
+
+def read_story_id(document: Document) -> int | None:
+    """The story that the document tells; None if no other document tells the same news."""
+    return document.story_id if isinstance(document, AnnotatedDocument) else None
 
 
 def read_wire_agency(document: Document) -> str | None:
@@ -52,13 +60,14 @@ def read_fingerprint(document: Document) -> Fingerprint | None:
 
 
 # Markdown takes more time than all other fields together, and a fingerprint a third of a Parquet row's. Marks belong to a user. A document
-# becomes a copy when an earlier one is stored.
+# becomes a copy when an earlier one is stored, and tells a story when another one does.
 OPTIONAL_FIELDS: Mapping[str, Callable[[Document], Any]] = {
     "markdown": render_markdown,
     "marks": read_marks,
     "fingerprint": read_fingerprint,
     "duplicate_of": read_duplicate_of,
     "wire_agency": read_wire_agency,
+    "story_id": read_story_id,
 }
 
 

@@ -101,20 +101,25 @@ def test_copies_are_named_or_left_out(newsmill: Newsmill, folder: Path) -> None:
     copy_groups.catch_up(engine)
     story_decisions.catch_up(engine, now=after())
     engine.dispose()
-    assert newsmill("export", "--include", "duplicate_of", "--include", "wire_agency", "-o", "all.parquet").code == 0
+    fields = ("duplicate_of", "wire_agency", "story_id")
+    assert newsmill("export", *(word for name in fields for word in ("--include", name)), "-o", "all.parquet").code == 0
     import duckdb
 
-    rows = duckdb.sql("SELECT id, duplicate_of, wire_agency FROM 'all.parquet' WHERE title IN ('x', 'y')").fetchall()
+    rows = duckdb.sql("SELECT id, duplicate_of, wire_agency, story_id FROM 'all.parquet' WHERE title IN ('x', 'y')").fetchall()
     first, second = sorted(rows, key=lambda row: row[1] is not None)
-    assert (first[1:], second[1:]) == ((None, "AP"), (first[0], "AP"))
+    assert (first[1:], second[1:]) == ((None, "AP", 2), (first[0], "AP", 2))
     assert duckdb.sql("SELECT count(duplicate_of), count(wire_agency) FROM 'all.parquet'").fetchall() == [(1, 2)]
-    shown = newsmill("stories", "show", "2").out
+    shown = newsmill("stories", "show", str(first[3])).out
     assert "Evil�]0;owned��News: " in shown and first[0] in shown, "a page does not control the terminal"
     assert newsmill("export", "--fold", "--to", "folded").err == "4 documents written to folded\n"
     assert second[0] not in {json.loads(line)["id"] for line in Path("folded/data/part-00001.jsonl").read_text().splitlines()}
-    for options in (["--fold", "--since-last"], ["--include", "duplicate_of", "--overwrite"]):
+    for options, words in (
+        (["--fold", "--since-last"], "a document may become a copy later"),
+        (["--include", "duplicate_of", "--overwrite"], "a document may become a copy later"),
+        (["--include", "story_id", "--overwrite"], "a document may join another story later"),
+    ):
         refused = newsmill("export", "--to", "folded", *options)
-        assert refused.code == 2 and "a document may become a copy later" in refused.err
+        assert refused.code == 2 and words in refused.err
 
 
 def test_a_random_sample_is_the_same_for_the_same_seed(newsmill: Newsmill) -> None:
@@ -321,7 +326,7 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
         (["--to", "newsmill-data"], "has files, but no manifest of an export"),
         (["--format", "xml"], "expected jsonl, csv, xlsx, parquet, jsonld, text, markdown or warc, not 'xml'"),
         (["--format", "markdown"], "--format markdown writes a folder; use --to TARGET"),
-        (["--include", "html"], "--include: expected markdown, marks, fingerprint, duplicate_of, wire_agency, not 'html'"),
+        (["--include", "html"], "--include: expected markdown, marks, fingerprint, duplicate_of, wire_agency, story_id, not 'html'"),
         (["--include", "markdown", "--format", "jsonld"], "--include works with --format jsonl, csv, xlsx, parquet and without --as"),
         (["--include", "markdown", "--as", "zyte"], "--include works with --format jsonl, csv, xlsx, parquet and without --as"),
         (["--live-updates", "yes"], "--live-updates: expected in-text, not 'yes'"),
