@@ -153,7 +153,7 @@ class LocalStore:
                     file.flush()
                     if not defer_sync:
                         os.fsync(file.fileno())
-                unfinished.rename(final)
+                    unfinished.rename(final)  # before the lock ends, or `remove_unfinished` removes the file
                 undo.pop_all()
             if not defer_sync:
                 _sync_folder(final.parent)

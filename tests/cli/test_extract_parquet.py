@@ -143,7 +143,7 @@ def test_learning_is_refused_for_a_folder_of_other_options(
     assert (done.code, message in done.err, (tmp_path / "out" / "_profiles").exists()) == (2, True, False), done.err
 
 
-def test_only_the_unfinished_files_of_killed_tasks_are_removed(tmp_path: Path) -> None:
+def test_only_the_unfinished_files_of_killed_tasks_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts, folder = PartsFolder(str(tmp_path), BatchOptions()), tmp_path / "outcomes"
     folder.mkdir()
     stale, other = folder / "a.parquet.0123abcd.tmp", folder / "notes.tmp"
@@ -154,5 +154,11 @@ def test_only_the_unfinished_files_of_killed_tasks_are_removed(tmp_path: Path) -
         parts.remove_unfinished()
         return FileCounts("b.warc")
 
+    def remove_and_rename(path: Path, target: Path) -> Path:
+        parts.remove_unfinished()  # as another process may do just before
+        return rename(path, target)
+
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", remove_and_rename)
     parts.write("b.warc", fill)
     assert (stale.exists(), other.exists(), len(list(folder.iterdir()))) == (False, True, 2)
