@@ -72,8 +72,7 @@ class ProfileFile:
 
     def _find(self, site: str) -> Profile | None:
         """The profile of a site. Raises ConfigError if it is damaged."""
-        row = self._database.execute("SELECT data FROM profiles WHERE site = ?", (site,)).fetchone()
-        return None if row is None else self._read(site, row[0])
+        return next(self._select("SELECT site, data FROM profiles WHERE site = ?", site), None)
 
     def at(self, site: str, fetched_at: datetime) -> Profile | None:
         """The profile for a page fetched at that time; None also for a page with an older layout."""
@@ -82,8 +81,14 @@ class ProfileFile:
 
     def __iter__(self) -> Iterator[Profile]:
         """All profiles, in order of their sites. Raises ConfigError as `find`."""
-        for site, data in self._database.execute("SELECT site, data FROM profiles ORDER BY site"):
-            yield self._read(site, data)
+        return self._select("SELECT site, data FROM profiles ORDER BY site")
+
+    def _select(self, statement: str, *values: str) -> Iterator[Profile]:
+        try:
+            for site, data in self._database.execute(statement, values):
+                yield self._read(site, data)
+        except sqlite3.Error as error:
+            raise ConfigError(f"{self._name} is damaged: {error}; learn or copy its profiles again") from error
 
     def _read(self, site: str, data: bytes) -> Profile:
         try:

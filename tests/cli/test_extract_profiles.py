@@ -94,6 +94,14 @@ def test_what_is_refused(files: list[Path], newsmill: Newsmill, tmp_path: Path) 
     for name, message in ((tmp_path / "none.sqlite", "No such file"), (files[0], "file is not a database")):
         done = newsmill("extract", str(files[0]), "--format", "parquet", "-o", str(tmp_path / "out"), "--profiles", str(name))
         assert (done.code, message in done.err, done.err.count("\n"), (tmp_path / "out").exists()) == (2, True, 1, False), done.err
+    damaged = tmp_path / "damaged.sqlite"
+    write_profiles(damaged, (Profile(f"site{number}.example", pages=25, sections=2) for number in range(300)), "files")
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:12_288] + b"\xff" * (len(content) - 12_288))
+    with ProfileFile(str(damaged)) as profiles:
+        for read in (lambda: list(profiles), lambda: [profiles.find(f"site{number}.example") for number in range(300)]):
+            with pytest.raises(ConfigError, match=r"damaged.sqlite is damaged: database disk image is malformed; "):
+                read()
     with pytest.raises(ConfigError, match="no pages to learn from"):
         learn_profiles(tmp_path)
 
