@@ -346,8 +346,8 @@ class Corpus(ABC):
         """Returns the corpus as it was at an aware time, to read and search; `taken_down` lists what was taken down since.
 
         The documents of that time are copied to a temporary folder and indexed, 11 ms per document; `close` deletes the folder. Marks,
-        earlier revisions and URL outcomes are not part of the past. A query cannot have a date that depends on today. Raises ConfigError
-        for a time of which the store knows nothing, and over an API.
+        stories, earlier revisions and URL outcomes are not part of the past. A query cannot have a date that depends on today. Raises
+        ConfigError for a time of which the store knows nothing, and over an API.
         """
 
     @property

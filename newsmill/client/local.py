@@ -284,6 +284,9 @@ class LocalCorpus(Corpus):
         self._engine.dispose()
 
 
+_NO_STORIES = "a corpus of the past has no stories; read those of the corpus of today"
+
+
 class PastCorpus(LocalCorpus):
     """`corpus.as_of(time)`"""
 
@@ -321,6 +324,15 @@ class PastCorpus(LocalCorpus):
 
     def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
         raise ConfigError("a corpus of the past does not change; follow the corpus of today")
+
+    def stories(self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", limit: int = 20) -> list[Story]:
+        raise ConfigError(_NO_STORIES)
+
+    def story(self, story_id: int) -> StoryDetail | None:
+        raise ConfigError(_NO_STORIES)
+
+    def story_of(self, id_or_url: str) -> Story | None:
+        raise ConfigError(_NO_STORIES)
 
     def mark(self, ids: Iterable[str], **changes: Any) -> int:
         raise ConfigError("a corpus of the past has no marks; mark documents in the corpus of today")

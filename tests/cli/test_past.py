@@ -108,7 +108,10 @@ def test_a_corpus_of_the_past(data: Path) -> None:
             assert past.search("bridge OR election") == hits and not past.search("museum")
             assert past.document(f"{SITE}/1") == next(one for one in expected if one.url == f"{SITE}/1")
             assert past.taken_down == {} and past.facets("harbour").counted == 1
-            for refused in (lambda: past.mark([]), lambda: past.changes(), lambda: past.search("after:7d"), lambda: past.as_of(after())):
+            stories = (past.stories, lambda: past.story(1), lambda: past.story_of(f"{SITE}/1"))
+            for refused in (
+                *stories, lambda: past.mark([]), lambda: past.changes(), lambda: past.search("after:7d"), lambda: past.as_of(after())
+            ):  # fmt: skip
                 with pytest.raises(ConfigError):
                     refused()
         with corpus.as_of(after(hours=50)) as past:  # after the last change, before now
