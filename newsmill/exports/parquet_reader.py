@@ -37,6 +37,7 @@ _PAIRS, _DAYS, _NUMBERS, _TIMES = (list_fields_of(one) for one in (FieldType.PAI
 _FETCH_TIMES = ("first_seen_at", "fetched_at")
 _PAGE_URLS = ("url", "requested_url", "canonical_url")
 _ID = re.compile("[0-9a-f]{1,64}")
+_LANGUAGE = re.compile("[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # BCP 47, whether it is registered or not
 _OUTCOME_COLUMNS = ("url", "at", "outcome", "detail")
 
 
@@ -173,6 +174,8 @@ def _check_document(document: Document, now: datetime) -> None:
         raise ValueError("source is not the name of a source")
     if document.language is not None and parse_language_tag(document.language) is None:
         raise ValueError("language is not the tag of a language")
+    if document.language is not None and not _LANGUAGE.fullmatch(document.language):
+        raise ValueError("language is not a language tag")
     if (characters := count_characters(document)) > MAX_DOCUMENT_CHARACTERS:
         raise ValueError(f"a document of {characters:,} characters; the cap is {MAX_DOCUMENT_CHARACTERS:,}")
     if document.confidence is not None and not 0 <= document.confidence <= 1:

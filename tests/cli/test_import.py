@@ -92,6 +92,7 @@ def test_rows_that_no_worker_writes_are_counted_and_named(newsmill: Newsmill) ->
         ("image", pyarrow.array(["data:x"]), "begins with none of"),
         ("blocks", pyarrow.array([[link]]), "begins with none of"),
         ("source", pyarrow.array(["../paper"]), "source is not the name of a source"),
+        ("language", pyarrow.array(["en\nx"]), "language is not a language tag"),
         ("confidence", pyarrow.array([float("nan")]), "confidence is nan"),
     ]
     schema = arrow_schema()
