@@ -20,7 +20,6 @@ from newsmill.extraction.document_size import MAX_DOCUMENT_CHARACTERS, count_cha
 from newsmill.model import Document
 from newsmill.model.document_fields import BY_NAME, SCALARS, FieldType, list_fields_of
 from newsmill.sources.table import NAME
-from newsmill.text.language_tags import parse_language_tag
 from newsmill.text.redaction import redact
 from newsmill.text.urls import normalize
 
@@ -172,8 +171,6 @@ def _check_document(document: Document, now: datetime) -> None:
         raise ValueError("id is not the ID of a document")
     if document.source is not None and not NAME.fullmatch(document.source):
         raise ValueError("source is not the name of a source")
-    if document.language is not None and parse_language_tag(document.language) is None:
-        raise ValueError("language is not the tag of a language")
     if document.language is not None and not _LANGUAGE.fullmatch(document.language):
         raise ValueError("language is not a language tag")
     if (characters := count_characters(document)) > MAX_DOCUMENT_CHARACTERS:
