@@ -127,6 +127,8 @@ def page_urls(ids: dict[str, str]) -> dict[str, str]:
         "url": "/ops/url?url=https%3A%2F%2Fgazette.example%2Fwrong%2F1",
         "lost": "/no/such/page",
         "login": "/login",
+        "stories": "/stories?order=biggest",
+        "story": "/stories/1",
         "bot": "/bot",
         "host-owner": f"/bot/hosts/{'x' * 43}/www.example.org",
     }

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from newspaper_site.article import read_articles
 from rows import document_of
 from sample_pages import ENGLISH, NOON, PAYLOADS, earlier_version, extremes, page_at
-from sqlalchemy import update
+from sqlalchemy import delete, select, update
 
 from newsmill import demo
 from newsmill.context import AppContext, build_context
@@ -41,7 +41,7 @@ from newsmill.model import (
 )
 from newsmill.notifications.alerts import AlertSender
 from newsmill.sandbox.pages import Sandbox
-from newsmill.storage import database, schema_version
+from newsmill.storage import copy_groups, database, schema_version, story_decisions
 from newsmill.storage.alert_schedule import make_schedule
 from newsmill.storage.alerts import Alerts, Channel
 from newsmill.storage.changes import Changes
@@ -50,7 +50,7 @@ from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.reextractions import Reextraction, Reextractions
 from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
-from newsmill.storage.schema import saved_searches
+from newsmill.storage.schema import copies_due, documents, saved_searches
 from newsmill.text import urls
 from newsmill.text.sentences import Sentence
 from newsmill.web.alert_messages import AlertMessages
@@ -124,6 +124,7 @@ def fill(world: SampleStore) -> None:
         process_pages(world, sandbox, "extremes", [earlier_version()])
         process_pages(world, sandbox, "extremes", extremes())
     fill_failures(world)
+    fill_story(world)
     world.context.ledger.sources.tick(
         now=NOON - timedelta(minutes=5), next_tick=lambda source, at: at + (source.every or timedelta(minutes=20))
     )
@@ -287,6 +288,16 @@ def process_pages(world: SampleStore, sandbox: Sandbox, source: str, pages: Sequ
     site = urlsplit(pages[0].url).netloc
     never: Callable[[], bool] = lambda: False  # noqa: E731
     site_learning.learn_site(world.context.profiles, world.context.archive, sandbox.read, site, now=at, stopping=never)
+
+
+def fill_story(world: SampleStore) -> None:
+    """A story of extreme pages. The copies of the other documents are not decided, so that searches show each of them."""
+    engine = world.context.engine
+    with writing(engine) as conn:
+        extreme = select(documents.c.ledger_id).where(documents.c.source == "extremes")
+        conn.execute(delete(copies_due).where(copies_due.c.ledger_id.not_in(extreme)))
+    copy_groups.catch_up(engine)
+    story_decisions.catch_up(engine, now=world.now)
 
 
 # ---- failures ------------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ AXE = "options => axe.run(document, options)"
 TEMPLATE_PAGES = (
     *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "operations", "url", "lost", "login", "bot"),
     *("document-parts", "document-arabic", "explain", "updates", "archived", "comparison", "saved-searches", "saved-search", "preferences"),
-    *("host-owner", "revisions", "revision-hostile"),
+    *("host-owner", "revisions", "revision-hostile", "stories", "story"),
 )
 # Colours alone differ between the themes, and the layout between the widths.
 LAYOUT_RULES = ["color-contrast", "target-size", "scrollable-region-focusable", "heading-order", "landmark-unique"]
