@@ -33,6 +33,7 @@ PORT = "http://127.0.0.1:8531"  # of the newspaper in the documentation
 EMPTY_LISTS = (
     "/near-duplicates",
     "/revisions",
+    "/stories",
     "/schedule",
     "/quarantine",
 )  # the documentation says so of the demo; no source is polled
