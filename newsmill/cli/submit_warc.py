@@ -17,7 +17,7 @@ from newsmill.cli.terminal import format_count, format_size, note, note_next_ste
 from newsmill.exceptions import NewsmillError
 from newsmill.intake.page_submission import make_enqueue
 from newsmill.intake.warc_files import WarcInput, measure_warc, open_warc
-from newsmill.intake.warc_submission import WarcSubmission
+from newsmill.intake.warc_submission import InPlace, WarcSubmission
 from newsmill.model import WarcCounts
 from newsmill.text.redaction import redact
 
@@ -40,8 +40,7 @@ def submit_warc(
                 make_enqueue(settings),
                 source=source,
                 again=again,
-                in_place=in_place,
-                filters=filters,
+                in_place=InPlace(filters) if in_place else None,
                 is_wanted=is_wanted,
                 warn=messages.add,
                 sleep=progress.wait,

@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -38,6 +38,13 @@ _SKIPPED_FIELDS = {Skipped.TOO_LARGE: "rejected"}
 _STATUS_FIELDS = {PageStatus.QUEUED: "queued", PageStatus.KNOWN: "known", PageStatus.REJECTED: "rejected"}
 
 
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """Pages stay in their files. A file that was submitted as a whole with the same filters is skipped; with None, no file is."""
+
+    filters: str | None  # capture_filters.describe_filters
+
+
 class WarcSubmission:
     """One run over WARC files. A second run finds what the first has stored, by URL and time of capture.
 
@@ -51,18 +58,16 @@ class WarcSubmission:
         *,
         source: str | None = None,
         again: bool = False,
-        in_place: bool = False,
-        filters: str | None = None,
+        in_place: InPlace | None = None,
         is_wanted: IsWanted,
         warn: Callable[[str], None],
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """`source`: of all pages; default: that of a page of Newsmill, if it exists here. `again`: also take captures that are not newer
-        than the stored page. `in_place`: leave the pages in their files. `filters`: `is_wanted` by `describe_filters`; a file that
-        was submitted as a whole with the same ones is skipped, and with None no file is. `warn` gets a sentence for each damaged record and
+        than the stored page. `in_place` None: the pages are copied into the archive. `warn` gets a sentence for each damaged record and
         rejected page. `sleep` returns whether to stop waiting."""
         self._app, self._enqueue, self._source, self._again = app, enqueue, source, again
-        self._in_place, self._filters, self._is_wanted, self._warn, self._sleep = in_place, filters, is_wanted, warn, sleep
+        self._in_place, self._is_wanted, self._warn, self._sleep = in_place, is_wanted, warn, sleep
         self._file: ExternalFile | None = None  # that is read in place
         self._offsets: dict[tuple[str, datetime, bytes], int] = {}  # of the batch's pages
         self._counts: Counter[str] = Counter()
@@ -76,12 +81,12 @@ class WarcSubmission:
 
     def read(self, warc: WarcInput) -> Iterator[int]:
         """Read a file and submit its pages; yields the offset of each record that was read. Raises ConfigError, ServiceError, OSError."""
-        if not self._in_place:
+        if self._in_place is None:
             yield from self._read(warc)
             return
         self._file = file = make_external_file(warc, self._source)
         noted = self._app.archive.find_external(file)
-        if noted is not None and noted.finished is not None and noted.finished == self._filters and not self._again:
+        if noted is not None and noted.finished is not None and noted.finished == self._in_place.filters and not self._again:
             if noted.url != file.url:
                 self._app.archive.note_external(replace(noted, url=file.url))
             again = self._app.ledger.retries.retry_damaged(file.id, now=self._app.now())
@@ -96,7 +101,7 @@ class WarcSubmission:
             self._warn(str(error))
             return
         pages = self._counts["queued"] + self._counts["known"] - before
-        self._app.archive.note_external(replace(file, finished=self._filters, pages=pages))
+        self._app.archive.note_external(replace(file, finished=self._in_place.filters, pages=pages))
 
     def _read(self, warc: WarcInput) -> Iterator[int]:
         for capture in read_captures(warc.file, self._is_wanted):
@@ -232,8 +237,7 @@ def submit_warc(
             make_enqueue(app.settings),
             source=source,
             again=again,
-            in_place=in_place,
-            filters=describe_filters(source) if is_wanted is None else None,
+            in_place=InPlace(describe_filters(source) if is_wanted is None else None) if in_place else None,
             is_wanted=is_wanted or is_any,
             warn=log.warning,
         )

@@ -257,34 +257,34 @@ class StoryDecisions:
     def _assign(self, groups: Sequence[Group], texts: Mapping[int, _Text], lost: Collection[int]) -> dict[int, int | None]:
         """The stories of the pages of some groups. `groups`: in the order of time."""
         counts = self._count(groups)
-        told = [group for group in groups if counts[group]["documents"] > 1]
-        heirs: dict[Group, int] = {}
+        shared = [group for group in groups if counts[group]["documents"] > 1]
+        kept: dict[Group, int] = {}
         survivors: dict[int, int] = {}  # of the stories that were merged
         for story in sorted({one for group in groups for page in group if (one := texts[page].story) is not None}.union(lost)):
             members = {page for group in groups for page in group if texts[page].story == story}
             first = min(members, key=lambda page: texts[page].key, default=0)
-            heir = max(told, key=lambda group: (len(members & group), first in group), default=None)
-            if heir is None or members.isdisjoint(heir):
+            largest = max(shared, key=lambda group: (len(members & group), first in group), default=None)
+            if largest is None or members.isdisjoint(largest):
                 self._conn.execute(update(stories).where(stories.c.id == story).values(**_EMPTY))
-            elif heir in heirs:  # the older story survives
-                survivors[story] = heirs[heir]
+            elif largest in kept:  # the older story survives
+                survivors[story] = kept[largest]
             else:
-                heirs[heir] = story
-        titles = {row.ledger_id: row.title for row in self._conn.execute(_TITLES, {"b_ids": sorted({*chain(*told)})})} if told else {}
-        for group in told:
+                kept[largest] = story
+        titles = {row.ledger_id: row.title for row in self._conn.execute(_TITLES, {"b_ids": sorted({*chain(*shared)})})} if shared else {}
+        for group in shared:
             values = {"title": choose_title([titles.get(page) for page in group]), **counts[group]}
-            if group in heirs:
-                self._conn.execute(update(stories).where(stories.c.id == heirs[group]).values(**values))
+            if group in kept:
+                self._conn.execute(update(stories).where(stories.c.id == kept[group]).values(**values))
                 continue
-            heirs[group] = self._conn.execute(insert(stories).values(**values).returning(stories.c.id)).scalar_one()
+            kept[group] = self._conn.execute(insert(stories).values(**values).returning(stories.c.id)).scalar_one()
             origins = Counter(one for page in sorted(group) if (one := texts[page].story) is not None)
             for origin, _ in origins.most_common(1):
-                self.note(StoryEventKind.SPLIT, survivors.get(origin, origin), heirs[group])
+                self.note(StoryEventKind.SPLIT, survivors.get(origin, origin), kept[group])
         for story, survivor in survivors.items():
             merged = {**_EMPTY, "merged_into": survivor}
             self._conn.execute(update(stories).where((stories.c.id == story) | (stories.c.merged_into == story)).values(**merged))
             self.note(StoryEventKind.MERGED, survivor, story)
-        return {page: heirs.get(group) for group in groups for page in group}
+        return {page: kept.get(group) for group in groups for page in group}
 
     def _count(self, groups: Sequence[Group]) -> dict[Group, dict[str, int]]:
         """The counts of each group, with the copies of its texts."""
