@@ -73,7 +73,7 @@ def listen_error(config: WebConfig, error: OSError) -> NewsmillError:
     reason = f"the web server cannot listen on {config.host}:{config.port} ({error.strerror})"
     if error.errno in (errno.EADDRINUSE, errno.EACCES):  # EACCES: a port below 1024
         port = max(config.port + 1, 8470)
-        return NewsmillError(f"{reason}: set another port, with --port {port} or NEWSMILL_WEB={config.host}:{port}")
+        return NewsmillError(f"{reason}: set another port, such as NEWSMILL_WEB={config.host}:{port}")
     return NewsmillError(f"{reason}: set an IP address of this machine, such as NEWSMILL_WEB=127.0.0.1:{config.port or 8470}")
 
 

@@ -93,7 +93,7 @@ def test_a_server_that_cannot_start_says_why(newsmill: Newsmill, monkeypatch: py
     with socket.create_server(("127.0.0.1", 0)) as listener:
         refused = newsmill("web", "--port", str(listener.getsockname()[1]))
     assert refused.code == 1
-    assert "(Address already in use): set another port, with --port " in refused.err
+    assert "(Address already in use): set another port, such as NEWSMILL_WEB=" in refused.err
     assert newsmill("token", "add", "x", "--scope", "all").code == 2
     assert newsmill("token", "revoke", "nobody").code == 2
     monkeypatch.setenv("NEWSMILL_WEB_TOKEN", "short and hidden")
