@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
+import sys
 import time
 from dataclasses import fields
 from datetime import datetime
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from lxml import html
 
+from newsmill.batch.options import BatchOptions, FileCounts
 from newsmill.model import Block, BlockType, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 from newsmill.text import urls
 
@@ -79,6 +82,16 @@ def _work(seconds: float) -> None:
     until = time.process_time() + seconds
     while time.process_time() < until:
         pass
+
+
+def write_row(source: str, folder: str, options: BatchOptions, **_: object) -> FileCounts:
+    """Work for newsmill.batch.processes: writes a row, and counts the modules that pyarrow looks for then."""
+    from newsmill.exports.parquet import RowWriter, outcome_schema
+
+    with RowWriter(io.BytesIO(), outcome_schema()) as rows:
+        rows.add({"file": source}, 0)
+        rows.finish()
+    return FileCounts(source, 1, {"pandas": int("pandas" in sys.modules)})
 
 
 def _reading(page: Page, text: str) -> ExtractionResult:

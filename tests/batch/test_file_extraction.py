@@ -21,6 +21,7 @@ from warc_records import SITE, article, list_bytes, make_record, record
 
 import newsmill
 from newsmill.batch import BatchOptions, FileCounts, collect_profile_pages, extract_file, file_extraction, profile_learning
+from newsmill.batch.processes import process_files
 from newsmill.exceptions import ConfigError
 from newsmill.intake.warc_files import read_warc
 from newsmill.sandbox import parent
@@ -103,6 +104,13 @@ def test_a_second_run_has_the_same_bytes_in_any_process(crawl: Path, tmp_path: P
     crawl.unlink()
     assert extract_file(crawl, tmp_path / "first").documents == 4  # a finished source is not read again
     assert list_bytes(tmp_path / "first") == before
+
+
+def test_a_task_loads_no_pandas(tmp_path: Path) -> None:
+    arguments = {"processes": 1, "on_progress": lambda progress: None, "is_stopped": lambda: False}
+    assert list(process_files("poison:write_row", ["a.warc"], str(tmp_path), BatchOptions(), **arguments)) == [
+        FileCounts("a.warc", 1, {"pandas": 0})
+    ]
 
 
 def test_names_and_urls(crawl: Path, tmp_path: Path) -> None:
