@@ -13,9 +13,10 @@ import re
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from newsmill.archive import warc, warc_writer
@@ -101,6 +102,12 @@ class Archive:
             return self._read_note(file.id)
         except ArchiveDamaged:
             return None
+
+    def list_external(self) -> Iterator[ExternalFile]:
+        """Every note that can be read."""
+        for entry in self._store.list_objects(NOTES_FOLDER):
+            with suppress(ArchiveDamaged):
+                yield self._read_note(PurePosixPath(entry.path).stem)
 
     def _read_note(self, file_id: str) -> ExternalFile:
         try:

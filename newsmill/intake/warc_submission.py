@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.archive.captures import read_captures
@@ -69,6 +70,7 @@ class WarcSubmission:
         self._app, self._enqueue, self._source, self._again = app, enqueue, source, again
         self._in_place, self._is_wanted, self._warn, self._sleep = in_place, is_wanted, warn, sleep
         self._file: ExternalFile | None = None  # that is read in place
+        self._noted: list[ExternalFile] | None = None  # before this run; listed for the first file that is not finished
         self._offsets: dict[tuple[str, datetime, bytes], int] = {}  # of the batch's pages
         self._counts: Counter[str] = Counter()
         self._batch: dict[str, Page] = {}
@@ -87,21 +89,39 @@ class WarcSubmission:
         self._file = file = make_external_file(warc, self._source)
         noted = self._app.archive.find_external(file)
         if noted is not None and noted.finished is not None and noted.finished == self._in_place.filters and not self._again:
-            if noted.url != file.url:
-                self._app.archive.note_external(replace(noted, url=file.url))
-            again = self._app.ledger.retries.retry_damaged(file.id, now=self._app.now())
+            again = self._retry(noted, file.url)
             self._counts += Counter(queued=again, known=noted.pages - again)
             return
+        again = sum(self._retry(earlier, file.url) for earlier in self._find_earlier(file, warc.file))
         self._app.archive.note_external(file)
-        before = self._counts["queued"] + self._counts["known"]
+        before = self._counts.copy()
         try:
             yield from self._read(warc)
             self.finish()
         except ArchiveDamaged as error:
             self._warn(str(error))
             return
-        pages = self._counts["queued"] + self._counts["known"] - before
-        self._app.archive.note_external(replace(file, finished=self._in_place.filters, pages=pages))
+        read = self._counts - before
+        self._app.archive.note_external(replace(file, finished=self._in_place.filters, pages=read["queued"] + read["known"]))
+        again = min(again, read["known"])
+        self._counts.update(queued=again, known=-again)
+
+    def _retry(self, noted: ExternalFile, url: str) -> int:
+        """Note where the file is by now, and have its pages extracted that could not be read. Returns their number."""
+        if noted.url != url:
+            self._app.archive.note_external(replace(noted, url=url))
+        return self._app.ledger.retries.retry_damaged(noted.id, now=self._app.now())
+
+    def _find_earlier(self, file: ExternalFile, opened: BinaryIO) -> list[ExternalFile]:
+        """The notes of this file when it was shorter, here or at a path where no file is by now. A file at a URL does not grow."""
+        if is_url(file.url):
+            return []
+        if self._noted is None:
+            self._noted = [note for note in self._app.archive.list_external() if not is_url(note.url)]
+        found = [note for note in self._noted if note.length <= file.length and (note.url == file.url or not Path(note.url).exists())]
+        found = [note for note in found if make_digest(opened, note.length) == note.digest]
+        opened.seek(0)
+        return found
 
     def _read(self, warc: WarcInput) -> Iterator[int]:
         for capture in read_captures(warc.file, self._is_wanted):

@@ -192,6 +192,34 @@ def test_files_that_move_grow_or_change_after_they_were_submitted_in_place(
     assert "is not the one that was submitted; put" in damaged["a1 a4"]
 
 
+def test_a_file_that_grew_is_read_on_wherever_it_is(newsmill: Newsmill) -> None:
+    """As crawlers do it that rename a file when it is complete."""
+    Path("crawl.open").write_bytes(b"".join(gzip.compress(page(name)) for name in "xy"))
+    assert newsmill("submit", "--warc", "--in-place", "crawl.open", "--json").json == NONE | {"queued": 2}
+    with open_context(settings.load()) as store:
+        segment = find_segment(store, "x")
+        for number, (name, place) in enumerate((("z", "crawl.warc.gz"), ("later", "crawl.warc.gz"), ("last", "moved.warc.gz"))):
+            claim = store.ledger.claims.claim(segment, "worker", seconds=60, now=store.now())[number % 2]
+            ended = Result(claim, ExtractionResult(OutcomeRecord(Outcome.ARCHIVE_DAMAGED, "missing")))
+            store.ledger.results.store([ended], now=store.now(), owner="worker", seconds=60)
+            store.ledger.claims.release(segment, "worker", now=store.now())
+            file = next(Path(path) for path in ("crawl.open", "crawl.warc.gz") if Path(path).exists()).rename(place)
+            with file.open("ab") as out:
+                out.write(gzip.compress(page(name)))
+            counts = newsmill("submit", "--warc", "--in-place", place, "--json").json
+            assert counts == NONE | {"queued": 2, "known": number + 1}  # the new page, and the one that could not be read
+        assert Doctor(store.engine, store.ledger, store.archive).examine(now=store.now(), deep=True) == []
+        for name in ("x", "y", "z", "later", "last"):
+            trace = store.ledger.traces.get(f"{SITE}/{name}")
+            assert trace is not None and trace.segment is not None and trace.offset is not None
+            assert store.archive.read_page(trace.segment, trace.offset, trace.url).body == f"<html><p>{name}".encode() * 50
+        Path("other.warc.gz").write_bytes(gzip.compress(page("x")) + Path("moved.warc.gz").read_bytes())
+        Path("moved.warc.gz").unlink()
+        newsmill("submit", "--warc", "--in-place", "other.warc.gz", "--json")  # does not begin as the file that is gone
+        with pytest.raises(ArchiveDamaged, match=r"moved.warc.gz is missing"):
+            store.archive.read_page(trace.segment, trace.offset)
+
+
 def test_files_in_a_bucket(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     server = ThreadedMotoServer(port=0)
     server.start()
