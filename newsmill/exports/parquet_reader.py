@@ -17,7 +17,7 @@ from newsmill.archive.remote_files import is_url, open_remote
 from newsmill.exceptions import ConfigError
 from newsmill.extraction.body.markup import LINK_SCHEMES
 from newsmill.extraction.document_size import MAX_DOCUMENT_CHARACTERS, count_characters
-from newsmill.model import Document
+from newsmill.model import CaptureOutcome, Document
 from newsmill.model.document_fields import BY_NAME, SCALARS, FieldType, list_fields_of
 from newsmill.sources.table import NAME
 from newsmill.text.redaction import redact
@@ -29,7 +29,7 @@ MAX_AHEAD = timedelta(days=1)  # of a fetch: another machine's clock may be wron
 MAX_NUMBER = (1 << 31) - 1  # that the database stores
 BATCH_ROWS = 500  # of a row group; other programs write groups of a million rows
 
-_DOCUMENT = TypeAdapter(Document)
+_DOCUMENT, _OUTCOME = TypeAdapter(Document), TypeAdapter(CaptureOutcome)
 _NAMES = tuple(field.name for field in fields(Document))
 _REQUIRED = frozenset(name for name in _NAMES if BY_NAME[name].required)
 _PAIRS, _DAYS, _NUMBERS, _TIMES = (list_fields_of(one) for one in (FieldType.PAIRS, FieldType.DAY, FieldType.NUMBER, FieldType.TIME))
@@ -59,19 +59,6 @@ class BadRow:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeRow:
-    """A record of a WARC file that gave no document."""
-
-    url: str | None
-    at: datetime | None
-    outcome: str
-    detail: str | None
-
-
-_OUTCOME = TypeAdapter(OutcomeRow)
-
-
 def list_row_groups(path: str) -> list[RowGroup]:
     """The parts of a file, by its path or URL. Raises ConfigError for a file that is missing or has other columns."""
     import pyarrow.parquet  # type: ignore[import-untyped]  # without type hints
@@ -99,7 +86,7 @@ def read_documents(group: RowGroup, now: datetime) -> Iterator[list[Document | B
     return _read(group, _NAMES, partial(_read_document, now=now))
 
 
-def read_outcomes(group: RowGroup, now: datetime) -> Iterator[list[OutcomeRow | BadRow]]:
+def read_outcomes(group: RowGroup, now: datetime) -> Iterator[list[CaptureOutcome | BadRow]]:
     """The rows of a part with outcomes, in batches. Raises ConfigError when the file cannot be read."""
     return _read(group, _OUTCOME_COLUMNS, partial(_read_outcome, now=now))
 
@@ -142,7 +129,7 @@ def _read_row(number: int, row: Mapping[str, Any] | Exception, read: Callable[[M
         return BadRow(number, str(error))
 
 
-def _read_outcome(row: Mapping[str, Any], now: datetime) -> OutcomeRow:
+def _read_outcome(row: Mapping[str, Any], now: datetime) -> CaptureOutcome:
     outcome = _OUTCOME.validate_python(row)
     _check_time("at", outcome.at, now + MAX_AHEAD)
     return outcome

@@ -24,11 +24,11 @@ from newsmill.archive.remote_files import is_url, list_remote
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports.parquet import require_pyarrow
-from newsmill.exports.parquet_reader import BadRow, OutcomeRow, RowGroup, list_row_groups, read_documents, read_outcomes
-from newsmill.model import Document, Outcome, OutcomeRecord
+from newsmill.exports.parquet_reader import BadRow, RowGroup, list_row_groups, read_documents, read_outcomes
+from newsmill.model import CaptureOutcome, Document, Outcome
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
-from newsmill.storage.ledger.imports import ImportedDocument, ImportedOutcome, Imports
+from newsmill.storage.ledger.imports import ImportedDocument, Imports
 from newsmill.text.redaction import redact
 
 T = TypeVar("T")
@@ -103,12 +103,8 @@ def _add_documents(app: AppContext, rows: list[Document], name: str) -> Counter[
     return Imports(app.engine).add_documents([ImportedDocument.of(row, name, now) for row in rows], now)
 
 
-def _add_outcomes(app: AppContext, rows: list[OutcomeRow], name: str) -> Counter[str]:
-    found = [
-        ImportedOutcome(row.url, row.at, OutcomeRecord(Outcome(row.outcome), row.detail))
-        for row in rows
-        if row.url is not None and row.outcome in _PAGE_OUTCOMES
-    ]
+def _add_outcomes(app: AppContext, rows: list[CaptureOutcome], name: str) -> Counter[str]:
+    found = [row for row in rows if row.url is not None and row.outcome in _PAGE_OUTCOMES]
     return Imports(app.engine).add_outcomes(found, found_on=name, now=app.now()) + Counter(other=len(rows) - len(found))
 
 

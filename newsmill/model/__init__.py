@@ -4,7 +4,7 @@ All classes are frozen, and lists are tuples, so that an object can be shared be
 """
 
 from newsmill.model.blocks import Block, BlockType, ListItem, Markup, TableCell, TextLink
-from newsmill.model.captures import Capture, Skipped
+from newsmill.model.captures import Capture, CaptureOutcome, Skipped
 from newsmill.model.copies import CopyGroup, DocumentCopy, NearDuplicate
 from newsmill.model.documents import (
     DOUBTFUL_CONFIDENCE,
@@ -54,6 +54,7 @@ __all__ = [
     "Block",
     "BlockType",
     "Capture",
+    "CaptureOutcome",
     "ClaimedPage",
     "CopyGroup",
     "Document",

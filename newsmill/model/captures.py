@@ -33,3 +33,13 @@ class Capture:
     url: str = ""  # as the record states it; empty: unknown
     at: datetime | None = None  # of the capture; None: unknown
     file: str = ""  # name of the WARC file; in a WACZ file, its name and that of the WARC file in it
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureOutcome:
+    """A record of a WARC file that gave no document, as files of outcomes name it."""
+
+    url: str | None
+    at: datetime | None
+    outcome: str  # an Outcome, or why the record gave no page
+    detail: str | None

@@ -18,7 +18,7 @@ from sqlalchemy import BindParameter, Column, Connection, Engine, Select, bindpa
 
 from newsmill.discovery.url_variants import find_edition
 from newsmill.exceptions import ServiceError, UrlError
-from newsmill.model import OUTCOMES, ClaimedPage, Document, ExtractionResult, Kind, Link, Outcome, OutcomeRecord
+from newsmill.model import OUTCOMES, CaptureOutcome, ClaimedPage, Document, ExtractionResult, Kind, Link, Outcome, OutcomeRecord
 from newsmill.polling.revisits import RevisitResult
 from newsmill.similarity.near_duplicates import Fingerprint, fingerprint
 from newsmill.storage.bulk_insert import insert_many
@@ -112,15 +112,6 @@ class ImportedDocument:
         return cls(document, page, row, identities, fingerprint(document.text), find_edition(document.url))
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedOutcome:
-    """A page that gave no document."""
-
-    url: str
-    fetched_at: datetime | None
-    record: OutcomeRecord
-
-
 class Imports:
     """Documents and outcomes from files. Every call may raise ServiceError; it may then be made again."""
 
@@ -134,8 +125,8 @@ class Imports:
             counts += self._try(lambda conn, some=some: _store_as_worker(conn, some, now))  # type: ignore[misc]
         return counts
 
-    def add_outcomes(self, found: Sequence[ImportedOutcome], *, found_on: str, now: datetime) -> Counter[str]:
-        """Record outcomes of URLs that have no row yet; the others stay as they are. `found_on`: the name of their file."""
+    def add_outcomes(self, found: Sequence[CaptureOutcome], *, found_on: str, now: datetime) -> Counter[str]:
+        """Record outcomes of pages whose URLs have no row yet; the others stay as they are. `found_on`: the name of their file."""
         return self._try(lambda conn: _insert_outcomes(conn, found, found_on, now))
 
     def _try(self, run: Callable[[Connection], T]) -> T:
@@ -354,18 +345,18 @@ def _name(outcome: Outcome, document: Document | None, stored: set[str]) -> str:
     return "duplicate" if outcome is Outcome.DUPLICATE else "refused"
 
 
-def _insert_outcomes(conn: Connection, found: Sequence[ImportedOutcome], found_on: str, now: datetime) -> Counter[str]:
+def _insert_outcomes(conn: Connection, found: Sequence[CaptureOutcome], found_on: str, now: datetime) -> Counter[str]:
     rows: dict[str, dict[str, Any]] = {}
     counts: Counter[str] = Counter()
     for one in found:
         try:
-            row = make_row(Link(one.url, found_by=FOUND_BY, found_on=found_on), now)
+            row = make_row(Link(one.url or "", found_by=FOUND_BY, found_on=found_on), now)
         except UrlError:
             counts["invalid"] += 1
             continue
-        outcome = one.record.outcome
-        ending = {"state": OUTCOMES[outcome].state.value, "outcome": outcome.value, "detail": one.record.detail, "ended_at": now}
-        failing = {"failing_since": now if is_failure(Kind.PAGE, outcome) else None, "fetched_at": one.fetched_at}
+        outcome = Outcome(one.outcome)
+        ending = {"state": OUTCOMES[outcome].state.value, "outcome": outcome.value, "detail": one.detail, "ended_at": now}
+        failing = {"failing_since": now if is_failure(Kind.PAGE, outcome) else None, "fetched_at": one.at}
         rows.setdefault(row["url_key"], row | ending | failing)
     counts["failed"] = len(insert_rows(conn, rows, now))
     counts["known"] = len(found) - counts.total()
