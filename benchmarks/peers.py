@@ -2,12 +2,12 @@
 
     python peers.py inline OUT.jsonl HOMEPAGE...
     python peers.py fetch DELAY PAGES HOST:PORT...
-    python peers.py warc FILE
+    python peers.py warc FILE…
 
 `inline` is a spider as one would write it in an afternoon: sitemaps from robots.txt, links of the front page and the sections, and each
 page extracted with trafilatura in the callback, without a queue, an archive or a database. Politeness is off, and Scrapy decompresses
 bodies, as by default. `fetch` fetches each page of each host politely and discards it, with Scrapy's default settings but for the number
-of requests in flight, which must be wide enough for that many hosts. `warc` extracts each page of a WARC file, read with warcio.
+of requests in flight, which must be wide enough for that many hosts. `warc` extracts each page of WARC files, read with warcio.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def extract_warc(path: str) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "warc":
-        print(extract_warc(sys.argv[2]), "texts")
+        print(sum(map(extract_warc, sys.argv[2:])), "texts")
         sys.exit()
     if sys.argv[1] == "inline":
         process = CrawlerProcess(SETTINGS)

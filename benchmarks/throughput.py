@@ -2,15 +2,15 @@
 
     python benchmarks/throughput.py --sites 8 --pages 250 --processes 2 [--repeat 3] [--mature] [--reprocess]
         [--only newsmill,trafilatura-cli] [--json FILE]
-    python benchmarks/throughput.py --warc FILE [--profiles FILE] [--repeat 3]
+    python benchmarks/throughput.py --warc FILE… [--profiles FILE] [--processes 2] [--repeat 3]
 
 Newsmill with the embedded default (fetch, archive, queue, extract, store) and its peers process the same pages in turn. `--mature` adds
 Newsmill with existing profiles, `--reprocess` another extraction from the archive. The server is nginx on loopback,
 without delays between requests. The result is CPU seconds per 1,000 stored articles, of all processes with their children and Redis. A run
 on a small world excludes start-up: (CPU large - CPU small) / (articles large - articles small).
 
-With `--warc`, the systems extract the pages of that WARC file instead: warcio with trafilatura, `newsmill extract --format parquet` without
-and with site profiles, and the engines that are installed. Here, a run on a file of one page excludes start-up.
+With `--warc`, the systems extract the pages of these WARC files instead: warcio with trafilatura, `newsmill extract --format parquet`
+without and with site profiles, and the engines that are installed. Here, a run on as many files of one page excludes start-up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mature", action="store_true", help="also Newsmill with profiles learned before")
     parser.add_argument("--reprocess", action="store_true", help="also Newsmill extracting its archive again, with profiles learned before")
     parser.add_argument("--port", type=int, default=8090, help="first of two ports for the worlds")
-    parser.add_argument("--warc", help="extract the pages of this WARC file instead")
+    parser.add_argument("--warc", nargs="+", help="extract the pages of these WARC files instead")
     parser.add_argument("--profiles", help="with --warc: site profiles that `newsmill extract --learn` or `newsmill profiles export` wrote")
     parser.add_argument("--json", type=Path, help="write every run and the summary to this file")
     return parser.parse_args()
@@ -76,47 +76,59 @@ HTTP = (
     "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<article><h1>A page</h1>" + "<p>The council met and kept the ferry running.</p>" * 20
 )
 RECORD = "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: https://paper.example/1\r\nWARC-Date: 2026-01-01T00:00:00Z\r\n"
-EXTRACT = ("-m", "newsmill", "extract", "{source}", "--format", "parquet", "-o", "{out}")
-READ = "import read_documents; print(read_documents({arguments}['{source}'], '{out}').count())"
+SOURCES = "{sources}"  # in a command: the files as arguments; in a program: their list
+EXTRACT = ("-m", "newsmill", "extract", SOURCES, "--format", "parquet", "-o", "{out}", "-p", "{processes}")
+READ = "import read_documents; print(read_documents({arguments}{sources}, '{out}').count())"
 ENGINES = {
     "ray": f"from newsmill.engines.ray {READ.replace('{arguments}', '')}",
-    "pyspark": "from pyspark.sql import SparkSession; spark = SparkSession.builder.master('local[1]').getOrCreate(); "
+    "pyspark": "from pyspark.sql import SparkSession; spark = SparkSession.builder.master('local[{processes}]').getOrCreate(); "
     f"from newsmill.engines.spark {READ.replace('{arguments}', 'spark, ')}",
     "datatrove": "from newsmill.engines.datatrove import NewsmillReader; from datatrove.executor import LocalPipelineExecutor; "
-    "LocalPipelineExecutor([NewsmillReader(['{source}'], '{out}')], logging_dir='{out}-logs').run()",
+    "LocalPipelineExecutor([NewsmillReader({sources}, '{out}')], tasks={files}, workers={processes}, logging_dir='{out}-logs').run()",
 }
 
 
-def measure_warc(source: str, profiles: str | None, repeat: int) -> None:
-    """Print the CPU of each system for the file without start-up, and its median ratio to the first system."""
-    peer = ("warcio + trafilatura", (str(Path(__file__).with_name("peers.py")), "warc", "{source}"))
+def measure_warc(sources: Sequence[str], profiles: str | None, processes: int, repeat: int) -> None:
+    """Print the CPU of each system for the files without start-up, and its median ratio: of an engine to `newsmill extract`."""
+    peer = ("warcio + trafilatura", (str(Path(__file__).with_name("peers.py")), "warc", SOURCES))
     systems: dict[str, tuple[str, ...]] = dict([peer, ("newsmill extract", EXTRACT)])
     if profiles is not None:
         systems["newsmill extract --profiles"] = (*EXTRACT, "--profiles", profiles)
     systems |= {name: ("-c", code) for name, code in ENGINES.items() if find_spec(name) is not None}
     spent: dict[str, list[float]] = {name: [] for name in systems}
     with tempfile.TemporaryDirectory(prefix="newsmill-warc-") as folder:
-        small = Path(folder) / "small.warc"
-        small.write_text(f"{RECORD}Content-Length: {len(HTTP)}\r\n\r\n{HTTP}\r\n\r\n", newline="")
+        small = [str(Path(folder) / f"small-{number}.warc") for number in range(len(sources))]
+        for path in small:
+            Path(path).write_text(f"{RECORD}Content-Length: {len(HTTP)}\r\n\r\n{HTTP}\r\n\r\n", newline="")
         for turn, (name, command) in product(range(repeat), systems.items()):
             costs = [
                 measure.run(
-                    [sys.executable, *(part.format(source=one, out=Path(folder) / f"{turn}-{name}-{kind}") for part in command)],
+                    [sys.executable, *fill_command(command, files, processes, f"{folder}/{turn}-{name}-{kind}")],
                     Path(folder) / "log",
                     os.environ | {"PYSPARK_PYTHON": sys.executable},
                 ).cpu
-                for kind, one in (("small", small), ("whole", Path(source).absolute()))
+                for kind, files in (("small", small), ("whole", [str(Path(source).absolute()) for source in sources]))
             ]
             spent[name].append(costs[1] - costs[0])
-            ratio = median(ours / theirs for ours, theirs in zip(spent[name], spent[peer[0]], strict=False))
+            base = "newsmill extract" if name in ENGINES else peer[0]
+            ratio = median(ours / theirs for ours, theirs in zip(spent[name], spent[base], strict=False))
             print(f"{name:28} {spent[name][-1]:7.2f} CPU s, start-up {costs[0]:5.2f}, ratio {ratio:.2f}", flush=True)
+
+
+def fill_command(command: Sequence[str], sources: Sequence[str], processes: int, out: str) -> Iterator[str]:
+    """The words of a command or program for these files."""
+    for part in command:
+        if part == SOURCES:
+            yield from sources
+        else:
+            yield part.format(sources=list(sources), files=len(sources), processes=processes, out=out)
 
 
 def main() -> int:
     options = arguments()
     if options.warc is not None:
         measure.end_cleanly()
-        measure_warc(options.warc, options.profiles, options.repeat)
+        measure_warc(options.warc, options.profiles, options.processes, options.repeat)
         return 0
     wanted = [name for name in options.only.split(",") if name]
     wanted += ["newsmill-mature"] * options.mature + ["newsmill-reprocess"] * options.reprocess
