@@ -18,11 +18,11 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, or_, select, text, update
 
 from newsmill.model import StoryEventKind
 from newsmill.storage.database import reading, writing
-from newsmill.storage.dialects import lock_numbers, try_lock
+from newsmill.storage.dialects import Upsert, lock_numbers, try_lock
 from newsmill.storage.schema import copy_groups, documents, stories, stories_due, story_events, story_links, story_terms, story_texts
 from newsmill.stories import (
     MAX_COMPONENT,
@@ -91,6 +91,12 @@ _LINKS = (
     .join_from(story_links, _ONE, _ONE.c.ledger_id == story_links.c.one)
     .join(_OTHER, _OTHER.c.ledger_id == story_links.c.other)
 )
+_ARE_COPIES = select(copy_groups.c.ledger_id).where(copy_groups.c.ledger_id.in_(_IDS))
+_IS_LINKED = or_(story_links.c.one == bindparam("b_page"), story_links.c.other == bindparam("b_page"))
+_LINKED = (story_links.c.one + story_links.c.other - bindparam("b_page")).label("page")
+_LINKS_OF = select(_LINKED, story_links.c.is_same, story_links.c.created_at, story_links.c.user_name).where(_IS_LINKED).order_by(_LINKED)
+_UNLINK = delete(story_links).where(_IS_LINKED)
+_HAND_ON = Upsert(story_links, ("one", "other"))
 
 _CARRIER = func.coalesce(documents.c.source, documents.c.site, documents.c.url).label("carrier")
 _MEMBERS = select(HEAD.label("head"), copy_groups.c.second, _CARRIER).join_from(copy_groups, documents, IS_OF_PAGE)
@@ -163,7 +169,10 @@ class StoryDecisions:
 
     def __init__(self, conn: Connection, now: datetime, user: str | None = None) -> None:
         self._conn, self._now, self._user = conn, now, user
-        links = [(row.one, row.other, row.is_same) for row in conn.execute(_LINKS) if row.one != row.other]
+        self._read_links()
+
+    def _read_links(self) -> None:
+        links = [(row.one, row.other, row.is_same) for row in self._conn.execute(_LINKS) if row.one != row.other]
         self._same = [(one, other) for one, other, is_same in links if is_same]
         self._different = [(one, other) for one, other, is_same in links if not is_same]
 
@@ -213,11 +222,24 @@ class StoryDecisions:
         new = {key for page, row in texts.items() for key in _list_keys(page, row["second"], row["terms"])}
         if gone := [page for page in before if page not in texts]:
             self._conn.execute(_DELETE, {"b_ids": gone})
+            self._hand_links_on(gone)
         for statement, keys in ((_DELETE_TERM, old - new), (_INSERT_TERM, new - old)):
             if keys:
                 self._conn.execute(statement, [{"term": term, "second": second, "page": page} for term, second, page in sorted(keys)])
         if texts:
             self._conn.execute(_PUT, list(texts.values()))
+
+    def _hand_links_on(self, gone: Sequence[int]) -> None:
+        """Give the links of pages that no longer exist to a page that a person linked with them, so that the others stay linked."""
+        copies = set(self._conn.execute(_ARE_COPIES, {"b_ids": gone}).scalars())
+        for page in (one for one in gone if one not in copies):
+            found = self._conn.execute(_LINKS_OF, {"b_page": page}).all()
+            same = [row.page for row in found if row.is_same]
+            self._conn.execute(_UNLINK, {"b_page": page})
+            rows = [row._asdict() for row in found if same and row.page != same[0]]
+            pairs = [(min(same[0], row["page"]), max(same[0], row.pop("page")), row) for row in rows]
+            _HAND_ON.run(self._conn, [{"one": one, "other": other, **row} for one, other, row in sorted(pairs, key=lambda pair: pair[:2])])
+        self._read_links()
 
     def _find_neighbours(self, one: _Text) -> list[_Text]:
         """The texts that are linked with one, by their terms or by a person."""

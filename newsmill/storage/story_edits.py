@@ -1,11 +1,12 @@
 """What persons decide about stories, for good: which are one, which documents tell another story, and which stay together.
 
-A decision is stored as links between pages, which all later decisions honour. The last decision about two documents counts.
+A decision is stored as links between pages, which all later decisions honour. The last decision about two documents counts. A link names
+the copies of a text as well, and `story_decisions` hands the links of a page that is gone on, so that a takedown undoes no decision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -75,8 +76,9 @@ class StoryEdits:
             lock_numbers(conn, [LOCK])
             yield conn
 
-    def _link(self, conn: Connection, ones: Iterable[int], others: Sequence[int], *, is_same: bool, now: datetime) -> None:
-        pairs = sorted((min(one, other), max(one, other)) for one in ones for other in others)
+    def _link(self, conn: Connection, ones: Sequence[int], others: Sequence[int], *, is_same: bool, now: datetime) -> None:
+        linked = conn.execute(select_pages([*ones, *others] if is_same else others)).scalars().all()
+        pairs = sorted({(min(one, other), max(one, other)) for one in ones for other in linked if one != other})
         values = {"is_same": is_same, "created_at": now, "user_name": self._user}
         _LINK.run(conn, [{"one": one, "other": other, **values} for one, other in pairs])
 

@@ -127,6 +127,29 @@ def test_what_a_person_decides_stays_decided(engine: Engine, world: list[Documen
     assert read_stories(engine, world) == expected - {frozenset(ids[7:9])}
 
 
+def test_what_a_person_decides_outlasts_the_pages_that_its_links_name(engine: Engine, world: list[Document]) -> None:
+    store(engine, world)
+    ids = [document.id for document in world]
+    stories, edits = Stories(engine), StoryEdits(engine, "ann")
+    a, b = (stories.of_documents([ids[index]])[ids[index]].id for index in (0, 4))
+    story = edits.merge([a, b], now=NOON)  # of 4 and 3 texts, the first of which has a copy
+    split = edits.split(story, [ids[3], ids[5]], now=NOON)
+    left = dict.fromkeys(ids)
+    for gone in sorted((ids[0], ids[1], ids[3], ids[4]), key=ids.index):
+        with writing(engine) as conn:
+            conn.execute(delete(schema.documents).where(schema.documents.c.id == gone))
+        settle(engine)
+        del left[gone]
+        apart = {frozenset({ids[3], ids[5]} & left.keys())} if ids[3] in left else set()
+        expected = {frozenset({*ids[:3], ids[4], ids[6], ids[-1]} & left.keys()), frozenset(ids[7:9])} | apart
+        assert read_stories(engine, [document for document in world if document.id in left]) == expected
+    found = stories.get(story)
+    assert found is not None and found.is_pinned and split > story
+    with reading(engine) as conn:
+        pages = set(conn.execute(select(schema.copy_groups.c.ledger_id)).scalars())
+        assert all({row.one, row.other} <= pages for row in conn.execute(select(schema.story_links)))
+
+
 @pytest.mark.slow
 def test_a_kill_leaves_every_story_whole(tmp_path: Path, world: list[Document]) -> None:
     made, copy = tmp_path / "made.sqlite", tmp_path / "copy.sqlite"
