@@ -32,6 +32,7 @@ _PG_MATCH_AT = f"""SELECT e.moment, e.document_id
 FROM unnest(CAST(:entry_times AS bigint[]), CAST(:ids AS text[])) AS p (moment, document_id)
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_PG_MATCH}"""
 _PG_CODES = "SELECT document_id, lemmatizer, codes FROM search_codes WHERE document_id = ANY(CAST(:ids AS text[]))"
+MAX_ENDINGS = 100  # tries to undo a limit; one in some thousand needs a second on a busy server
 _END_LIMIT = "ROLLBACK TO SAVEPOINT limited; RELEASE SAVEPOINT limited"  # the statement inside only reads; its limit is undone
 
 
@@ -148,9 +149,20 @@ def statement_timeout(conn: Connection, seconds: float | None) -> Iterator[None]
     except exc.OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED:
             raise
-        conn.exec_driver_sql(_END_LIMIT)
+        _end_limit(conn)
         raise StatementTimeoutError from error
-    conn.exec_driver_sql(_END_LIMIT)
+    _end_limit(conn)
+
+
+def _end_limit(conn: Connection) -> None:
+    """The limit is in force until the savepoint is rolled back. On a busy server it may end that statement too, which is then repeated."""
+    for attempt in range(MAX_ENDINGS):
+        try:
+            conn.exec_driver_sql(_END_LIMIT)
+            return
+        except exc.OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED or attempt == MAX_ENDINGS - 1:
+                raise
 
 
 def _format_phrase(node: Terms) -> str:

@@ -134,6 +134,16 @@ def test_postgres_is_told_when_to_stop(engine: Engine) -> None:
         with statement_timeout(conn, 1.0):
             assert conn.execute(text("SELECT 1")).scalar_one() == 1
         assert conn.execute(text("SHOW statement_timeout")).scalar_one() == "0"
+        # on a busy server the limit also ends the statement that undoes it
+        delayed = iter((True, False))
+
+        @event.listens_for(conn, "before_cursor_execute", retval=True)
+        def delay(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> tuple[str, Any]:
+            return (f"SELECT pg_sleep(5); {statement}" if "ROLLBACK TO" in statement and next(delayed) else statement), parameters
+
+        with statement_timeout(conn, 0.02):
+            assert conn.execute(text("SELECT 2")).scalar_one() == 2
+        assert conn.execute(text("SHOW statement_timeout")).scalar_one() == "0" and not next(delayed, False)
 
 
 # ---- counted for a page ------------------------------------------------------------------------------------------------------
