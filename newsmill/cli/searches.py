@@ -27,28 +27,37 @@ def list_searches(as_json: Json = False) -> None:
     if as_json:
         print_json([search_record(search) for search in found])
     elif found:
-        columns = ("name", "user", "query", "new", "since saved", "looked")
-        print_table(columns, [[one.name, one.user or "-", one.query, one.new, one.matches, one.looked_at] for one in found])
+        columns = ("name", "user", "query", "stories of", "new", "since saved", "looked")
+        print_table(columns, [[*list_terms(one), one.new, one.matches, one.looked_at] for one in found])
     else:
         note("no search is saved; run `newsmill searches add NAME QUERY`")
 
 
 @searches.command("add", context_settings={"ignore_unknown_options": True})
 def add_search(
-    name: Name, query: Annotated[list[str], typer.Argument(metavar="QUERY", help="As for `newsmill search`.")], user: User = ANYONE
+    name: Name,
+    query: Annotated[list[str] | None, typer.Argument(metavar="QUERY", help="As for `newsmill search`.")] = None,
+    user: User = ANYONE,
+    story_sources: Annotated[
+        int | None, typer.Option("--stories", metavar="N", help="Match stories that at least N sources carry, instead of documents.")
+    ] = None,
 ) -> None:
-    """Save a search. Documents stored or changed from now on are matched while `newsmill up` or `newsmill web` runs."""
+    """Save a search. Documents stored or changed from now on are matched while `newsmill up` or `newsmill web` runs.
+
+    With --stories, QUERY may be missing; else a document of the story must match it.
+    """
     # the search costs 0.2 s of CPU, which the other commands here and `status` need not spend
     from newsmill.cli.documents import print_notes
     from newsmill.search.check import check_saved_query
 
-    text = " ".join(query)
+    text = " ".join(query or ())
     with context.open_context(configuration.load()) as store:
-        if reason := store.search.find_useless(text):
+        if text and (reason := store.search.find_useless(text)):
             raise ConfigError(f"QUERY: {reason}")
-        saved = SavedSearches(store.engine).add(user, name, text, now=store.now())
+        saved = SavedSearches(store.engine).add(user, name, text, now=store.now(), story_sources=story_sources)
     print_notes(check_saved_query(text))
-    note(f"saved {saved.name!r}; run `newsmill alerts add` to be notified of new documents")
+    what = "documents" if story_sources is None else "stories"
+    note(f"saved {saved.name!r}; run `newsmill alerts add` to be notified of new {what}")
 
 
 @searches.command("rename")
@@ -79,7 +88,13 @@ def find_search(store: AppContext, user: str, name: str) -> SavedSearch:
     return found
 
 
+def list_terms(search: SavedSearch) -> list[str]:
+    """What a search matches, as cells of a table."""
+    sources = "-" if search.story_sources is None else f"{search.story_sources} sources"
+    return [search.name, search.user or "-", search.query or "-", sources]
+
+
 def search_record(search: SavedSearch) -> dict[str, Any]:
     """A search as JSON."""
-    names = ("id", "user", "name", "query", "created_at", "matches", "new", "looked_at")
+    names = ("id", "user", "name", "query", "story_sources", "created_at", "matches", "new", "looked_at")
     return {name: getattr(search, name) for name in names}

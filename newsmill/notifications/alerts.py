@@ -48,6 +48,7 @@ class AlertSender(OutboxSender):
     def prepare(self, now: datetime) -> None:
         end = Changes(self.context.engine).end()
         self.match(end, now)
+        self.match_stories(now)
         self.alerts.begin_due(end, now=now)
 
     def send(self, job: Message) -> None:
@@ -63,6 +64,15 @@ class AlertSender(OutboxSender):
             self.searches.record(self.match_pages(behind, now), now=now)
             left -= len(behind)
 
+    def match_stories(self, now: datetime) -> None:
+        """Compare the stories that enough sources carry with the searches of stories."""
+        for search in self.searches.list_all():
+            if found := self.searches.list_wide_stories(search, now=now):
+                ids = [document for story in found for document in story.document_ids]
+                matched = set(Search(self.context.engine, search.user).filter_ids(search.query, ids))
+                firsts = [(story, next((one for one in story.document_ids if one in matched), None)) for story in found]
+                self.searches.record_stories(search, firsts, now=now)
+
     def match_pages(self, behind: list[SavedSearch], now: datetime) -> list[MatchedPage]:
         """The next page of each search. Searches at the same position share the reading.
 
@@ -75,6 +85,9 @@ class AlertSender(OutboxSender):
             if search.seen not in pages:
                 pages[search.seen] = changes.page_after(search.seen, limit=PAGE_DOCUMENTS)
             ids, end = pages[search.seen]
+            if search.story_sources is not None:
+                matched.append(MatchedPage(search, [], end))
+                continue
             news = changes.filter_new(ids, since=max(search.created_at - MAX_STORING, now - MATCH_AGE))
             matched.append(MatchedPage(search, Search(self.context.engine, search.user).filter_ids(search.query, news), end))
         return matched

@@ -1,5 +1,7 @@
 """Saved searches of users, with the documents that matched them since they were saved.
 
+A search of stories matches a story once, when enough sources carry it (`story_matches`), and the match is a document of that story.
+
 Each saved search has a position in the order in which documents are stored (`ChangePosition`). `record` moves it and numbers the matches
 before it in one transaction, so a crash misses no document and counts none twice. A document that changes is matched again, but keeps
 its number.
@@ -19,19 +21,24 @@ from newsmill.exceptions import ConfigError
 from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.database import reading, writing
 from newsmill.storage.outbox import MessageKind, delete_messages
-from newsmill.storage.schema import alerts, saved_searches, search_matches
+from newsmill.storage.schema import alerts, compared_stories, saved_searches, search_matches
+from newsmill.storage.story_matches import WideStory, delete_compared, list_matched, list_wide, put_compared, skip_present
 from newsmill.text.sentences import Sentence, keyed
 
 ANYONE = ""  # the user of requests without a token of their own: no token has this name
 MAX_SEARCHES = 200  # of one user
 MAX_NAME_CHARACTERS = 100
 MAX_QUERY_CHARACTERS = 2000
+MIN_STORY_SOURCES, MAX_STORY_SOURCES = 2, 1000
 MATCH_AGE = timedelta(days=30)  # for which the matches of a search are kept
 
 
 @dataclass(frozen=True, slots=True)
 class SavedSearch:
-    """A search with a name. `seen`: the position in the order of storage up to which documents were matched."""
+    """A search with a name. `seen`: the position in the order of storage up to which documents were matched.
+
+    `story_sources`: it matches stories that at least so many sources carry; None: it matches documents.
+    """
 
     id: str
     user: str
@@ -42,6 +49,7 @@ class SavedSearch:
     matches: int
     looked: int
     looked_at: datetime | None
+    story_sources: int | None = None
 
     @property
     def new(self) -> int:
@@ -73,20 +81,29 @@ class SavedSearches:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, user: str, name: str, query: str, *, now: datetime) -> SavedSearch:
-        """Save a search of a user; documents stored from now on are matched. Raises ConfigError for a name that is invalid or in use."""
+    def add(self, user: str, name: str, query: str, *, now: datetime, story_sources: int | None = None) -> SavedSearch:
+        """Save a search of a user; documents stored from now on are matched, or stories that get enough sources from now on.
+
+        Only a search of stories may have an empty query. Raises ConfigError, also for a name that is in use.
+        """
         name, query = check_name(name), query.strip()
-        if not query or len(query) > MAX_QUERY_CHARACTERS:
+        if (not query and story_sources is None) or len(query) > MAX_QUERY_CHARACTERS:
             raise ConfigError(keyed("query", Sentence("expected 1 to {n} characters", n=MAX_QUERY_CHARACTERS)))
+        if story_sources is not None and not MIN_STORY_SOURCES <= story_sources <= MAX_STORY_SOURCES:
+            limits = Sentence("expected a whole number from {first} to {last}", first=MIN_STORY_SOURCES, last=MAX_STORY_SOURCES)
+            raise ConfigError(keyed("story_sources", limits))
         end = Changes(self._engine).end()
         search_id = secrets.token_hex(8)
         row = {"id": search_id, "user_name": user, "name": name, "query": query, "created_at": now, "looked_at": now}
+        row |= {"story_sources": story_sources}
         with writing(self._engine) as conn:
             if _count(conn, user) >= MAX_SEARCHES:
                 raise ConfigError(Sentence("there are {n} saved searches; remove one first", n=MAX_SEARCHES))
             _check_unused(conn, user, name)
             conn.execute(saved_searches.insert(), row | {"seen_at": end.stored_at, "seen_id": end.id, "matches": 0, "looked": 0})
-        return SavedSearch(search_id, user, name, query, now, end, 0, 0, now)
+            if story_sources is not None:
+                skip_present(conn, search_id, story_sources, now=now)
+        return SavedSearch(search_id, user, name, query, now, end, 0, 0, now, story_sources)
 
     def list_all(self, user: str | None = None) -> list[SavedSearch]:
         """The searches of a user, or of all users, by name."""
@@ -119,7 +136,8 @@ class SavedSearches:
         with writing(self._engine) as conn:
             removed = conn.execute(delete(alerts).where(alerts.c.search == search_id).returning(alerts.c.id)).scalars().all()
             delete_messages(conn, MessageKind.ALERT, removed)
-            conn.execute(delete(search_matches).where(search_matches.c.search == search_id))
+            for table in (search_matches, compared_stories):
+                conn.execute(delete(table).where(table.c.search == search_id))
             return conn.execute(delete(saved_searches).where(saved_searches.c.id == search_id)).rowcount == 1
 
     def mark_looked(self, search: SavedSearch, *, now: datetime) -> None:
@@ -143,6 +161,25 @@ class SavedSearches:
         with writing(self._engine) as conn:
             return sum(_record(conn, page, now) for page in sorted(pages, key=lambda page: page.search.id))
 
+    def list_wide_stories(self, search: SavedSearch, *, now: datetime) -> list[WideStory]:
+        """Some stories that a search of stories has yet to compare; none for a search of documents."""
+        if search.story_sources is None:
+            return []
+        with reading(self._engine) as conn:
+            return list_wide(conn, search.id, search.story_sources, now=now)
+
+    def record_stories(self, search: SavedSearch, compared: Sequence[tuple[WideStory, str | None]], *, now: datetime) -> int:
+        """Record stories with the document of each that matches, None without one, all in one transaction. Returns the number of new
+        matches."""
+        this = saved_searches.c.id == search.id  # the row is locked from here on, so its matches have no other writer
+        with writing(self._engine) as conn:
+            if conn.execute(update(saved_searches).where(this).values(story_sources=search.story_sources)).rowcount == 0:
+                return 0
+            before = list_matched(conn, search.id)
+            new = [(story, document) for story, document in compared if story.id not in before]
+            put_compared(conn, search.id, ((story, document is not None) for story, document in new))
+            return add_matches(conn, search.id, [document for _, document in new if document is not None], now)
+
     def list_matches(self, search_id: str, *, after: int = 0, before: int | None = None, limit: int) -> list[Match]:
         """The newest matches with numbers above `after` and below `before`, newest first."""
         wanted = [search_matches.c.search == search_id, search_matches.c.number > after]
@@ -153,8 +190,9 @@ class SavedSearches:
             return [Match(row.number, row.document_id, row.matched_at) for row in conn.execute(statement)]
 
     def delete_old(self, *, now: datetime) -> int:
-        """Delete matches older than MATCH_AGE; returns how many."""
+        """Delete matches older than MATCH_AGE, and what was recorded about older stories; returns how many matches."""
         with writing(self._engine) as conn:
+            delete_compared(conn, now - MATCH_AGE)
             return conn.execute(delete(search_matches).where(search_matches.c.matched_at < now - MATCH_AGE)).rowcount
 
 
@@ -182,23 +220,28 @@ def _record(conn: Connection, page: MatchedPage, now: datetime) -> int:
         saved_searches.c.id == search.id, saved_searches.c.seen_at == seen.stored_at, saved_searches.c.seen_id == seen.id
     )  # the row is locked from here on, so its matches have no other writer
     moved = update(saved_searches).where(is_unmoved).values(seen_at=page.end.stored_at, seen_id=page.end.id)
-    last = conn.execute(moved.returning(saved_searches.c.matches)).scalar()
-    if last is None or not page.ids:
+    return add_matches(conn, search.id, page.ids, now) if conn.execute(moved).rowcount else 0
+
+
+def add_matches(conn: Connection, search_id: str, ids: Sequence[str], now: datetime) -> int:
+    """Number the documents that did not match before; returns how many. The transaction has locked the row of the search."""
+    if not ids:
         return 0
-    known = select(search_matches.c.document_id).where(search_matches.c.search == search.id, search_matches.c.document_id.in_(page.ids))
+    last = conn.execute(select(saved_searches.c.matches).where(saved_searches.c.id == search_id)).scalar_one()
+    known = select(search_matches.c.document_id).where(search_matches.c.search == search_id, search_matches.c.document_id.in_(ids))
     matched_before = set(conn.execute(known).scalars())
     rows = [
-        {"search": search.id, "number": number, "document_id": document_id, "matched_at": now}
-        for number, document_id in enumerate((document_id for document_id in page.ids if document_id not in matched_before), last + 1)
+        {"search": search_id, "number": number, "document_id": document_id, "matched_at": now}
+        for number, document_id in enumerate(dict.fromkeys(one for one in ids if one not in matched_before), last + 1)
     ]
     if rows:
         conn.execute(search_matches.insert(), rows)
-        conn.execute(update(saved_searches).where(saved_searches.c.id == search.id).values(matches=last + len(rows)))
+        conn.execute(update(saved_searches).where(saved_searches.c.id == search_id).values(matches=last + len(rows)))
     return len(rows)
 
 
 def to_saved_search(row: Any) -> SavedSearch:
     """The search of a row of `saved_searches`."""
-    names = ("id", "name", "query", "created_at", "matches", "looked", "looked_at")
+    names = ("id", "name", "query", "created_at", "matches", "looked", "looked_at", "story_sources")
     seen = ChangePosition(row["seen_at"], row["seen_id"])
     return SavedSearch(user=row["user_name"], seen=seen, **{name: row[name] for name in names})

@@ -54,11 +54,14 @@ class Feed:
         parameters = {"q": q, "source": source, "search": search}
         saved = None if search is None else find_saved_search(request, context, search)
         q = q if saved is None else " ".join(filter(None, (close_query(saved.query), q)))
-        self.home = f"{base}/search?{urlencode({'q': restrict_to_source(q, source) if source else q})}"
+        of_stories = saved if saved is not None and saved.story_sources is not None else None
+        self.home = f"{base}/{'stories' if of_stories else 'search'}?{urlencode({'q': restrict_to_source(q, source) if source else q})}"
         self.url = f"{base}{request.url.path}?{urlencode({key: value for key, value in parameters.items() if value})}".rstrip("?")
         name = q if saved is None else saved.name
         self.title = "Newsmill" + (f": {name}" if name else "") + (f" · {source}" if source else "")
-        self.documents = newest_documents(context, q, source, get_user(request))
+        self.documents = (
+            newest_documents(context, q, source, get_user(request)) if of_stories is None else matched_documents(context, of_stories)
+        )
 
     @property
     def updated(self) -> datetime | None:
@@ -72,6 +75,13 @@ def find_saved_search(request: Request, context: AppContext, search_id: str) -> 
     if search is None:
         raise HTTPException(404, Sentence("saved search {id} does not exist", id=repr(search_id[:80])))
     return search
+
+
+def matched_documents(context: AppContext, saved: SavedSearch) -> Sequence[Document]:
+    """A document of each of the newest stories that matched a saved search of stories."""
+    found = SavedSearches(context.engine).list_matches(saved.id, limit=MAX_ITEMS)
+    by_id = {document.id: document for document in Changes(context.engine).get_many([match.document_id for match in found])}
+    return [by_id[match.document_id] for match in found if match.document_id in by_id]
 
 
 def newest_documents(context: AppContext, q: str, source: str | None, user: str = "") -> Sequence[Document]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import alembic.command  # noqa: F401 - loaded before the processes are forked, as the code that they kill
 from rows import NOON, after
@@ -11,6 +11,7 @@ from strikes import arm
 
 from newsmill.context import build_context
 from newsmill.intake.document_import import import_part, list_parts
+from newsmill.notifications.alerts import AlertSender, AlertWriter
 from newsmill.storage import database, schema_version, story_decisions
 from newsmill.storage.copies import back_up as back_up_store
 from newsmill.storage.story_edits import StoryEdits
@@ -64,4 +65,13 @@ def correct_stories(options: dict[str, Any]) -> int:
     kept = edits.merge(options["stories"], now=NOON)
     edits.split(kept, options["documents"], now=NOON)
     story_decisions.catch_up(engine, now=NOON)
+    return 0
+
+
+def match_stories(options: dict[str, Any]) -> int:
+    """A round of the sender of alerts before it sends: stories are matched, and messages begun."""
+    app = build_context(database.connect(options["url"]), str(Path(options["folder"]) / "archive"))
+    sender = AlertSender(app, cast(AlertWriter, None))
+    arm(options["step"])
+    sender.prepare(after(hours=24))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,9 +18,11 @@ from typing import Any
 import pytest
 from mail_server import Mailbox, mail_server
 from receiver import Receiver, canary, receiver
+from rows import insert_pages
 from site_of_tests import RunningApp, stock
 from standardwebhooks.webhooks import Webhook
 from starlette.testclient import TestClient
+from story_world import make_event, settle
 
 from newsmill import settings
 from newsmill.exceptions import ConfigError
@@ -122,6 +125,36 @@ def test_mail_has_text_and_html_and_no_header_of_a_page(make_harness: Callable[.
     assert harness.round() == 0, "a person gets no message every two seconds"
     harness.ahead += MIN_INTERVAL
     assert harness.round() == 1 and mailbox.got[-1][2]["Subject"] == "Search harbour: 1 neues Dokument"
+
+
+def test_a_story_that_enough_sources_carry_is_told_once(
+    make_harness: Callable[..., AlertHarness], mailbox: Mailbox, inbox: Receiver
+) -> None:
+    harness = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org")
+    client, engine, now = harness.web.program("admin"), harness.web.context.engine, harness.web.context.now()
+    search = client.post(f"{API}/searches", json={"name": "Wide", "story_sources": 3}).json()
+    assert (search["query"], search["story_sources"]) == ("", 3)
+    assert client.post(f"{API}/searches", json={"name": "One", "story_sources": 1}).status_code == 422
+    for alert in ({"channel": "email", "target": "ann@example.org", "language": "de"}, {"channel": "webhook", "target": inbox.url}):
+        assert client.post(f"{API}/searches/{search['id']}/alerts", json=alert).status_code == 201
+    found = [
+        replace(one, first_seen_at=now - timedelta(minutes=9 - number)) for number, one in enumerate(make_event(random.Random(3), 1, 4))
+    ]
+    for part in (found[:2], found[2:3], found[3:]):
+        insert_pages(engine, *part)
+        settle(engine)
+        index_pending(engine)
+        harness.round()
+    ((_, _, message),), ((_, body),) = mailbox.got, inbox.got
+    story = client.get(f"{API}/stories").json()["items"][0]
+    assert message["Subject"] == "Wide: 1 neues Thema"
+    text, html = (part.get_content() for part in message.iter_parts())
+    for part in (text, html):
+        assert "mindestens 3 Quellen" in part and "3 Quellen · site0" in part and f"https://news.example.org/stories/{story['id']}" in part
+    data = json.loads(body)["data"]
+    assert data["stories"] == [{"id": story["id"], "title": story["title"], "sources": 3, "documents": 3}]
+    assert [document["id"] for document in data["documents"]] == [found[0].id]
+    assert found[0].title in client.get(f"/feeds/json?search={search['id']}").text
 
 
 @pytest.mark.parametrize(

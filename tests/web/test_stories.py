@@ -60,3 +60,16 @@ def test_a_story_is_listed_shown_and_corrected(make_web: Callable[..., RunningAp
     assert web.program("read").put(f"{API}/stories/{kept}/pin").status_code == 403
     assert program.delete(f"{API}/stories/999/pin").status_code == 404
     assert program.delete(f"{API}/stories/{kept}/pin").json() == {"id": kept}
+
+
+def test_a_search_of_stories_is_saved_on_the_page_of_stories(make_web: Callable[..., RunningApp]) -> None:
+    client = make_web(WebConfig()).browser()
+    form = {"csrf": token(client, "/stories"), "name": "Big", "q": ""}
+    refused = client.post("/searches", data=form | {"story_sources": "1"}, headers=HTML | {"accept-language": "de"})
+    assert refused.status_code == 422 and "2 bis 1000" in refused.text
+    assert client.post("/searches", data=form | {"story_sources": "five"}, headers=HTML).status_code == 422
+    saved = client.post("/searches", data=form | {"story_sources": "5"})
+    assert saved.status_code == 303
+    shown = text_of(read(client, saved.headers["location"]))
+    assert "Stories that at least 5 sources carry" in shown and "No story has had enough sources" in shown
+    assert "at least 5 sources" in text_of(read(client, "/searches"))

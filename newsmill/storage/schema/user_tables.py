@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, PrimaryKeyConstraint, String, Table, UniqueConstraint, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, PrimaryKeyConstraint, String, Table, UniqueConstraint, text
 
 from newsmill.storage.columns import Id, StorableString, StorableText, UtcDateTime, metadata
 
@@ -48,6 +48,7 @@ saved_searches = Table(
     Column("matches", Id, nullable=False, server_default="0"),  # the number of the last match
     Column("looked", Id, nullable=False, server_default="0"),  # the number of the last match when the user last looked
     Column("looked_at", UtcDateTime),
+    Column("story_sources", Integer),  # it matches stories of so many sources; NULL: it matches documents
     UniqueConstraint("user_name", "name"),
     Index("ix_saved_searches_seen", "seen_at"),
 )
@@ -62,4 +63,14 @@ search_matches = Table(
     Column("matched_at", UtcDateTime, nullable=False),
     UniqueConstraint("search", "document_id"),
     Index("ix_search_matches_age", "matched_at"),
+)
+
+# The stories that were compared with a saved search of stories, as they were with so many documents; storage/story_matches.py.
+compared_stories = Table(
+    "compared_stories",
+    metadata,
+    Column("search", String(16), ForeignKey("saved_searches.id"), primary_key=True),
+    Column("story_id", Id, primary_key=True, autoincrement=False),
+    Column("documents", Integer, nullable=False),
+    Column("is_match", Boolean, nullable=False),
 )

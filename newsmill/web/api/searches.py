@@ -13,7 +13,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.search.check import check_saved_query
 from newsmill.storage.changes import Changes
-from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, SavedSearch, SavedSearches
+from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, MAX_STORY_SOURCES, MIN_STORY_SOURCES, SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.text.sentences import Sentence
 from newsmill.web.api.search import Note
@@ -35,6 +35,7 @@ def get_user(request: Request) -> Caller:
 
 Reader = Annotated[Caller, Depends(get_user)]
 Writer = Annotated[Caller, Depends(require_scope(Scope.WRITE))]
+StorySources = Annotated[int, Field(ge=MIN_STORY_SOURCES, le=MAX_STORY_SOURCES)]
 Name = Annotated[QueryText, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 
 
@@ -43,7 +44,10 @@ class SavedSearchRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: Name
-    query: QueryText = Field(description="As for /api/v1/search.")
+    query: QueryText = Field("", description="As for /api/v1/search. Only a search of stories may have no query.")
+    story_sources: StorySources | None = Field(
+        None, description="Match stories that at least so many sources carry, with a document that matches the query, instead of documents."
+    )
 
 
 class RenameRequest(BaseModel):
@@ -59,9 +63,10 @@ class SavedSearchResponse(BaseModel):
     id: str
     name: str
     query: str
+    story_sources: int | None = Field(description="null: the search matches documents, not stories.")
     created_at: datetime
-    matches: int = Field(description="Documents that matched since the search was saved.")
-    new: int = Field(description="Documents that matched since the user last looked.")
+    matches: int = Field(description="Documents or stories that matched since the search was saved.")
+    new: int = Field(description="Documents or stories that matched since the user last looked.")
     looked_at: datetime | None
     feed: str = Field(description="The path of its Atom feed.")
     notes: tuple[Note, ...] = Field(description="Why new documents do not match: they have no star, tag or note yet.")
@@ -69,7 +74,7 @@ class SavedSearchResponse(BaseModel):
     @classmethod
     def of(cls, search: SavedSearch) -> SavedSearchResponse:
         """The response for a search."""
-        names = ("id", "name", "query", "created_at", "matches", "new", "looked_at")
+        names = ("id", "name", "query", "story_sources", "created_at", "matches", "new", "looked_at")
         notes = tuple(map(Note.of, check_saved_query(search.query)))
         return cls(feed=f"/feeds/atom?search={search.id}", notes=notes, **{name: getattr(search, name) for name in names})
 
@@ -95,8 +100,8 @@ def list_searches(context: Context, caller: Reader) -> ItemList[SavedSearchRespo
 
 @router.post("/searches", status_code=201)
 def add_search(response: Response, context: Context, caller: Reader, body: SavedSearchRequest) -> SavedSearchResponse:
-    """Save a search. Documents stored or changed from now on are matched; each counts once."""
-    search = save_search(context, caller.user, body.name, body.query)
+    """Save a search. Documents stored or changed from now on are matched, or stories; each counts once."""
+    search = save_search(context, caller.user, body.name, body.query, body.story_sources)
     response.headers["Location"] = f"/api/v1/searches/{search.id}"
     return SavedSearchResponse.of(search)
 
@@ -135,7 +140,8 @@ def list_matches(
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(pattern="^[0-9]{1,18}$", description="`next` of the previous page.")] = None,
 ) -> ItemList[MatchResponse]:
-    """List the documents that matched a saved search since it was saved, newest first. Matches are kept for 30 days."""
+    """List the documents that matched a saved search since it was saved, newest first; of each matched story one. Matches are kept for 30
+    days."""
     search = find_search(context, caller, id)
     before = None if cursor is None else int(cursor)
     found = SavedSearches(context.engine).list_matches(search.id, before=before, limit=limit + 1)
@@ -149,11 +155,11 @@ def list_matches(
     return ItemList(items=items, next=str(found[limit - 1].number) if len(found) > limit else None)
 
 
-def save_search(context: AppContext, user: str, name: str, query: str) -> SavedSearch:
+def save_search(context: AppContext, user: str, name: str, query: str, story_sources: int | None = None) -> SavedSearch:
     """Save a search that can find something. Raises ConfigError."""
     if query.strip() and (reason := context.search.find_useless(query)):
         raise ConfigError(f"query: {reason}")
-    return SavedSearches(context.engine).add(user, name, query, now=context.now())
+    return SavedSearches(context.engine).add(user, name, query, now=context.now(), story_sources=story_sources)
 
 
 def find_search(context: AppContext, caller: Caller, search_id: str) -> SavedSearch:

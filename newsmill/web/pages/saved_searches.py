@@ -19,7 +19,9 @@ from newsmill.storage.alert_schedule import WEEKDAYS, Frequency, make_schedule
 from newsmill.storage.alerts import Alert, Alerts, Channel
 from newsmill.storage.changes import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
+from newsmill.storage.stories import Stories
 from newsmill.storage.tokens import Scope
+from newsmill.text.sentences import Sentence, keyed
 from newsmill.web.api.alerts import find_alert
 from newsmill.web.api.searches import find_search, save_search
 from newsmill.web.auth import Caller, require_scope
@@ -44,15 +46,22 @@ def show_searches(request: Request, caller: Reader, done: str = "") -> Response:
 
 
 @router.post("", dependencies=FORM)
-def save(request: Request, caller: Reader, q: Text = "", name: Text = "") -> Response:
-    """Save the search of the search page. A mistake is shown beside the submitted text."""
+def save(request: Request, caller: Reader, q: Text = "", name: Text = "", story_sources: Text = "") -> Response:
+    """Save the search of the search page or of the page of stories. A mistake is shown beside the submitted text."""
     context: AppContext = request.app.state.context
     try:
-        search = save_search(context, caller.user, name or q[:100], q)
+        search = save_search(context, caller.user, name or q[:100], q, read_story_sources(story_sources))
     except ConfigError as error:
         problem = PageView(request).describe_refusal(error)
-        return render_searches(request, caller, status=422, problem=problem, values={"q": q, "name": name})
+        return render_searches(request, caller, status=422, problem=problem, values={"q": q, "name": name, "story_sources": story_sources})
     return RedirectResponse(f"/searches/{search.id}?done=saved", 303)
+
+
+def read_story_sources(text: str) -> int | None:
+    """The number of sources in a form. Raises ConfigError."""
+    if text and not (text.isascii() and text.isdigit()):
+        raise ConfigError(keyed("story_sources", Sentence("expected a whole number")))
+    return int(text) if text else None
 
 
 @router.get("/{id}")
@@ -175,7 +184,12 @@ def render_search(
     current = SavedSearches(context.engine).get(search.id) or search
     found = SavedSearches(context.engine).list_matches(search.id, limit=MAX_MATCHES)
     by_id = {document.id: document for document in Changes(context.engine).get_many([match.document_id for match in found])}
-    newest = Search(context.engine, search.user).search(search.query, limit=MAX_MATCHES, order="newest", count=False).hits
+    is_of_documents = search.story_sources is None
+    newest = (
+        Search(context.engine, search.user).search(search.query, limit=MAX_MATCHES, order="newest", count=False).hits
+        if is_of_documents
+        else []
+    )
     settings = context.settings
     is_usable = {Channel.EMAIL: mail_server(settings) is not None, Channel.WEBHOOK: True, Channel.APPRISE: bool(settings.apprise)}
     return view.page(
@@ -183,7 +197,8 @@ def render_search(
         status,
         search=current,
         notes=check_saved_query(search.query),
-        results=f"/search{params({'q': search.query})}",
+        results=f"/{'search' if is_of_documents else 'stories'}{params({'q': search.query})}",
+        stories=Stories(context.engine).of_documents([] if is_of_documents else list(by_id)),
         hits=[hit for hit in newest if hit.id not in by_id],
         matches=[(match, by_id[match.document_id]) for match in found if match.document_id in by_id],
         alerts=Alerts(context.engine).list_all(search=search.id),
