@@ -24,6 +24,7 @@ from sqlalchemy import Engine, bindparam, delete, func, literal_column, select, 
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged, ServiceError
 from newsmill.search.erasure import merge_deleted_words
+from newsmill.storage import past_documents
 from newsmill.storage.counter_updates import CounterUpdates
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents
@@ -84,6 +85,7 @@ class Takedowns:
         again. Raises UrlError for an argument that is neither URL nor ID, ConfigError for the URL of a listing.
         """
         demand = resolve_demand(Documents(self._engine), urls_or_ids)
+        past_documents.write_keys(self._engine)
         with writing(self._engine) as conn:
             return bar_demand(conn, demand, reason, now)
 

@@ -47,6 +47,8 @@ removed_documents = Table(
     Index("ix_removed_documents_order", "removed_at", "id"),
 )
 
+_KEYLESS = text("url_key IS NULL AND (url IS NOT NULL OR requested_url IS NOT NULL)")
+
 # What rows of `documents` were before they were changed or removed; filled by triggers, storage/past_documents.py.
 past_documents = Table(
     "past_documents",
@@ -57,8 +59,18 @@ past_documents = Table(
     Column("changed", StorableText),  # the names of the changed columns, each followed by a comma; NULL: the document was removed
     Column("stored_at", UtcDateTime),
     *(Column(column.name, column.type) for column in list_document_columns()),
+    Column("url_key", String(64)),  # of `url`, written by a takedown; NULL: not yet. "" for a row without a URL
+    Column("requested_key", String(64)),
     Index("ix_past_documents_document", "document_id", "valid_until"),
     Index("ix_past_documents_order", "valid_until"),
+    Index("ix_past_documents_url_key", "url_key", sqlite_where=text("url_key IS NOT NULL"), postgresql_where=text("url_key IS NOT NULL")),
+    Index(
+        "ix_past_documents_requested_key",
+        "requested_key",
+        sqlite_where=text("requested_key IS NOT NULL"),
+        postgresql_where=text("requested_key IS NOT NULL"),
+    ),
+    Index("ix_past_documents_keyless", "number", sqlite_where=_KEYLESS, postgresql_where=_KEYLESS),
 )
 
 # Documents of which a takedown deleted the versions in [stored_at, valid_until).
