@@ -3,8 +3,8 @@
 from alembic import op
 from sqlalchemy import Column, String, text
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 
 KEYLESS = text("url_key IS NULL AND (url IS NOT NULL OR requested_url IS NOT NULL)")
 
