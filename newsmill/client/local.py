@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakSet
 
@@ -37,6 +35,7 @@ from newsmill.client.corpus import (
     TimelineStep,
     UrlOutcome,
 )
+from newsmill.client.past_folder import PastFolder
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary, Story, StoryDetail
 from newsmill.search.facets import count_facets, list_counts
@@ -290,7 +289,7 @@ _NO_STORIES = "a corpus of the past has no stories; read those of the corpus of 
 class PastCorpus(LocalCorpus):
     """`corpus.as_of(time)`"""
 
-    def __init__(self, url: str, folder: TemporaryDirectory[str], taken_down: Mapping[str, str]) -> None:
+    def __init__(self, url: str, folder: PastFolder, taken_down: Mapping[str, str]) -> None:
         super().__init__(url)
         self._folder, self._taken_down = folder, taken_down
 
@@ -345,7 +344,7 @@ class PastCorpus(LocalCorpus):
 
     def close(self) -> None:
         super().close()
-        self._folder.cleanup()
+        self._folder.close()
 
 
 def _open_past(url: str, engine: database.Engine, at: datetime) -> Corpus:
@@ -359,9 +358,13 @@ def _open_past(url: str, engine: database.Engine, at: datetime) -> Corpus:
             at = past_documents.settle(writer, at, now=now)
         finally:
             writer.dispose()
-    folder = TemporaryDirectory(prefix="newsmill-past-")
-    frozen_stores.freeze(engine, Path(folder.name), at, with_index=True).dispose()
-    (path,) = Path(folder.name).glob("*.db")
+    folder = PastFolder()
+    try:
+        frozen_stores.freeze(engine, folder.path, at, with_index=True).dispose()
+    except BaseException:  # also Ctrl-C
+        folder.close()
+        raise
+    (path,) = folder.path.glob("*.db")
     return PastCorpus(f"sqlite:///{path}", folder, {one.id: one.reason for one in past_documents.list_taken_down(engine, at)})
 
 

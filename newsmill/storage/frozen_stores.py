@@ -30,6 +30,7 @@ from newsmill.version import __version__
 MAX_STORES = 3  # of different times, the last used ones
 MAX_PAUSE_SECONDS = 86_400.0  # between two writes to a store that is being made; then its process was killed
 _SUFFIX, _UNFINISHED = ".db", ".part"
+_INDEXED = "-indexed"  # the empty file beside a store whose index is complete
 _KEYS = select(ledger.c.url_key).where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True)))
 _TAKEDOWNS = select(past_takedowns).order_by(past_takedowns.c.document_id, past_takedowns.c.valid_until)
 
@@ -62,6 +63,12 @@ def format_time(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
+def is_ready(engine: Engine, folder: Path, at: datetime) -> bool:
+    """Whether `freeze` finds the store of a time with its index, so that it costs a few milliseconds."""
+    path = folder / _make_name(engine, at)
+    return path.exists() and _mark_of(path).exists()
+
+
 def freeze(engine: Engine, folder: Path, at: datetime, *, with_index: bool, on_progress: OnProgress = lambda what, more: None) -> Engine:
     """A read-only engine on the store at a time that `past_documents.settle` returned. `folder`: of the files, which it makes or reuses.
 
@@ -72,15 +79,22 @@ def freeze(engine: Engine, folder: Path, at: datetime, *, with_index: bool, on_p
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_others(folder, path)
         if not path.exists():
+            _mark_of(path).unlink(missing_ok=True)
             _make(engine, path, at, on_progress)
             _check_takedowns(engine, path, at)
         path.touch()
-        if with_index:
+        if with_index and not _mark_of(path).exists():
             _index(path, on_progress)
+            _mark_of(path).touch(mode=0o600)
+            _check_takedowns(engine, path, at)
     except (OSError, MovedFileError) as error:
         _check_takedowns(engine, path, at)
         raise ServiceError(f"the store of {format_time(at)} cannot be made in {folder}: {getattr(error, 'strerror', error)}") from error
     return database.connect(f"sqlite:///{path}", read_only=True)
+
+
+def _mark_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}{_INDEXED}")
 
 
 def discard(folder: Path) -> None:
@@ -93,7 +107,8 @@ def discard(folder: Path) -> None:
 def _check_takedowns(engine: Engine, path: Path, at: datetime) -> None:
     """Delete the file and raise ServiceError if a takedown was committed since it was begun: its `discard` may have come too early."""
     if _make_name(engine, at) != path.name:
-        path.unlink(missing_ok=True)
+        for part in path.parent.glob(f"{path.name}*"):
+            part.unlink(missing_ok=True)
         raise ServiceError(f"documents were taken down while the store of {format_time(at)} was made; run the command again")
 
 

@@ -69,6 +69,7 @@ from newsmill.web.pages import (
 )
 from newsmill.web.pages import stories as story_pages
 from newsmill.web.pages.host_proofs import HostProofs
+from newsmill.web.past_stores import PastStores
 from newsmill.web.problem_details import check_query_parameters, error_responses, install_error_handlers, problem_schemas
 from newsmill.web.rate_limits import RateLimitMiddleware
 from newsmill.web.request_guard import RequestGuardMiddleware
@@ -168,6 +169,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     stopping = app.state.stopping = asyncio.Event()
     executor = app.state.extraction_executor = ExtractionExecutor()
     inspections = app.state.inspections = Inspections()
+    past_stores = app.state.past_stores = PastStores()
     config: WebConfig = app.state.config
     context: AppContext = app.state.context
     settings = context.settings
@@ -182,6 +184,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stopping.set()
         await anyio.to_thread.run_sync(senders.stop)
         executor.close()
+        await anyio.to_thread.run_sync(past_stores.close)
         await anyio.to_thread.run_sync(inspections.close)
         if app.state.lead_images is not None:
             app.state.lead_images.close()

@@ -16,6 +16,8 @@ from sqlalchemy import JSON, Engine, TypeDecorator, select, text, update
 
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Outcome
+from newsmill.search.indexer import index_pending
+from newsmill.search.search import Search
 from newsmill.storage import frozen_stores, past_documents
 from newsmill.storage.changes import remove
 from newsmill.storage.database import reading, writing
@@ -33,6 +35,7 @@ from newsmill.text import urls
 EDITS = int(os.environ.get("NEWSMILL_TEST_EDITS", "60"))
 MOMENTS = 50 if EDITS >= 1000 else 10
 URL = f"{SITE}/1"
+QUERIES = ("harbour", "bridge1 OR storm2", "title:museum", "strike -budget3", "lang:de", "before:2026-12-24", "section:storm")
 TOPICS = ("harbour", "bridge", "election", "storm", "museum", "railway", "budget", "strike")
 
 Rows = dict[str, tuple[Any, ...]]  # by id
@@ -59,7 +62,9 @@ class Publisher:
         number = self.random.randrange(12)
         topic = TOPICS[number % len(TOPICS)]
         text = " ".join(f"{topic}{self.random.randrange(9)} {word}" for word in TOPICS)
-        self.articles[number] = {"title": f"The {topic}", "text": text, "confidence": 0.9}
+        # of two documents of one second, that which was indexed first is listed first
+        published = {"published_at": NOON - timedelta(hours=number + 1), "published_precision": "second"}
+        self.articles[number] = {"title": f"The {topic}", "text": text, "confidence": 0.9} | published
         self._show(number)
 
     def revisit(self) -> None:
@@ -140,21 +145,35 @@ def _freeze(row: dict[str, Any]) -> tuple[Any, ...]:
     return from_row(row), row["stored_at"]  # type: ignore[arg-type]
 
 
-def test_every_moment_of_the_past_stays_as_it_was(engine: Engine) -> None:
+def search_all(engine: Engine) -> dict[str, list[str]]:
+    """The matches of each query, newest first."""
+    return {query: Search(engine).find_ids(query, limit=100, order="newest")[0] for query in QUERIES}
+
+
+def test_every_moment_of_the_past_stays_as_it_was(engine: Engine, tmp_path: Path) -> None:
     publisher = Publisher(engine, seed=40)
     frozen: dict[datetime, Rows] = {}
+    matches: dict[datetime, dict[str, list[str]]] = {}
     for number in range(1, EDITS + 1):
         publisher.change()
         if number % (EDITS // MOMENTS) == 0:
             with reading(engine) as conn:
                 at = find_horizon(conn)
             if at > NOON:
-                frozen[past_documents.settle(engine, at, now=publisher.mill.now)] = read_now(engine)
+                while index_pending(engine):
+                    pass
+                at = past_documents.settle(engine, at, now=publisher.mill.now)
+                frozen[at], matches[at] = read_now(engine), search_all(engine)
     assert len(frozen) > MOMENTS // 2
     for at, expected in frozen.items():
         taken_down = {one.id for one in past_documents.list_taken_down(engine, at)}
         found = read_past(engine, at)
         assert found == {one: row for one, row in expected.items() if one not in taken_down}, at
+        past = frozen_stores.freeze(engine, tmp_path / "past", at, with_index=True)
+        expected_matches = {query: [one for one in ids if one not in taken_down] for query, ids in matches[at].items()}
+        assert search_all(past) == expected_matches, at
+        past.dispose()
+    assert any(ids for found_then in matches.values() for ids in found_then.values())
     with reading(engine) as conn:
         (check,) = (one for one in CHECKS if one.check == "past")
         assert conn.execute(text(check.query)).all() == []

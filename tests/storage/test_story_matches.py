@@ -30,6 +30,10 @@ from newsmill.storage.story_edits import StoryEdits
 NOW = NOON + timedelta(days=1)
 
 
+def name_of(document: Document) -> str:
+    return (document.title or "").split()[0]
+
+
 def make_sender(engine: Engine, folder: Path) -> AlertSender:
     return AlertSender(build_context(engine, str(folder / "archive")), cast(AlertWriter, None))
 
@@ -47,7 +51,7 @@ def test_a_story_matches_once_when_it_gets_enough_sources(engine: Engine, tmp_pa
     searches = SavedSearches(engine)
     add(engine, *council)
     wide = searches.add("ann", "Wide", "", story_sources=3, now=NOW)
-    named = searches.add("ann", "Named", f"title:{harbour[0].title.split()[0]}", story_sources=2, now=NOW)
+    named = searches.add("ann", "Named", f"title:{name_of(harbour[0])}", story_sources=2, now=NOW)
     other = searches.add("ann", "Other", "nosuchword", story_sources=2, now=NOW)
     sender = make_sender(engine, tmp_path)
 
@@ -106,7 +110,7 @@ def test_a_merge_into_a_story_that_had_too_few_sources_is_no_news(engine: Engine
 def test_a_story_waits_for_the_search_index(engine: Engine, tmp_path: Path) -> None:
     world = make_world()
     searches = SavedSearches(engine)
-    named = searches.add("ann", "Named", f"title:{world[0].title.split()[0]}", story_sources=2, now=NOW)
+    named = searches.add("ann", "Named", f"title:{name_of(world[0])}", story_sources=2, now=NOW)
     insert_pages(engine, *world[:2])
     settle(engine)
     sender = make_sender(engine, tmp_path)

@@ -16,7 +16,8 @@ from newsmill.storage.changes import Changes
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.documents import DocumentResponse, Include, json_response, to_responses
 from newsmill.web.auth import require_scope
-from newsmill.web.parameters import Context, Cursor, ItemList, Limit, QueryText, User
+from newsmill.web.parameters import Cursor, ItemList, Limit, QueryText, User
+from newsmill.web.past_stores import SearchContext
 
 router = APIRouter(tags=["search"], dependencies=[Depends(require_scope(Scope.READ))])
 
@@ -58,7 +59,7 @@ Fold = Annotated[bool, Query(description="Count and list only the earliest match
 
 @router.get("/search")
 def search(
-    context: Context,
+    context: SearchContext,
     user: User,
     q: SearchQuery = "",
     order: Literal["relevance", "newest"] = "relevance",
@@ -82,7 +83,7 @@ def search(
 
 @router.get("/search/documents", response_model=ItemList[DocumentResponse])
 def search_documents(
-    context: Context,
+    context: SearchContext,
     user: User,
     q: SearchQuery = "",
     order: Literal["relevance", "newest"] = "newest",

@@ -14,7 +14,8 @@ from newsmill.search.timelines import MAX_DAY_BARS, TimelineStep, choose_period,
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.search import Fold, SearchQuery
 from newsmill.web.auth import require_scope
-from newsmill.web.parameters import Context, ItemList, Timestamp, User, complete_list
+from newsmill.web.parameters import ItemList, Timestamp, User, complete_list
+from newsmill.web.past_stores import SearchContext
 
 router = APIRouter(tags=["search"], dependencies=[Depends(require_scope(Scope.READ))])
 
@@ -35,7 +36,7 @@ class SourceCount(BaseModel):
 
 @router.get("/search/over-time")
 def count_over_time(
-    context: Context,
+    context: SearchContext,
     user: User,
     q: SearchQuery = "",
     step: Literal["hour", "day"] = "day",
@@ -50,7 +51,12 @@ def count_over_time(
 
 @router.get("/search/by-source")
 def count_by_source(
-    context: Context, user: User, q: SearchQuery = "", since: Timestamp | None = None, until: Timestamp | None = None, fold: Fold = True
+    context: SearchContext,
+    user: User,
+    q: SearchQuery = "",
+    since: Timestamp | None = None,
+    until: Timestamp | None = None,
+    fold: Fold = True,
 ) -> ItemList[SourceCount]:
     """Count the matches per source, largest count first."""
     counts = Search(context.engine, user).count_by_source(q, since=since, until=until, fold=fold)
@@ -96,7 +102,11 @@ class TimelineList(ItemList[TimelineItem]):
 
 @router.get("/search/facets")
 def list_facets(
-    context: Context, user: User, q: SearchQuery = "", limit: Annotated[int, Query(ge=1, le=100)] = MAX_FACET_VALUES, fold: Fold = True
+    context: SearchContext,
+    user: User,
+    q: SearchQuery = "",
+    limit: Annotated[int, Query(ge=1, le=100)] = MAX_FACET_VALUES,
+    fold: Fold = True,
 ) -> FacetList:
     """Count the matches by language, source, section, author, type and site, at most `limit` values of each."""
     found = count_facets(context.engine, q, user=user, limit=limit, matches=MAX_FACET_MATCHES, seconds=COUNT_SECONDS, without_copies=fold)
@@ -106,7 +116,7 @@ def list_facets(
 
 @router.get("/search/timeline")
 def show_timeline(
-    context: Context,
+    context: SearchContext,
     user: User,
     q: SearchQuery = "",
     step: Annotated[TimelineStep | None, Query(description=STEP_DESCRIPTION)] = None,

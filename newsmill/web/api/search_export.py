@@ -22,7 +22,8 @@ from newsmill.storage.tokens import Scope
 from newsmill.web.api.documents import Include
 from newsmill.web.api.search import Fold, SearchQuery
 from newsmill.web.auth import require_scope
-from newsmill.web.parameters import Context, User
+from newsmill.web.parameters import User
+from newsmill.web.past_stores import SearchContext
 
 router = APIRouter(tags=["search"], dependencies=[Depends(require_scope(Scope.READ))])
 
@@ -39,7 +40,7 @@ FormatName = Literal["csv", "json", "jsonl", "markdown"]
     responses={200: {"content": {one.media_type: {"schema": {"type": "string"}} for one in STREAMED_FORMATS.values()}}},
 )
 def export_search(
-    context: Context,
+    context: SearchContext,
     user: User,
     q: SearchQuery = "",
     format: Annotated[FormatName, Query(description="As of `newsmill export`; `json` is one array.")] = "csv",

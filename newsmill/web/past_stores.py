@@ -1,0 +1,104 @@
+"""The stores of past times that requests search, each made in a process of its own, one at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from starlette.exceptions import HTTPException
+
+from newsmill import context as contexts
+from newsmill.context import AppContext
+from newsmill.exceptions import ConfigError
+from newsmill.search.query import check_is_lasting
+from newsmill.settings import Settings
+from newsmill.storage import frozen_stores, past_documents
+from newsmill.storage.frozen_stores import parse_time
+from newsmill.text.sentences import Sentence
+from newsmill.web.parameters import Context, QueryText
+
+MAX_WAIT_SECONDS = 3.0  # of a request, for a store that is being made; the client then asks again
+RETRY_SECONDS = 5
+
+
+class PastStores:
+    """Makes the stores of past times. Used by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: tuple[datetime, ProcessPoolExecutor, Future[None]] | None = None
+
+    def prepare(self, context: AppContext, at: datetime) -> None:
+        """Make the store of a time that `past_documents.settle` returned, unless it exists.
+
+        Raises HTTPException 503 while it is being made, or another one, and ServiceError.
+        """
+        if frozen_stores.is_ready(context.engine, contexts.past_folder(context.settings), at):
+            return
+        with self._lock:
+            if self._running is None:
+                pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+                self._running = at, pool, pool.submit(_make, context.settings, at)
+            running_at, pool, future = self._running
+        with suppress(FutureTimeoutError):
+            error = future.exception(MAX_WAIT_SECONDS)
+            with self._lock:
+                if self._running is not None and self._running[2] is future:
+                    self._running = None
+            pool.shutdown(wait=False)
+            if running_at == at:
+                if error is not None:
+                    raise error
+                return
+        raise HTTPException(
+            503,
+            Sentence("the store of {time} is being made: try again in a few seconds", time=frozen_stores.format_time(running_at)),
+            headers={"Retry-After": str(RETRY_SECONDS)},
+        )
+
+    def close(self) -> None:
+        """Kill the process. Its unfinished files are deleted by the next one."""
+        with self._lock:
+            running, self._running = self._running, None
+        if running is not None:
+            for process in (running[1]._processes or {}).values():  # public from Python 3.14 on: kill_workers
+                process.kill()
+            running[1].shutdown(cancel_futures=True)
+
+
+def _make(settings: Settings, at: datetime) -> None:
+    with contexts.open_context(settings, upgrade=False) as store, contexts.open_past(store, at, with_index=True):
+        pass
+
+
+def search_context(
+    request: Request,
+    context: Context,
+    q: QueryText = "",
+    as_of: Annotated[
+        str | None,
+        Query(max_length=40, description="Search the documents as they were then: a time with zone, or a day (its beginning, UTC)."),
+    ] = None,
+) -> Iterator[AppContext]:
+    """A dependency: the context of today, or of the time `as_of`."""
+    if as_of is None:
+        yield context
+        return
+    check_is_lasting(q)
+    if "marks" in request.query_params.getlist("include"):
+        raise ConfigError("include=marks does not work with as_of, because marks, stories and later documents are not part of that time")
+    at = past_documents.settle(context.engine, parse_time(as_of), now=context.now())
+    stores: PastStores = request.app.state.past_stores
+    stores.prepare(context, at)
+    with contexts.open_past(context, at, with_index=True) as past:
+        yield past.context
+
+
+SearchContext = Annotated[AppContext, Depends(search_context)]

@@ -1,0 +1,86 @@
+"""`as_of` over the API: searches, counts and downloads of the documents as they were."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from site_of_tests import RunningApp, stock
+from starlette.testclient import TestClient
+
+from newsmill import settings
+from newsmill.context import past_folder
+from newsmill.search.indexer import index_pending
+from newsmill.storage.frozen_stores import format_time
+from newsmill.storage.ledger.takedowns import Takedowns
+from newsmill.web import past_stores
+from newsmill.web.config import WebConfig
+
+API = "/api/v1"
+
+
+def ask(client: TestClient, path: str, **parameters: Any) -> Any:
+    """The answer, once the store of that time is made."""
+    deadline = time.monotonic() + 60
+    while (answer := client.get(f"{API}{path}", params=parameters)).status_code == 503:
+        assert answer.headers["retry-after"] == "5" and "is being made" in answer.json()["detail"]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def index(web: RunningApp) -> None:
+    while index_pending(web.context.engine):
+        pass
+
+
+@pytest.mark.slow
+def test_a_past_time_is_searched_counted_and_downloaded(
+    make_web: Callable[..., RunningApp], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web = make_web(WebConfig(), settings.load({"NEWSMILL_DATA": str(tmp_path / "0")}))
+    client = web.program("admin")
+    before = stock(web, 3, ago=7200)
+    at = format_time(web.context.now() - timedelta(hours=1))
+    later = stock(web, 2, ago=60)
+    index(web)
+    monkeypatch.setattr(past_stores, "MAX_WAIT_SECONDS", 0.05)
+    ids = {document.id for document in before}
+    assert {hit["id"] for hit in ask(client, "/search", q="harbour", as_of=at).json()["items"]} == ids
+    assert len(client.get(f"{API}/search", params={"q": "harbour", "fold": "false"}).json()["items"]) == len(before) + len(later)
+    assert {one["id"] for one in ask(client, "/search/documents", q="harbour", as_of=at).json()["items"]} == ids
+    assert ask(client, "/search/by-source", as_of=at, fold="true").json()["items"] == [{"source": "paper", "n": 3}]
+    assert ask(client, "/search/facets", q="harbour", as_of=at, fold="false").status_code == 200
+    assert ask(client, "/search/timeline", q="harbour", as_of=at).status_code == 200
+    exported = ask(client, "/search/export", q="harbour", format="jsonl", as_of=at).text
+    assert {document.id for document in before if document.id in exported} == ids and not any(one.id in exported for one in later)
+    # what is taken down leaves the past at once
+    Takedowns(web.context.engine).add([before[0].url], "a letter", now=web.context.now())
+    assert {hit["id"] for hit in ask(client, "/search", q="harbour", as_of=at).json()["items"]} == ids - {before[0].id}
+    # a file without its mark, as after a kill, is indexed again
+    for mark in past_folder(web.context.settings).glob("*-indexed"):
+        mark.unlink()
+    assert ask(client, "/search/export", q="harbour", format="jsonl", as_of=at).text.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"as_of": "yesterday"}, "is not a time"),
+        ({"as_of": "2026-11-30T12:00"}, "has no time zone"),
+        ({"as_of": "2190-01-01"}, "is in the future"),
+        ({"as_of": "1999-01-01"}, "the store had no document"),
+        ({"as_of": "2026-11-30", "q": "after:7d"}, "depends on today"),
+        ({"as_of": "2026-11-30", "include": "marks"}, "include=marks does not work with as_of"),
+    ],
+)
+def test_a_time_that_cannot_be_read_is_one_sentence(make_web: Callable[..., RunningApp], parameters: dict[str, str], message: str) -> None:
+    web = make_web(WebConfig())
+    stock(web)
+    answer = web.program("read").get(f"{API}/search/documents", params=parameters)
+    assert answer.status_code == 422 and message in answer.json()["detail"], answer.text
