@@ -167,6 +167,12 @@ class Settings(BaseModel):
         description="a folder that may contain sources.toml",
     )
 
+    stories_across_languages: bool = Field(
+        default=False,
+        alias="NEWSMILL_STORIES_ACROSS_LANGUAGES",
+        title="Put documents of different languages into one story.",
+        description="true or false",
+    )
     allow_nets: Annotated[tuple[Network, ...], BeforeValidator(_split_list)] = Field(
         default=(),
         alias="NEWSMILL_ALLOW_NETS",

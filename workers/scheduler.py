@@ -27,6 +27,7 @@ from newsmill.storage.outbox import delete_old_messages
 from newsmill.storage.owner_ids import is_dead
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.saved_searches import SavedSearches
+from newsmill.storage.story_rules import set_rules
 from newsmill.storage.webhooks import Webhooks
 from workers.health_checks import check_sources
 from workers.process import open_heartbeat, stop_on_signals
@@ -62,6 +63,7 @@ class SchedulerContext:
     index: Callable[[], int] | None = None  # indexes some documents that an older version stored; returns how many
     fingerprint: Callable[[], int] | None = None  # the same for their fingerprints
     group: Callable[[], int] | None = None  # finds the copies and stories of new and changed documents; returns how many it compared
+    has_backlog: bool = False  # more documents wait for copies and stories than a pass compares
     outage: OutageLog = field(default_factory=lambda: OutageLog(log, "all services answer again"))
     orphans: frozenset[str] = frozenset()  # found by the last sweep; one sweep is not enough, because the clock may have been set forward
 
@@ -76,8 +78,9 @@ def run(context: AppContext, *, interval: float | None = None) -> int:
     with open_redis(settings) as redis, open_scheduler(context, redis, interval=interval) as scheduler:
         while True:
             try_pass(scheduler, context.now())
-            # after an outage, what it delayed need not wait for a whole interval
-            if stop.wait(min(interval, EMBEDDED_PASS_SECONDS) if scheduler.outage.is_open else interval):
+            # what an outage delayed and what an upgrade left need not wait for a whole interval
+            is_behind = scheduler.outage.is_open or scheduler.has_backlog
+            if stop.wait(min(interval, EMBEDDED_PASS_SECONDS) if is_behind else interval):
                 return 0
 
 
@@ -102,6 +105,7 @@ def open_scheduler(context: AppContext, redis: RedisServer, *, interval: float =
 
 def group_documents(context: AppContext) -> int:
     """Find the copies of new and changed documents, and then their stories. Returns how many pages were decided. Raises ServiceError."""
+    set_rules(context.engine, across_languages=context.settings.stories_across_languages)
     compared = copy_groups.catch_up(context.engine, MAX_GROUPED_PER_PASS)
     return compared + story_decisions.catch_up(context.engine, MAX_TOLD_PER_PASS, now=context.now())
 
@@ -150,8 +154,11 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
         log.info("indexed %d documents that an older version stored or indexed", indexed)
     if context.fingerprint is not None and (made := context.fingerprint()):
         log.info("made the fingerprints of %d documents that an older version stored", made)
-    if context.group is not None and (compared := context.group()):
-        log.debug("compared new or changed documents with others to find copies and stories: %d", compared)
+    if context.group is not None:
+        compared = context.group()
+        context.has_backlog = compared >= MAX_TOLD_PER_PASS
+        if compared:
+            log.debug("compared new or changed documents with others to find copies and stories: %d", compared)
     check_sources(context.app, now)
     context.ensure_redis()
     if context.learning is not None:

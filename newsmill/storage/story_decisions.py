@@ -24,6 +24,7 @@ from newsmill.model import StoryEventKind
 from newsmill.storage.database import reading, writing
 from newsmill.storage.dialects import Upsert, lock_numbers, try_lock
 from newsmill.storage.schema import copy_groups, documents, stories, stories_due, story_events, story_links, story_terms, story_texts
+from newsmill.storage.story_rules import read_rules
 from newsmill.stories import (
     MAX_COMPONENT,
     WINDOW_SECONDS,
@@ -67,7 +68,8 @@ _OF_STORIES = _TEXTS.where(story_texts.c.story_id.in_(_IDS)).limit(MAX_COMPONENT
 _PUT = text("""INSERT INTO story_texts (ledger_id, second, terms, component) VALUES (:ledger_id, :second, :terms, :ledger_id)
 ON CONFLICT (ledger_id) DO UPDATE SET second = excluded.second, terms = excluded.terms""")
 _DELETE = delete(story_texts).where(story_texts.c.ledger_id.in_(_IDS))
-_INSERT_TERM = text("INSERT INTO story_terms (term, second, ledger_id) VALUES (:term, :second, :page)")
+# A version that chose other rare terms has left rows, some of which are chosen again.
+_INSERT_TERM = text("INSERT INTO story_terms (term, second, ledger_id) VALUES (:term, :second, :page) ON CONFLICT DO NOTHING")
 _DELETE_TERM = text("DELETE FROM story_terms WHERE term = :term AND second = :second AND ledger_id = :page")
 _ERASE_TERMS = update(story_texts).where(story_texts.c.ledger_id.in_(_IDS)).values(terms=pack(find_terms(None, "", None), None))
 _ERASE_TITLES = update(stories).where(stories.c.id.in_(_IDS)).values(title=None)
@@ -169,6 +171,7 @@ class StoryDecisions:
 
     def __init__(self, conn: Connection, now: datetime, user: str | None = None) -> None:
         self._conn, self._now, self._user = conn, now, user
+        self._across_languages = read_rules(conn).across_languages
         self._read_links()
 
     def _read_links(self) -> None:
@@ -210,7 +213,8 @@ class StoryDecisions:
         return texts
 
     def _load(self, statement: Any, ids: Collection[int]) -> dict[int, _Text]:
-        return {row.ledger_id: _read_text(row) for row in self._conn.execute(statement, {"b_ids": sorted(ids)})} if ids else {}
+        rows = self._conn.execute(statement, {"b_ids": sorted(ids)}) if ids else ()
+        return {row.ledger_id: _read_text(row) for row in rows}
 
     def _write_texts(self, due: Sequence[int], before: Mapping[int, _Text]) -> None:
         """Write the terms of the pages that have a text of their own, and delete those of the others."""
@@ -248,7 +252,7 @@ class StoryDecisions:
         candidates = set(self._conn.execute(_CANDIDATES, values).scalars()) if terms else set[int]()
         same = {page for pair in self._same if one.page in pair for page in pair}
         found = self._load(_OF_PAGES, (candidates | same) - {one.page}).values()
-        return [other for other in found if other.page in same or are_linked(one.document, other.document)]
+        return [other for other in found if other.page in same or are_linked(one.document, other.document, self._across_languages)]
 
     def _decide_component(self, component: int | None, texts: Mapping[int, _Text], lost: Collection[int], due: Collection[int]) -> None:
         """Decide texts that no other text is linked with. `lost`: stories that a text has left. `due`: the pages that changed.
@@ -260,7 +264,7 @@ class StoryDecisions:
             [(texts[one].document.id, texts[other].document.id) for one, other in pairs if one in texts and other in texts]
             for pairs in (self._same, self._different)
         )
-        found = cluster([one.document for one in texts.values()], same, different)
+        found = cluster([one.document for one in texts.values()], same, different, self._across_languages)
         sizes = Counter(one.story for one in texts.values())
         changed = []
         for group in (frozenset(page_of[document] for document in one) for one in found):

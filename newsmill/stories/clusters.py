@@ -25,6 +25,10 @@ WINDOW_SECONDS = 4 * 86_400  # documents further apart are never linked
 MAX_COMPONENT = 150  # texts that are clustered at once, some 0.2 s of CPU; the largest component of the texts named below has 37
 MIN_LINK = 0.22  # similarity of two documents; in the texts named below one pair of unrelated documents in 10,000 has more
 
+# Documents of different languages share names and numbers; less in common is chance. From 0.24 to 0.34, the pairwise F1 on 120 texts in 4
+# languages (MEANTIME) is 0.90 to 0.92; of 904 pages in 20 languages, the two of different languages with most in common have 0.21.
+MIN_ACROSS_LANGUAGES = 0.28
+
 # Shares of the similarity. What the lead has in common counts as much as all other terms.
 WORDS, LEAD, NAMES, NUMBERS, YEARS = 0.34, 0.34, 0.2, 0.09, 0.03
 # A logistic regression on the trees of 770 English texts of ECB+ (33 topics, two look-alike events each). In five folds over topics, the
@@ -55,10 +59,13 @@ class _Node:
     maximum: float = 0
 
 
-def similarity(one: StoryDocument, other: StoryDocument) -> float:
-    """How much two documents have in common, 0 to 1; less if they are further apart in time. Symmetric."""
-    gap = abs(one.second - other.second)
-    if gap > WINDOW_SECONDS or one.language != other.language:
+def similarity(one: StoryDocument, other: StoryDocument, across_languages: bool = False) -> float:
+    """How much two documents have in common, 0 to 1; less if they are further apart in time. Symmetric.
+
+    Documents of different languages have nothing in common, or, with `across_languages`, at least MIN_ACROSS_LANGUAGES or nothing.
+    """
+    gap, is_one_language = abs(one.second - other.second), one.language == other.language
+    if gap > WINDOW_SECONDS or not (is_one_language or across_languages):
         return 0
     ours, theirs = one.terms, other.terms
     shared = ours.weights.keys() & theirs.weights.keys()
@@ -71,15 +78,18 @@ def similarity(one: StoryDocument, other: StoryDocument) -> float:
     )
     years = (1 if ours.years & theirs.years else -1) if ours.years and theirs.years else 0
     found = WORDS * words + LEAD * lead + NAMES * names + NUMBERS * numbers + YEARS * years
-    return max(0, found) * (1 - gap / (2 * WINDOW_SECONDS))
+    found = max(0, found) * (1 - gap / (2 * WINDOW_SECONDS))
+    return found if is_one_language or found >= MIN_ACROSS_LANGUAGES else 0
 
 
-def are_linked(one: StoryDocument, other: StoryDocument) -> bool:
+def are_linked(one: StoryDocument, other: StoryDocument, across_languages: bool = False) -> bool:
     """Whether two documents belong to one component."""
-    return similarity(one, other) >= MIN_LINK
+    return similarity(one, other, across_languages) >= MIN_LINK
 
 
-def cluster(documents: Sequence[StoryDocument], same: Iterable[Pair] = (), different: Iterable[Pair] = ()) -> tuple[frozenset[str], ...]:
+def cluster(
+    documents: Sequence[StoryDocument], same: Iterable[Pair] = (), different: Iterable[Pair] = (), across_languages: bool = False
+) -> tuple[frozenset[str], ...]:
     """The stories of documents, in the order of their first documents. Independent of the order of `documents`.
 
     `same`, `different`: pairs of IDs that persons decided. If they contradict one another, `same` counts.
@@ -92,7 +102,7 @@ def cluster(documents: Sequence[StoryDocument], same: Iterable[Pair] = (), diffe
     similar = np.full((len(ordered), len(ordered)), -np.inf)
     for number, document in enumerate(ordered):
         for earlier in range(number):
-            similar[number, earlier] = similar[earlier, number] = similarity(document, ordered[earlier])
+            similar[number, earlier] = similar[earlier, number] = similarity(document, ordered[earlier], across_languages)
     for one, other in different:
         if one in at and other in at:
             similar[at[one], at[other]] = similar[at[other], at[one]] = -np.inf

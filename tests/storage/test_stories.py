@@ -19,13 +19,14 @@ from struck import correct_stories
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document, StoryEventKind
-from newsmill.storage import database, doctor, schema, schema_version
+from newsmill.storage import database, doctor, schema, schema_version, story_decisions, story_rules
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.takedowns import Takedowns
 from newsmill.storage.stories import Stories
 from newsmill.storage.story_edits import StoryEdits
-from newsmill.stories import MAX_COMPONENT, find_terms, pack
+from newsmill.storage.story_rules import StoryRules, read_rules, set_rules
+from newsmill.stories import MAX_COMPONENT, TERMS_VERSION, find_terms, pack
 
 ORDERS = int(os.environ.get("NEWSMILL_STORY_ORDERS", "2"))
 
@@ -148,6 +149,49 @@ def test_what_a_person_decides_outlasts_the_pages_that_its_links_name(engine: En
     with reading(engine) as conn:
         pages = set(conn.execute(select(schema.copy_groups.c.ledger_id)).scalars())
         assert all({row.one, row.other} <= pages for row in conn.execute(select(schema.story_links)))
+
+
+def test_languages_stay_apart_unless_the_rules_join_them(engine: Engine) -> None:
+    rng = random.Random(5)
+    world = [
+        replace(document, language=language)
+        for number in range(2)
+        for document, language in zip(make_event(rng, number, 4), ("en", "en", "de", "de"), strict=True)
+    ]
+    ids = [document.id for document in world]
+    apart = {frozenset(ids[first : first + 2]) for first in range(0, 8, 2)}
+    joined = {frozenset(ids[:4]), frozenset(ids[4:])}
+    store(engine, world[:6])
+    set_rules(engine, across_languages=True)
+    store(engine, world[6:])
+    assert read_stories(engine, world) == joined
+    for across_languages, expected in ((False, apart), (True, joined)):
+        for _ in range(2):
+            set_rules(engine, across_languages=across_languages)
+            settle(engine)
+        assert read_stories(engine, world) == expected
+    with reading(engine) as conn:
+        assert read_rules(conn) == StoryRules(TERMS_VERSION, True, None)
+    set_rules(engine, across_languages=True)
+    assert story_decisions.pending(engine) == 0, "nothing changed"
+
+
+def test_texts_of_an_older_version_of_the_terms_are_read_again(
+    engine: Engine, world: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(engine, world)
+    expected = read_stories(engine, world)
+    monkeypatch.setattr(story_rules, "TERMS_VERSION", TERMS_VERSION + 1)
+    monkeypatch.setattr(story_rules, "MAX_NOTED", 3)
+    with writing(engine) as conn:  # as an older version found them
+        conn.execute(update(schema.story_texts).values(terms=pack(find_terms(None, "", None), None)))
+    for _ in range(5):
+        set_rules(engine, across_languages=False)
+        assert story_decisions.pending(engine) <= 3
+        settle(engine)
+    assert read_stories(engine, world) == expected
+    with reading(engine) as conn:
+        assert not [row for row in conn.execute(select(schema.story_texts)) if row.terms.startswith(b"\n\0")]
 
 
 @pytest.mark.slow

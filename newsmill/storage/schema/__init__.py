@@ -32,7 +32,7 @@ from newsmill.storage.schema.message_tables import (
 )
 from newsmill.storage.schema.search_tables import search_codes, search_endings, search_entries, search_forms, search_pending
 from newsmill.storage.schema.source_tables import backfills, completeness, listing_schedules, sightings, source_patterns, sources
-from newsmill.storage.schema.story_tables import stories, stories_due, story_events, story_links, story_terms, story_texts
+from newsmill.storage.schema.story_tables import stories, stories_due, story_events, story_links, story_rules, story_terms, story_texts
 from newsmill.storage.schema.user_tables import compared_stories, marks, saved_searches, search_matches, tokens
 
 __all__ = [
@@ -81,6 +81,7 @@ __all__ = [
     "stories_due",
     "story_events",
     "story_links",
+    "story_rules",
     "story_terms",
     "story_texts",
     "submissions",

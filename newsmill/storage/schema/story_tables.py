@@ -71,3 +71,13 @@ story_events = Table(
 
 # Pages whose text, title or group of copies has changed since their story was decided.
 stories_due = Table("stories_due", metadata, Column("ledger_id", Id, primary_key=True, autoincrement=False))
+
+# At most one row: by which rules stories are decided; storage/story_rules.py.
+story_rules = Table(
+    "story_rules",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("terms_version", Integer, nullable=False),
+    Column("across_languages", Boolean, nullable=False),
+    Column("noted", Id),  # texts of pages below it are not noted since the rules changed; NULL: all are
+)
