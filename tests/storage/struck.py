@@ -12,7 +12,7 @@ from strikes import arm
 from newsmill.context import build_context
 from newsmill.intake.document_import import import_part, list_parts
 from newsmill.notifications.alerts import AlertSender, AlertWriter
-from newsmill.storage import database, schema_version, story_decisions
+from newsmill.storage import database, frozen_stores, past_documents, schema_version, story_decisions
 from newsmill.storage.copies import back_up as back_up_store
 from newsmill.storage.story_edits import StoryEdits
 
@@ -74,4 +74,13 @@ def match_stories(options: dict[str, Any]) -> int:
     sender = AlertSender(app, cast(AlertWriter, None))
     arm(options["step"])
     sender.prepare(after(hours=24))
+    return 0
+
+
+def freeze_store(options: dict[str, Any]) -> int:
+    """The store of a past time with its index, as `export --as-of` makes it."""
+    engine = database.connect(options["url"])
+    at = past_documents.settle(engine, None, now=after(hours=24))
+    arm(options["step"])
+    frozen_stores.freeze(engine, Path(options["folder"]), at, with_index=True).dispose()
     return 0

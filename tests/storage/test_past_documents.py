@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows import NOON, SITE, SOURCE, Mill, document_of, ended, good, insert_pages, links
+from rows import NOON, SITE, SOURCE, Mill, after, document_of, ended, good, insert_pages, links
 from sqlalchemy import JSON, Engine, TypeDecorator, select, text, update
+from strikes import kill_at_each_step
+from struck import freeze_store
 
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Outcome
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
-from newsmill.storage import frozen_stores, past_documents
+from newsmill.storage import database, frozen_stores, past_documents, schema_version
 from newsmill.storage.changes import remove
 from newsmill.storage.database import reading, writing
 from newsmill.storage.doctor import CHECKS
@@ -272,3 +275,23 @@ def test_times_of_which_the_store_knows_nothing(engine: Engine) -> None:
         conn.execute(update(past_limits).values(began_at=later))
     with pytest.raises(ConfigError, match="an older program replaced versions; choose 2026-11-26"):
         settle(engine, NOON, now=later)
+
+
+@pytest.mark.slow
+def test_a_kill_while_a_store_is_made_leaves_no_half_of_it(tmp_path: Path) -> None:
+    source, folder = f"sqlite:///{tmp_path / 'newsmill.sqlite'}", tmp_path / "past"
+    engine = database.connect(source)
+    schema_version.upgrade(engine)
+    insert_pages(engine, *(document_of(f"{SITE}/{number}", text=f"{TOPICS[number]} news", published_at=NOON) for number in range(8)))
+    at = past_documents.settle(engine, None, now=after(hours=24))
+    expected = {f"{SITE}/{number}" for number in range(8)}
+    states = set()
+    for _ in kill_at_each_step(freeze_store, {"url": source, "folder": str(folder)}, tmp_path / "log", every=12):
+        states.add(tuple(sorted(path.suffix for path in folder.glob("*") if "-" not in path.suffix)))
+        past = frozen_stores.freeze(engine, folder, at, with_index=True)
+        with reading(past) as conn:
+            assert set(conn.execute(select(documents.c.url)).scalars()) == expected
+        assert [len(Search(past).find_ids(f"{topic} news", limit=9)[0]) for topic in TOPICS] == [1] * 8
+        past.dispose()
+        shutil.rmtree(folder)
+    assert len(states) >= 2, "before the store is there, and after"
