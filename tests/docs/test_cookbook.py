@@ -217,6 +217,10 @@ def stories(kitchen: Kitchen, printed: str) -> None:
     assert {line.split()[2] for line in told if line.startswith("    ")} == {"gazette", "paper"}
 
 
+def told(kitchen: Kitchen, printed: str) -> None:
+    assert re.search(r"Big news .* 5 sources +0", printed)
+
+
 def rules(kitchen: Kitchen, printed: str) -> None:
     assert "While the work lasts" in printed, "the preview shows the line"
     texts = kitchen.run("newsmill export 'flood wall' source:paper lang:en")
@@ -247,6 +251,7 @@ CHECKS: dict[str, Callable[[Kitchen, str], None]] = {
     "Query the corpus with SQL": query,
     "Find the same text on several sites": copies,
     "See who told a story first": stories,
+    "Hear of a story that five sources carry": told,
     "Remove a line that a site puts under its texts": rules,
     "Extract the archive again after an upgrade": again,
     "Find out why an article is missing": missing,
