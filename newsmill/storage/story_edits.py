@@ -53,7 +53,10 @@ class StoryEdits:
                 raise ConfigError(Sentence("name documents of story {id} to split off", id=story))
             if not rest:
                 raise ConfigError(Sentence("story {id} has no other documents than these and their copies", id=story))
+            # what an earlier decision keeps together through a document that leaves stays together
+            kept = _find_linked(conn, chosen, rest)
             _unlink(conn, chosen, rest)
+            self._link(conn, kept[:1], kept[1:], is_same=True, now=now)
             self._link(conn, chosen[:1], chosen[1:], is_same=True, now=now)
             self._link(conn, chosen[:1], rest, is_same=False, now=now)
             return self._decide(conn, pages, now, of=chosen[0]) or story
@@ -106,6 +109,13 @@ def _find_heads(conn: Connection, document_ids: Collection[str]) -> set[int]:
     """The pages of the texts that some documents have."""
     found = select(HEAD).join_from(copy_groups, documents, IS_OF_PAGE).where(documents.c.id.in_(list(document_ids)))
     return set(conn.execute(found).scalars())
+
+
+def _find_linked(conn: Connection, ones: Sequence[int], others: Sequence[int]) -> list[int]:
+    """The pages of the second texts that a person linked with the first ones."""
+    first, second = (set(conn.execute(select_pages(pages)).scalars()) for pages in (ones, others))
+    links = conn.execute(select(story_links.c.one, story_links.c.other).where(story_links.c.is_same)).all()
+    return sorted({page for one, other in links for page, its in ((one, other), (other, one)) if page in second and its in first})
 
 
 def _unlink(conn: Connection, ones: Sequence[int], others: Sequence[int]) -> None:

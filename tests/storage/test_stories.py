@@ -151,6 +151,20 @@ def test_what_a_person_decides_outlasts_the_pages_that_its_links_name(engine: En
         assert all({row.one, row.other} <= pages for row in conn.execute(select(schema.story_links)))
 
 
+def test_a_split_keeps_the_rest_of_a_merged_story_together(engine: Engine, world: list[Document]) -> None:
+    store(engine, world)
+    ids = [document.id for document in world]
+    stories, edits = Stories(engine), StoryEdits(engine, "ann")
+    story = edits.merge([stories.of_documents([ids[index]])[ids[index]].id for index in (0, 4)], now=NOON)
+    for pair in ((0, 4), (3, 5), (2, 6), (1, 4)):  # one of them holds the links of the merge
+        chosen = {ids[index] for index in pair}
+        split = edits.split(story, chosen, now=NOON)
+        first = chosen | ({ids[-1]} if ids[0] in chosen else set())  # with its copy
+        assert read_stories(engine, world) == {frozenset(first), frozenset({*ids[:7], ids[-1]} - first), frozenset(ids[7:9])}
+        story = edits.merge([story, split], now=NOON)
+    assert read_stories(engine, world) == {frozenset({*ids[:7], ids[-1]}), frozenset(ids[7:9])}
+
+
 def test_languages_stay_apart_unless_the_rules_join_them(engine: Engine) -> None:
     rng = random.Random(5)
     world = [
