@@ -27,7 +27,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-
 from growth import LATIN, article, server_time
 from sqlalchemy import Engine, delete, func, insert, select, text
 
