@@ -40,6 +40,7 @@ from newsmill.stories import (
 
 BATCH_SIZE = 100  # pages per transaction
 MAX_TEXT_CHARACTERS = 10_000  # of a document, in which terms are found
+MIN_RARE_TERMS = 2  # in common of two texts that are compared: one costs 2.5 times the CPU, and adds 0.001 to the F1 of ECB+
 MAX_CANDIDATES = 100  # texts compared with one: those with the most rare terms in common
 MAX_CACHED_TERMS = 5000  # texts, 30 MB
 LOCK = 0x73746F72696573  # "stories"
@@ -78,6 +79,7 @@ _CANDIDATES = (
     select(story_terms.c.ledger_id)
     .where(story_terms.c.term.in_(_IDS), story_terms.c.second.between(bindparam("b_first"), bindparam("b_last")))
     .group_by(story_terms.c.ledger_id)
+    .having(func.count() >= MIN_RARE_TERMS)
     .order_by(func.count().desc(), story_terms.c.ledger_id)
     .limit(MAX_CANDIDATES)
 )
