@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
@@ -358,14 +359,14 @@ def _open_past(url: str, engine: database.Engine, at: datetime) -> Corpus:
             at = past_documents.settle(writer, at, now=now)
         finally:
             writer.dispose()
-    folder = PastFolder()
-    try:
+    with ExitStack() as stack:  # also Ctrl-C deletes the folder
+        folder = PastFolder()
+        stack.callback(folder.close)
         frozen_stores.freeze(engine, folder.path, at, with_index=True).dispose()
-    except BaseException:  # also Ctrl-C
-        folder.close()
-        raise
-    (path,) = folder.path.glob("*.db")
-    return PastCorpus(f"sqlite:///{path}", folder, {one.id: one.reason for one in past_documents.list_taken_down(engine, at)})
+        (path,) = folder.path.glob("*.db")
+        corpus = PastCorpus(f"sqlite:///{path}", folder, {one.id: one.reason for one in past_documents.list_taken_down(engine, at)})
+        stack.pop_all()
+    return corpus
 
 
 def _to_change(one: StoredDocument | RemovedDocument) -> Change | Removal:

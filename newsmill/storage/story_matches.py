@@ -18,7 +18,7 @@ from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import compared_stories, copy_groups, search_pending, stories, story_texts
 
 NEWS_AGE = timedelta(days=7)  # of a story's last document; an archive that is imported alerts nobody
-MAX_STORIES = 50  # compared with a search at a time
+MAX_STORIES = 10  # compared with a search at a time
 MAX_DOCUMENTS = 2000  # of these stories
 
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from newsmill import context as contexts
@@ -78,7 +79,7 @@ def _make(settings: Settings, at: datetime) -> None:
         pass
 
 
-def search_context(
+async def search_context(
     request: Request,
     context: Context,
     q: QueryText = "",
@@ -86,19 +87,22 @@ def search_context(
         str | None,
         Query(max_length=40, description="Search the documents as they were then: a time with zone, or a day (its beginning, UTC)."),
     ] = None,
-) -> Iterator[AppContext]:
-    """A dependency: the context of today, or of the time `as_of`."""
+) -> AsyncIterator[AppContext]:
+    """A dependency: the context of today, or of the time `as_of`. Async, as `get_context`: a request without `as_of` needs no thread."""
     if as_of is None:
         yield context
         return
     check_is_lasting(q)
     if "marks" in request.query_params.getlist("include"):
         raise ConfigError("include=marks does not work with as_of, because marks, stories and later documents are not part of that time")
-    at = past_documents.settle(context.engine, parse_time(as_of), now=context.now())
-    stores: PastStores = request.app.state.past_stores
+    with ExitStack() as stack:
+        yield await run_in_threadpool(_open, stack, request.app.state.past_stores, context, parse_time(as_of))
+
+
+def _open(stack: ExitStack, stores: PastStores, context: AppContext, at: datetime) -> AppContext:
+    at = past_documents.settle(context.engine, at, now=context.now())
     stores.prepare(context, at)
-    with contexts.open_past(context, at, with_index=True) as past:
-        yield past.context
+    return stack.enter_context(contexts.open_past(context, at, with_index=True)).context
 
 
 SearchContext = Annotated[AppContext, Depends(search_context)]
