@@ -22,9 +22,9 @@ from newsmill.similarity.copies import ComparedText, OrderKey, may_be_copies, or
 from newsmill.similarity.near_duplicates import Fingerprint
 from newsmill.storage.database import reading, writing
 from newsmill.storage.dialects import choose, try_lock
+from newsmill.storage.due_stories import note_due
 from newsmill.storage.fingerprints import BANDS
 from newsmill.storage.schema import copies_due, copy_groups, documents, fingerprints, fingerprints_due, search_entries
-from newsmill.storage.story_decisions import note_due
 
 BATCH_SIZE = 100  # documents per transaction: about 0.05 s
 MAX_IN_BAND = 100  # documents read per band; all copies of a text lead to the same head

@@ -1,9 +1,9 @@
 """The stories: which documents tell the same news (newsmill.stories has the rules).
 
-`stories_due` notes pages whose text, time, title or group of copies has changed. `catch_up` decides them some seconds later, in a
-transaction of its own, one process at a time. Texts are linked if their terms agree; a component has all texts that links connect. Each
-change decides its components anew as a whole, so stories end the same in every order of arrival. Texts that would make a component larger
-than MAX_COMPONENT are the exception: only the stories next to a changed text are decided there, and at most MAX_COMPONENT texts of them.
+`catch_up` decides the pages of `due_stories` some seconds after they are noted, in a transaction of its own, one process at a time. Texts
+are linked if their terms agree; a component has all texts that links connect. Each change decides its components anew as a whole, so
+stories end the same in every order of arrival. Texts that would make a component larger than MAX_COMPONENT are the exception: only the
+stories next to a changed text are decided there, and at most MAX_COMPONENT texts of them.
 
 A copy tells the story of the first document of its group, whose page has the only row.
 """
@@ -21,9 +21,10 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, or_, select, text, update
 
 from newsmill.model import StoryEventKind
-from newsmill.storage.database import reading, writing
+from newsmill.storage.database import writing
 from newsmill.storage.dialects import Upsert, lock_numbers, try_lock
-from newsmill.storage.schema import copy_groups, documents, stories, stories_due, story_events, story_links, story_terms, story_texts
+from newsmill.storage.due_stories import end_due, take_due
+from newsmill.storage.schema import copy_groups, documents, stories, story_events, story_links, story_terms, story_texts
 from newsmill.storage.story_rules import read_rules
 from newsmill.stories import (
     MAX_COMPONENT,
@@ -46,11 +47,6 @@ MAX_CACHED_TERMS = 5000  # texts, 30 MB
 LOCK = 0x73746F72696573  # "stories"
 
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
-_DUE = select(stories_due.c.ledger_id).order_by(stories_due.c.ledger_id.desc()).limit(BATCH_SIZE)  # the newest first
-_LOCK_DUE = _DUE.with_for_update(skip_locked=True)
-_DELETE_DUE = delete(stories_due).where(stories_due.c.ledger_id.in_(_IDS))
-# DO UPDATE, not DO NOTHING: it waits for a transaction that decides the older state of the page, and then notes the page again.
-_NOTE_DUE = text("INSERT INTO stories_due (ledger_id) VALUES (:page) ON CONFLICT (ledger_id) DO UPDATE SET ledger_id = excluded.ledger_id")
 
 HEAD = func.coalesce(copy_groups.c.group_id, copy_groups.c.ledger_id)
 IS_OF_PAGE = (documents.c.ledger_id == copy_groups.c.ledger_id) & (documents.c.id == copy_groups.c.document_id)
@@ -111,12 +107,6 @@ _TITLES = _TITLES.where(copy_groups.c.ledger_id.in_(_IDS))
 _EMPTY = {"title": None, "documents": 0, "texts": 0, "sources": 0}
 
 
-def pending(engine: Engine) -> int:
-    """The number of pages whose story is not decided."""
-    with reading(engine) as conn:
-        return conn.execute(select(func.count()).select_from(stories_due)).scalar_one()
-
-
 def catch_up(engine: Engine, limit: int = BATCH_SIZE, *, now: datetime) -> int:
     """Decide at least `limit` pages if there are as many, unless another process does so. Returns their number."""
     done = 0
@@ -124,19 +114,13 @@ def catch_up(engine: Engine, limit: int = BATCH_SIZE, *, now: datetime) -> int:
         with writing(engine) as conn:
             if not try_lock(conn, LOCK):
                 return done
-            pages = conn.execute(_LOCK_DUE).scalars().all()
-            if not pages:
+            due = take_due(conn, BATCH_SIZE)
+            if not due.pages:
                 return done
-            StoryDecisions(conn, now).decide(pages)
-            conn.execute(_DELETE_DUE, {"b_ids": pages})
-        done += len(pages)
+            StoryDecisions(conn, now).decide(due.pages)
+            end_due(conn, due)
+        done += len(due.pages)
     return done
-
-
-def note_due(conn: Connection, pages: Iterable[int]) -> None:
-    """Have the stories of these pages decided again."""
-    if rows := [{"page": page} for page in sorted(pages)]:
-        conn.execute(_NOTE_DUE, rows)
 
 
 def forget(conn: Connection, pages: Collection[int]) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, select, text
+from sqlalchemy import Connection, Engine, bindparam, func, select
 
 from newsmill.storage.database import reading, writing
 from newsmill.storage.dialects import Upsert
-from newsmill.storage.schema import stories_due, story_rules, story_texts
+from newsmill.storage.due_stories import count_due, note_due
+from newsmill.storage.schema import story_rules, story_texts
 from newsmill.stories import TERMS_VERSION
 
 MAX_NOTED = 2000  # texts at a time
@@ -20,7 +21,6 @@ MAX_NOTED = 2000  # texts at a time
 _READ = select(story_rules)
 _PUT = Upsert(story_rules, ("number",), lambda new: {name: new[name] for name in ("terms_version", "across_languages", "noted")})
 _TEXTS = select(story_texts.c.ledger_id).where(story_texts.c.ledger_id < bindparam("b_noted")).order_by(story_texts.c.ledger_id.desc())
-_NOTE = text("INSERT INTO stories_due (ledger_id) VALUES (:page) ON CONFLICT (ledger_id) DO UPDATE SET ledger_id = excluded.ledger_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,9 @@ def set_rules(engine: Engine, *, across_languages: bool) -> None:
         return
     with writing(engine) as conn:
         noted: Any = conn.execute(select(func.max(story_texts.c.ledger_id) + 1)).scalar() if is_changed else rules.noted
-        waiting: int = conn.execute(select(func.count()).select_from(stories_due)).scalar_one()
-        if noted is not None and waiting < MAX_NOTED:
+        if noted is not None and count_due(conn) < MAX_NOTED:
             pages = conn.execute(_TEXTS.limit(MAX_NOTED), {"b_noted": noted}).scalars().all()
-            if pages:
-                conn.execute(_NOTE, [{"page": page} for page in sorted(pages)])
+            note_due(conn, pages)
             noted = pages[-1] if len(pages) == MAX_NOTED else None
         values = {"number": 1, "terms_version": TERMS_VERSION, "across_languages": across_languages, "noted": noted}
         _PUT.run(conn, [values])

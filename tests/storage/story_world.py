@@ -10,7 +10,7 @@ from rows import NOON, document_of
 from sqlalchemy import Engine
 
 from newsmill.model import Document
-from newsmill.storage import copy_groups, fingerprints, story_decisions
+from newsmill.storage import copy_groups, due_stories, fingerprints, story_decisions
 
 SYLLABLES = ("ka", "ro", "mi", "tel", "van", "du", "sor", "bel", "nik", "ha", "pru", "ost")
 
@@ -39,7 +39,7 @@ def settle(engine: Engine) -> None:
     fingerprints.catch_up(engine, 1000)
     copy_groups.catch_up(engine, 1000)
     story_decisions.catch_up(engine, 1000, now=NOON)
-    assert story_decisions.pending(engine) == 0
+    assert due_stories.pending(engine) == 0
 
 
 def make_world() -> list[Document]:

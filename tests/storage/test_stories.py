@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from rows import NOON, document_of, insert_pages
-from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy import Engine, delete, func, select, text, update
 from story_world import make_event, make_world, settle
 from strikes import kill_at_each_step
 from struck import correct_stories
@@ -19,7 +19,7 @@ from struck import correct_stories
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document, StoryEventKind
-from newsmill.storage import database, doctor, schema, schema_version, story_decisions, story_rules
+from newsmill.storage import database, doctor, due_stories, schema, schema_version, story_rules
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.takedowns import Takedowns
@@ -187,7 +187,7 @@ def test_languages_stay_apart_unless_the_rules_join_them(engine: Engine) -> None
     with reading(engine) as conn:
         assert read_rules(conn) == StoryRules(TERMS_VERSION, True, None)
     set_rules(engine, across_languages=True)
-    assert story_decisions.pending(engine) == 0, "nothing changed"
+    assert due_stories.pending(engine) == 0, "nothing changed"
 
 
 def test_texts_of_an_older_version_of_the_terms_are_read_again(
@@ -201,7 +201,7 @@ def test_texts_of_an_older_version_of_the_terms_are_read_again(
         conn.execute(update(schema.story_texts).values(terms=pack(find_terms(None, "", None), None)))
     for _ in range(5):
         set_rules(engine, across_languages=False)
-        assert story_decisions.pending(engine) <= 3
+        assert due_stories.pending(engine) <= 3
         settle(engine)
     assert read_stories(engine, world) == expected
     with reading(engine) as conn:
@@ -277,3 +277,26 @@ def test_a_component_above_the_limit_is_decided_in_parts(tmp_path: Path) -> None
     told = read_stories(engine, found)
     assert sum(map(len, told)) == len(found) and max(map(len, told)) <= MAX_COMPONENT
     engine.dispose()
+
+
+def test_who_notes_a_page_waits_for_nobody(engine: Engine, world: list[Document]) -> None:
+    """An update of a document notes its page, as the decision on copies does. If one waited for the other, both could wait for ever."""
+    if engine.dialect.name != "postgresql":
+        return  # SQLite has one writer at a time
+    store(engine, world)
+    with reading(engine) as conn:
+        pages = [
+            conn.execute(select(schema.documents.c.ledger_id).where(schema.documents.c.id == one.id)).scalar_one() for one in world[:2]
+        ]
+    with writing(engine) as copies, writing(engine) as worker:
+        for conn in (copies, worker):
+            conn.execute(text("SET LOCAL lock_timeout = '1s'"))
+        for index in (0, 1):
+            due_stories.note_due(copies, [pages[index]])
+            renamed = update(schema.documents).where(schema.documents.c.id == world[1 - index].id).values(title=f"Renamed {index}")
+            worker.execute(renamed)
+    with reading(engine) as conn:
+        assert set(conn.execute(select(schema.stories_due.c.ledger_id)).scalars()) == set(pages)
+    settle(engine)
+    with reading(engine) as conn:
+        assert conn.execute(select(schema.stories_due)).first() is None

@@ -69,8 +69,14 @@ story_events = Table(
     Index("ix_story_events_other", "other_id"),
 )
 
-# Pages whose text, title or group of copies has changed since their story was decided.
-stories_due = Table("stories_due", metadata, Column("ledger_id", Id, primary_key=True, autoincrement=False))
+# Notes of pages whose text, title or group of copies has changed since their story was decided; storage/due_stories.py.
+stories_due = Table(
+    "stories_due",
+    metadata,
+    Column("number", Id, primary_key=True, autoincrement=True),
+    Column("ledger_id", Id, nullable=False),
+    Index("ix_stories_due_page", "ledger_id"),
+)
 
 # At most one row: by which rules stories are decided; storage/story_rules.py.
 story_rules = Table(
