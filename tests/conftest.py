@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -151,6 +152,17 @@ def compiled_statements() -> Iterator[None]:
         patch.setattr(Dialect, "__eq__", lambda dialect, other: type(dialect) is type(other))  # the dialect is a part of the key
         patch.setattr(Dialect, "__hash__", lambda dialect: hash(type(dialect)))
         yield
+
+
+@pytest.fixture(autouse=True)
+def signals_are_kept() -> Iterator[None]:
+    """A worker of RQ, a reactor or a command that a test runs in this process leaves its handlers, which forked processes inherit: a pool
+    that is terminated would then go on for ever."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -63,6 +63,27 @@ def postgres(settings: Mapping[str, str] | None = None) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def object_store() -> Iterator[str]:
+    """The URL of an S3 server.
+
+    fsspec keeps a client, with the URL of its server, for each set of arguments. None outlives its server, or a later test without
+    arguments would get it.
+    """
+    from moto.server import ThreadedMotoServer  # most tests need neither
+    from s3fs import S3FileSystem
+
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    S3FileSystem.clear_instance_cache()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        S3FileSystem.clear_instance_cache()
+        server.stop()
+
+
 def make_database(server: str, name: str) -> str:
     """The URL of a new database on a server; `server` is the URL of one of its databases."""
     with psycopg.connect(server, autocommit=True) as conn:

@@ -17,8 +17,8 @@ from fastwarc.warc import ArchiveIterator as FastwarcIterator
 from fastwarc.warc import WarcRecordType
 from hypothesis import given
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 from rows import NOON, SITE, after, page_of
+from services import object_store
 from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
 from newsmill.archive import warc, warc_writer
@@ -342,11 +342,8 @@ def test_a_segment_of_nothing_is_a_bug(archive: Archive) -> None:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """The URL of an S3 server that runs as long as the tests."""
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with object_store() as url:
+        yield url
 
 
 @pytest.fixture(params=["path", "file", "s3"])

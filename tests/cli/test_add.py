@@ -205,11 +205,9 @@ def test_lists_without_an_inspection(newsmill: Newsmill, folder: Path) -> None:
 
 
 def test_a_long_list_is_written_in_batches_and_an_interrupt_keeps_what_was_reported(
-    newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C comes while the second batch waits, and in the next run while one is written."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker in this process may have left its own
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     monkeypatch.setattr(add_run, "MAX_BATCH_SITES", 3)
     urls = [f"https://{name}.example/" for name in "bcdefgh"]
     urls.insert(2, "https://b.example/s/")

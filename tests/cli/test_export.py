@@ -19,8 +19,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 from command_result import Newsmill
-from moto.server import ThreadedMotoServer
 from rows import FULL, HOST, SOURCE, Mill, after, document_of, good, page_of
+from services import object_store
 
 import newsmill as newsmill_package
 from newsmill.archive.archive import Archive
@@ -293,21 +293,15 @@ def test_a_page_missing_in_the_archive_is_listed(newsmill: Newsmill, folder: Pat
 
 
 def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    try:
+    for name, value in {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with object_store() as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         done = newsmill("export", "--to", "s3://news/all")
         assert (done.code, done.err) == (1, "newsmill: export to s3://news/all: the bucket does not exist\n")
-        urlopen(Request(f"http://{host}:{port}/news", method="PUT")).close()
+        urlopen(Request(f"{endpoint}/news", method="PUT")).close()
         assert newsmill("export", "--to", "s3://news/all").err == "3 documents written to s3://news/all\n"
         assert newsmill("export", "--to", "s3://news/all", "--since-last").code == 0
-    finally:
-        server.stop()
     done = newsmill("export", "--to", "s3://news/all", "--since-last")
     assert done.code == 1 and done.err.startswith("newsmill: export to s3://news/all: ")
 

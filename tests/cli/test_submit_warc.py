@@ -16,7 +16,7 @@ import fsspec
 import pytest
 import zstandard
 from command_result import Newsmill
-from moto.server import ThreadedMotoServer
+from services import object_store
 from warc_records import article, record
 
 import newsmill as package
@@ -221,17 +221,14 @@ def test_a_file_that_grew_is_read_on_wherever_it_is(newsmill: Newsmill) -> None:
 
 
 def test_files_in_a_bucket(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    for name, value in {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
-        monkeypatch.setenv(name, value)
     url = "s3://bucket/crawl/a.warc.gz"
     data = b"".join(gzip.compress(article(topic)) for topic in ("council", "port"))
-    files = fsspec.filesystem("s3")
-    files.mkdir("bucket")
-    files.pipe_file(url, data)
-    try:
+    with object_store() as endpoint:
+        for name, value in {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
+            monkeypatch.setenv(name, value)
+        files = fsspec.filesystem("s3")
+        files.mkdir("bucket")
+        files.pipe_file(url, data)
         assert newsmill("extract", url, "--format", "parquet", "-o", "s3://bucket/corpus", "-p", "1").code == 0
         assert newsmill("import", "s3://bucket/corpus", "-p", "1", "--json").json["stored"] == 2
         assert newsmill("import", "s3://bucket/none.parquet").code == 2
@@ -248,9 +245,6 @@ def test_files_in_a_bucket(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) 
             files.rm_file(url)
             with pytest.raises(ArchiveDamaged, match=f"{url} is missing"):
                 store.archive.read_page(trace.segment, trace.offset)
-    finally:
-        type(files).clear_instance_cache()  # its clients have this server's URL
-        server.stop()
 
 
 def test_in_place_from_python(tmp_path: Path) -> None:

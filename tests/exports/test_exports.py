@@ -17,8 +17,8 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from moto.server import ThreadedMotoServer
 from rows import FULL, NOON, SITE, after, page_of
+from services import object_store
 from warcio.archiveiterator import ArchiveIterator
 
 from newsmill.archive.archive import Archive
@@ -302,11 +302,8 @@ def test_pages_as_they_lie_in_the_archive(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, str]]:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield {"endpoint_url": f"http://{host}:{port}", "key": "k", "secret": "s"}
-    server.stop()
+    with object_store() as url:
+        yield {"endpoint_url": url, "key": "k", "secret": "s"}
 
 
 def test_an_object_store(s3: dict[str, str]) -> None:
