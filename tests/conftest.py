@@ -155,14 +155,11 @@ def compiled_statements() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def signals_are_kept() -> Iterator[None]:
-    """A worker of RQ, a reactor or a command that a test runs in this process leaves its handlers, which forked processes inherit: a pool
-    that is terminated would then go on for ever."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        if signal.getsignal(number) is not handler:
-            signal.signal(number, handler)
+def signals_end_the_process() -> None:
+    """A worker of RQ, a reactor or a command that an earlier test or a fixture ran in this process has left its handlers, which forked
+    processes inherit: a pool that is terminated would go on for ever."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
