@@ -40,7 +40,7 @@ from markdown_it import MarkdownIt
 from quality import NOW, GoldPage, by_reader, by_trafilatura, is_exact, page_f1, pages, reading_of, scorer
 from trafilatura.utils import decode_file
 
-from newsmill.extraction.document_identity import list_other_content
+from newsmill.extraction.document_identity import has_same_content
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.fields import Fields, find_fields
 from newsmill.extraction.metadata.structured_data import read_structured_data
@@ -352,15 +352,15 @@ def report_fields(options: argparse.Namespace) -> None:
 
 
 def report_edits(options: argparse.Namespace) -> None:
-    print("| repository | changed | edits | no revision | revision of authors only | revision |\n|---|---|---|---|---|---|")
+    print("| repository | changed | edits | no revision | revision |\n|---|---|---|---|---|")
     for repository in options.repositories:
         counts: dict[str, Counter[str]] = {}
         for post, versions in list_posts(repository, options.edits):
             read_versions = [read_version(post, *version) for version in versions]
             for before, after in pairwise(one for one in read_versions if one is not None):
-                counts.setdefault(after.name_change(before), Counter())[after.name_revision(before)] += 1
+                counts.setdefault(after.name_change(before), Counter())[after.makes_revision(before)] += 1
         for change, found in sorted(counts.items()):
-            print(f"| {repository.name} | {change} | {found.total()} | {found['none']} | {found['authors']} | {found['content']} |")
+            print(f"| {repository.name} | {change} | {found.total()} | {found[False]} | {found[True]} |")
 
 
 def list_posts(repository: Path, count: int) -> Iterator[tuple[str, list[tuple[int, str]]]]:
@@ -400,11 +400,9 @@ class PostVersion:
         names = {"words": "body", "title": "title", "html": "markup of the body", "head": "metadata"}
         return next((name for field, name in names.items() if getattr(self, field) != getattr(before, field)), "nothing that is rendered")
 
-    def name_revision(self, before: PostVersion) -> str:
-        """The revision that the store makes; ledger/store_decisions.py."""
-        if self.document.content_hash != before.document.content_hash:
-            return "content"
-        return "none" if list_other_content(self.document) == list_other_content(before.document) else "authors"
+    def makes_revision(self, before: PostVersion) -> bool:
+        """As ledger/store_decisions.py decides."""
+        return not has_same_content(self.document, before.document)
 
 
 def read_version(path: str, at: int, source: str) -> PostVersion | None:

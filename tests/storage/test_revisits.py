@@ -87,11 +87,11 @@ def test_an_article_that_continues_on_further_pages_by_now_waits_for_them(mill: 
 
 def test_only_a_changed_article_is_a_revision(mill: Mill, documents: Documents) -> None:
     both = (Author("Ann"), Author("Ben"))
-    steps: tuple[tuple[float, dict[str, object], int, float], ...] = (
+    steps: tuple[tuple[float, dict[str, Any], int, float], ...] = (
         (1, {}, 1, 6),  # the same text, other advertisements
         (6, {"content": "two"}, 2, 9),
-        (9, {"content": "two", "authors": both}, 3, 13.5),
-        (13.5, {"content": "two", "authors": both}, 3, 24),
+        (9, {"content": "three"}, 3, 13.5),
+        (13.5, {"content": "three", "authors": both}, 3, 24),
     )
     for age, fields, revision, following in steps:
         revisit(mill, hours=age)
@@ -100,6 +100,7 @@ def test_only_a_changed_article_is_a_revision(mill: Mill, documents: Documents) 
         check_history(mill, following)
         document = documents.get(URL)
         assert document is not None and (document.revision, document.first_seen_at) == (revision, NOON)
+        assert document.authors == fields.get("authors", article(URL).authors)
         assert document.archive_ref == f"{claim.segment}@0" == f"{trace(mill).segment}@{trace(mill).offset}"
 
 

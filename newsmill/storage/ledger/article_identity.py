@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from newsmill.discovery.url_variants import drop_each_parameter, find_edition, find_plain_url
 from newsmill.exceptions import UrlError
-from newsmill.extraction.document_identity import OtherContent
+from newsmill.extraction.document_identity import LiveUpdates
 from newsmill.model import SPIDER, Document, is_doubtful
 from newsmill.similarity.near_duplicates import MIN_SHINGLES, Shingle, shingles, similarity
 from newsmill.text import urls
@@ -44,7 +44,7 @@ class StoredPage:
     stored_at: datetime
     is_canonical: bool  # its page is the one at the canonical URL; not one that redirects there from another host
     archive_ref: str | None = None
-    other_content: OtherContent = ()
+    live_updates: LiveUpdates = ()
     gone_at: datetime | None = None
     title: str | None = None
     text: str = ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from newsmill.discovery.url_variants import is_same_edition
-from newsmill.extraction.document_identity import OtherContent, list_other_content
+from newsmill.extraction.document_identity import LiveUpdates, list_live_updates
 from newsmill.model import Document, Outcome, OutcomeRecord
 from newsmill.storage.columns import make_storable
 from newsmill.storage.ledger.article_identity import StoredPage, displaces_article, identify, is_same_text
@@ -62,14 +62,14 @@ def _note(decision: StoreDecision, stored: dict[str, StoredPage], foreign: Set[i
     if document is None or decision.stored_at is None:
         return
     row = decision.result.claim.id
-    page = make_stored_page(document, row, decision.stored_at, _list_storable_content(document))
+    page = make_stored_page(document, row, decision.stored_at, _list_storable_updates(document))
     stored[document.id] = replace(page, is_foreign=row in foreign)
 
 
-def _list_storable_content(document: Document) -> OtherContent:
-    """The authors and the live updates as the database returns them."""
-    parts = list_other_content(document)
-    return tuple(tuple(None if text is None else make_storable(text) for text in part) for part in parts)
+def _list_storable_updates(document: Document) -> LiveUpdates:
+    """The live updates as the database returns them."""
+    updates = list_live_updates(document)
+    return tuple((None if title is None else make_storable(title), make_storable(text)) for title, text in updates)
 
 
 def duplicate_of(document_id: str | None) -> OutcomeRecord:
@@ -108,7 +108,7 @@ def _update(result: Result, document: Document, old: StoredPage, now: datetime) 
     """The document with its new content; a changed content is a new revision."""
     # Extracted again from the same bytes: the outcome UNCHANGED is for a new fetch.
     is_same_fetch = old.archive_ref is not None and old.archive_ref == result.claim.archive_ref
-    changed = document.content_hash != old.content_hash or (not is_same_fetch and _list_storable_content(document) != old.other_content)
+    changed = document.content_hash != old.content_hash or (not is_same_fetch and _list_storable_updates(document) != old.live_updates)
     document = replace(
         document,
         revision=old.revision + changed,

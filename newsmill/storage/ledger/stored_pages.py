@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, func, select
 
 from newsmill.discovery.url_variants import find_edition, is_same_edition
-from newsmill.extraction.document_identity import OtherContent
+from newsmill.extraction.document_identity import LiveUpdates
 from newsmill.model import Document
 from newsmill.storage import fingerprints
 from newsmill.storage.dialects import lock_numbers
@@ -28,7 +28,6 @@ _COLUMNS = select(
     documents.c.url,
     documents.c.requested_url,
     documents.c.archive_ref,
-    documents.c.authors,
     documents.c.live_updates,
     documents.c.gone_at,
     documents.c.canonical_url,
@@ -86,12 +85,11 @@ def _find_similar(conn: Connection, found: Sequence[Document]) -> dict[str, Stor
 
 
 def _stored_page(row: AnyRow) -> StoredPage:
-    authors = [(author["name"],) for author in row.authors]
-    updates = [(update.get("title"), update["text"]) for update in row.live_updates]
-    return make_stored_page(row, row.ledger_id, row.stored_at, (*authors, *updates))
+    updates = tuple((update.get("title"), update["text"]) for update in row.live_updates)
+    return make_stored_page(row, row.ledger_id, row.stored_at, updates)
 
 
-def make_stored_page(document: Document | AnyRow, ledger_id: int, stored_at: datetime, other_content: OtherContent) -> StoredPage:
+def make_stored_page(document: Document | AnyRow, ledger_id: int, stored_at: datetime, live_updates: LiveUpdates) -> StoredPage:
     """The page of a document, or of its row."""
     return StoredPage(
         ledger_id=ledger_id,
@@ -101,7 +99,7 @@ def make_stored_page(document: Document | AnyRow, ledger_id: int, stored_at: dat
         stored_at=stored_at,
         is_canonical=is_canonical(document.id, document.url) and is_same_edition(document.requested_url, document.url),
         archive_ref=document.archive_ref,
-        other_content=other_content,
+        live_updates=live_updates,
         gone_at=document.gone_at,
         title=document.title,
         text=document.text,
