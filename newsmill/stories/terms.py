@@ -19,7 +19,7 @@ from newsmill.search.tokens import fold
 from newsmill.similarity.near_duplicates import SIGNS, UNSPACED
 from newsmill.text import lazy_re as re
 
-TERMS_VERSION = 1  # of packed terms and of their similarity: after a change all terms are found again
+TERMS_VERSION = 2  # of packed terms, their similarity and the weights of clusters: after a change all stories are decided again
 MAX_CHARACTERS = 10_000  # of a text, about 1,700 words
 MAX_TERMS = 128
 MAX_TERM_CHARACTERS = 40
