@@ -18,7 +18,7 @@ from strikes import kill_at_each_step
 from struck import freeze_store
 
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.model import Outcome
+from newsmill.model import Author, Outcome
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
 from newsmill.storage import database, frozen_stores, past_documents, schema_version
@@ -73,7 +73,8 @@ class Publisher:
     def revisit(self) -> None:
         if self.articles:
             number = self.random.choice([*self.articles])
-            self.articles[number] |= {"confidence": self.random.choice((0.91, 0.92, 1 / 3)), "fetched_at": self.mill.now}
+            changed = {"confidence": self.random.choice((0.91, 0.92, 1 / 3)), "authors": (Author(self.random.choice(("Ann", "Ben"))),)}
+            self.articles[number] |= changed | {"fetched_at": self.mill.now}
             self._show(number)
 
     def merge(self) -> None:
