@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ def make_runner(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
 
     def run(*arguments: str) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["newsmill", *arguments])
+        monkeypatch.setattr(os, "nice", lambda increment: increment)  # a lower priority would stay with the tests that follow
         capsys.readouterr()
         before = list(logging.root.handlers)
         try:
