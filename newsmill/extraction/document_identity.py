@@ -50,10 +50,10 @@ def shows_same_article(earlier: ExtractionResult, later: ExtractionResult) -> bo
     """Whether every line of each document is on both pages, as text or not. Both results need the removed blocks too."""
     if earlier.document is None or later.document is None:
         return False
-    if has_same_content(earlier.document, later.document):
-        return True
     if _list_beside_text(earlier.document) != _list_beside_text(later.document):
         return False
+    if has_same_content(earlier.document, later.document):
+        return True
     return _list_text(later.blocks) <= _list_lines(earlier.blocks) and _list_text(earlier.blocks) <= _list_lines(later.blocks)
 
 

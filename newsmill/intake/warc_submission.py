@@ -70,7 +70,8 @@ class WarcSubmission:
         self._app, self._enqueue, self._source, self._again = app, enqueue, source, again
         self._in_place, self._is_wanted, self._warn, self._sleep = in_place, is_wanted, warn, sleep
         self._file: ExternalFile | None = None  # that is read in place
-        self._noted: list[ExternalFile] | None = None  # before this run; listed for the first file that is not finished
+        # The notes before this run, and whether no file is there now; listed for the first file that is not finished.
+        self._noted: list[tuple[ExternalFile, bool]] | None = None
         self._offsets: dict[tuple[str, datetime, bytes], int] = {}  # of the batch's pages
         self._counts: Counter[str] = Counter()
         self._batch: dict[str, Page] = {}
@@ -117,8 +118,9 @@ class WarcSubmission:
         if is_url(file.url):
             return []
         if self._noted is None:
-            self._noted = [note for note in self._app.archive.list_external() if not is_url(note.url)]
-        found = [note for note in self._noted if note.length <= file.length and (note.url == file.url or not Path(note.url).exists())]
+            notes = [note for note in self._app.archive.list_external() if not is_url(note.url)]
+            self._noted = [(note, _is_gone(note.url)) for note in notes]
+        found = [note for note, is_gone in self._noted if note.length <= file.length and (note.url == file.url or is_gone)]
         found = [note for note in found if make_digest(opened, note.length) == note.digest]
         opened.seek(0)
         return found
@@ -218,6 +220,14 @@ class WarcSubmission:
                 return
             if self._sleep(BACKLOG_POLL_SECONDS):
                 return
+
+
+def _is_gone(path: str) -> bool:
+    """Whether no file is at a path. False for one that this user cannot look at."""
+    try:
+        return not Path(path).exists()
+    except OSError:
+        return False
 
 
 def make_external_file(warc: WarcInput, source: str | None) -> ExternalFile:

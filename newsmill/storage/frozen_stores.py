@@ -6,10 +6,12 @@ A file holds nothing of the users and of the crawl, and it is made again after a
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ MAX_STORES = 3  # of different times, the last used ones
 MAX_PAUSE_SECONDS = 86_400.0  # between two writes to a store that is being made; then its process was killed
 _SUFFIX, _UNFINISHED = ".db", ".part"
 _INDEXED = "-indexed"  # the empty file beside a store whose index is complete
+_LOCK = "-lock"
 _KEYS = select(ledger.c.url_key).where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True)))
 _TAKEDOWNS = select(past_takedowns).order_by(past_takedowns.c.document_id, past_takedowns.c.valid_until)
 
@@ -72,21 +75,24 @@ def is_ready(engine: Engine, folder: Path, at: datetime) -> bool:
 def freeze(engine: Engine, folder: Path, at: datetime, *, with_index: bool, on_progress: OnProgress = lambda what, more: None) -> Engine:
     """A read-only engine on the store at a time that `past_documents.settle` returned. `folder`: of the files, which it makes or reuses.
 
-    Several processes may do this at once. Raises ServiceError, also if a takedown is committed meanwhile.
+    Of several processes that do this at once, one makes the store and the others wait. Raises ServiceError, also if a takedown is committed
+    meanwhile.
     """
     path = folder / _make_name(engine, at)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_others(folder, path)
-        if not path.exists():
-            _mark_of(path).unlink(missing_ok=True)
-            _make(engine, path, at, on_progress)
-            _check_takedowns(engine, path, at)
+        if not path.exists() or (with_index and not _mark_of(path).exists()):
+            with _lock(path):
+                if not path.exists():
+                    _mark_of(path).unlink(missing_ok=True)
+                    _make(engine, path, at, on_progress)
+                    _check_takedowns(engine, path, at)
+                if with_index and not _mark_of(path).exists():
+                    _index(path, on_progress)
+                    _mark_of(path).touch(mode=0o600)
+                    _check_takedowns(engine, path, at)
         path.touch()
-        if with_index and not _mark_of(path).exists():
-            _index(path, on_progress)
-            _mark_of(path).touch(mode=0o600)
-            _check_takedowns(engine, path, at)
     except (OSError, MovedFileError) as error:
         _check_takedowns(engine, path, at)
         raise ServiceError(f"the store of {format_time(at)} cannot be made in {folder}: {getattr(error, 'strerror', error)}") from error
@@ -95,6 +101,14 @@ def freeze(engine: Engine, folder: Path, at: datetime, *, with_index: bool, on_p
 
 def _mark_of(path: Path) -> Path:
     return path.with_name(f"{path.name}{_INDEXED}")
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Wait until no other process makes or indexes the store. The lock ends with its process."""
+    with path.with_name(f"{path.name}{_LOCK}").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def discard(folder: Path) -> None:

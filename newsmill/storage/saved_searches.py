@@ -134,6 +134,7 @@ class SavedSearches:
     def remove(self, search_id: str) -> bool:
         """Delete a search with its matches and alerts. False: it does not exist."""
         with writing(self._engine) as conn:
+            conn.execute(select(saved_searches.c.id).where(saved_searches.c.id == search_id).with_for_update())  # who records matches waits
             removed = conn.execute(delete(alerts).where(alerts.c.search == search_id).returning(alerts.c.id)).scalars().all()
             delete_messages(conn, MessageKind.ALERT, removed)
             for table in (search_matches, compared_stories):

@@ -6,26 +6,25 @@ that had enough sources when the search was saved have matched before.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, or_, select
+from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, exists, or_, select
 
 from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import compared_stories, copy_groups, search_pending, stories, story_texts
 
 NEWS_AGE = timedelta(days=7)  # of a story's last document; an archive that is imported alerts nobody
 MAX_STORIES = 10  # compared with a search at a time
-MAX_DOCUMENTS = 2000  # of these stories
+MAX_DOCUMENTS = 2000  # of each, the earliest
 
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 _MEMBERS = (
-    select(story_texts.c.story_id, copy_groups.c.document_id)
+    select(copy_groups.c.document_id)
     .join(copy_groups, or_(copy_groups.c.ledger_id == story_texts.c.ledger_id, copy_groups.c.group_id == story_texts.c.ledger_id))
-    .where(story_texts.c.story_id.in_(_IDS))
+    .where(story_texts.c.story_id == bindparam("b_story"))
     .order_by(copy_groups.c.second, copy_groups.c.document_id)
     .limit(MAX_DOCUMENTS)
 )
@@ -46,9 +45,7 @@ class WideStory:
 def list_wide(conn: Connection, search_id: str, story_sources: int, *, now: datetime) -> list[WideStory]:
     """Some stories of at least so many sources that the search has not compared as they are now, and that did not match before."""
     rows = conn.execute(_select_wide(story_sources, now).limit(MAX_STORIES), {"b_search": search_id}).all()
-    members = defaultdict[int, list[str]](list)
-    for row in conn.execute(_MEMBERS, {"b_ids": [row.id for row in rows]}):
-        members[row.story_id].append(row.document_id)
+    members = {row.id: conn.execute(_MEMBERS, {"b_story": row.id}).scalars().all() for row in rows}
     pending = set(conn.execute(_PENDING, {"b_ids": [one for ids in members.values() for one in ids]}).scalars())
     return [WideStory(row.id, row.documents, tuple(members[row.id])) for row in rows if pending.isdisjoint(members[row.id])]
 
@@ -70,8 +67,10 @@ def skip_present(conn: Connection, search_id: str, story_sources: int, *, now: d
 
 
 def delete_compared(conn: Connection, before: datetime) -> None:
-    """Delete what was recorded about stories whose last document is older."""
-    old = select(stories.c.id).where(stories.c.last_second < int(before.timestamp()))
+    """Delete what was recorded about stories whose last document is older, and that were not merged into a younger one."""
+    second, survivor = int(before.timestamp()), stories.alias("survivor")
+    goes_on = exists().where(survivor.c.id == stories.c.merged_into, survivor.c.last_second >= second)
+    old = select(stories.c.id).where(stories.c.last_second < second, ~goes_on)
     conn.execute(delete(compared_stories).where(compared_stories.c.story_id.in_(old)))
 
 
@@ -91,7 +90,7 @@ def _select_wide(story_sources: int, now: datetime) -> Any:
             or_(compared_stories.c.story_id.is_(None), is_changed),
             stories.c.id.not_in(into),
         )
-        .order_by(stories.c.id)
+        .order_by(stories.c.id.desc())
     )
 
 

@@ -53,6 +53,7 @@ class Feed:
         base = (request.app.state.config.url or str(request.base_url)).rstrip("/")
         parameters = {"q": q, "source": source, "search": search}
         saved = None if search is None else find_saved_search(request, context, search)
+        wanted = restrict_to_source(q, source) if source else q
         q = q if saved is None else " ".join(filter(None, (close_query(saved.query), q)))
         of_stories = saved if saved is not None and saved.story_sources is not None else None
         self.home = f"{base}/{'stories' if of_stories else 'search'}?{urlencode({'q': restrict_to_source(q, source) if source else q})}"
@@ -60,7 +61,9 @@ class Feed:
         name = q if saved is None else saved.name
         self.title = "Newsmill" + (f": {name}" if name else "") + (f" · {source}" if source else "")
         self.documents = (
-            newest_documents(context, q, source, get_user(request)) if of_stories is None else matched_documents(context, of_stories)
+            newest_documents(context, q, source, get_user(request))
+            if of_stories is None
+            else matched_documents(context, of_stories, wanted, get_user(request))
         )
 
     @property
@@ -77,11 +80,13 @@ def find_saved_search(request: Request, context: AppContext, search_id: str) -> 
     return search
 
 
-def matched_documents(context: AppContext, saved: SavedSearch) -> Sequence[Document]:
-    """A document of each of the newest stories that matched a saved search of stories."""
-    found = SavedSearches(context.engine).list_matches(saved.id, limit=MAX_ITEMS)
-    by_id = {document.id: document for document in Changes(context.engine).get_many([match.document_id for match in found])}
-    return [by_id[match.document_id] for match in found if match.document_id in by_id]
+def matched_documents(context: AppContext, saved: SavedSearch, q: str = "", user: str = "") -> Sequence[Document]:
+    """A document of each of the newest stories that matched a saved search of stories, those that match the query too."""
+    ids = [match.document_id for match in SavedSearches(context.engine).list_matches(saved.id, limit=MAX_ITEMS)]
+    if q:
+        ids = Search(context.engine, user).filter_ids(q, ids)
+    by_id = {document.id: document for document in Changes(context.engine).get_many(ids)}
+    return [by_id[one] for one in ids if one in by_id]
 
 
 def newest_documents(context: AppContext, q: str, source: str | None, user: str = "") -> Sequence[Document]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -44,16 +46,17 @@ class PastStores:
         if frozen_stores.is_ready(context.engine, contexts.past_folder(context.settings), at):
             return
         with self._lock:
-            if self._running is None:
+            if self._running is None or (self._running[2].done() and self._running[0] != at):
                 pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-                self._running = at, pool, pool.submit(_make, context.settings, at)
-            running_at, pool, future = self._running
+                self._running = at, pool, pool.submit(_make, context.settings, at, os.getpid())
+                # also if no request waits for it any more
+                self._running[2].add_done_callback(lambda future: pool.shutdown(wait=False))
+            running_at, _, future = self._running
         with suppress(FutureTimeoutError):
             error = future.exception(MAX_WAIT_SECONDS)
             with self._lock:
                 if self._running is not None and self._running[2] is future:
                     self._running = None
-            pool.shutdown(wait=False)
             if running_at == at:
                 if error is not None:
                     raise error
@@ -74,9 +77,17 @@ class PastStores:
             running[1].shutdown(cancel_futures=True)
 
 
-def _make(settings: Settings, at: datetime) -> None:
+def _make(settings: Settings, at: datetime, server: int) -> None:
+    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
     with contexts.open_context(settings, upgrade=False) as store, contexts.open_past(store, at, with_index=True):
         pass
+
+
+def _end_with(server: int) -> None:
+    """End this process when the server was killed. PR_SET_PDEATHSIG would follow the thread that started it, which ends earlier."""
+    while os.getppid() == server:
+        time.sleep(1)
+    os._exit(1)
 
 
 async def search_context(

@@ -35,6 +35,7 @@ BEFORE = fetched("One.", "Two.", "Have your say.", "-Advertisement 1")
         (fetched("One.", "Have your say.", "-Advertisement 1"), False),  # a paragraph is gone
         (fetched("One.", "Two.", "Have your say.", title="The bridge is open"), False),
         (fetched("One.", "Two.", "-Have your say.", author="Bob"), False),
+        (fetched("One.", "Two.", "Have your say.", "-Advertisement 1", author="Bob"), False),  # to be stored
         (ExtractionResult(OutcomeRecord(Outcome.PAYWALL)), False),
     ],
 )

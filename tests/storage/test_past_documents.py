@@ -6,9 +6,11 @@ import os
 import random
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -244,7 +246,7 @@ def test_a_takedown_leaves_no_file_of_a_store_that_is_being_made(discards_first:
     os.utime(folder / "old.part", (0, time.time() - frozen_stores.MAX_PAUSE_SECONDS - 1))
     frozen_stores.freeze(engine, folder, at, with_index=False).dispose()
     (store,) = folder.glob("*.db")
-    assert {one.name for one in folder.iterdir()} == {store.name, "new.part"}
+    assert {one.name for one in folder.iterdir()} == {store.name, f"{store.name}-lock", "new.part"}
     store.unlink()
 
     def take_down(what: str, more: int) -> None:
@@ -279,6 +281,32 @@ def test_times_of_which_the_store_knows_nothing(engine: Engine) -> None:
 
 
 @pytest.mark.slow
+def test_of_two_that_make_a_store_at_once_one_waits(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert_pages(engine, *(document_of(f"{SITE}/{number}", title="The harbour") for number in range(3)))
+    at = past_documents.settle(engine, None, now=NOON)
+    make, made, is_begun, goes_on = frozen_stores._make, list[Path](), Event(), Event()
+
+    def wait(engine: Engine, path: Path, at: datetime, on_progress: frozen_stores.OnProgress) -> None:
+        made.append(path)
+        is_begun.set()
+        assert goes_on.wait(30)
+        make(engine, path, at, on_progress)
+
+    monkeypatch.setattr(frozen_stores, "_make", wait)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(frozen_stores.freeze, engine, tmp_path / "past", at, with_index=True)
+        assert is_begun.wait(30)
+        second = pool.submit(frozen_stores.freeze, engine, tmp_path / "past", at, with_index=True)
+        with pytest.raises(TimeoutError):
+            second.result(0.5)
+        goes_on.set()
+        frozen = [future.result(30) for future in (first, second)]
+    assert len(made) == 1
+    for one in frozen:
+        assert Search(one).search("title:harbour", limit=9).total == 3
+        one.dispose()
+
+
 def test_a_kill_while_a_store_is_made_leaves_no_half_of_it(tmp_path: Path) -> None:
     source, folder = f"sqlite:///{tmp_path / 'newsmill.sqlite'}", tmp_path / "past"
     engine = database.connect(source)

@@ -26,6 +26,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.saved_searches import MATCH_AGE, SavedSearches
 from newsmill.storage.stories import Stories
 from newsmill.storage.story_edits import StoryEdits
+from newsmill.storage.story_matches import WideStory
 
 NOW = NOON + timedelta(days=1)
 
@@ -105,6 +106,26 @@ def test_a_merge_into_a_story_that_had_too_few_sources_is_no_news(engine: Engine
     sender.match_stories(NOW)
     found = searches.get(wide.id)
     assert found is not None and found.matches == 1
+
+
+def test_a_story_that_goes_on_after_a_merge_is_no_news_a_month_later(engine: Engine) -> None:
+    searches = SavedSearches(engine)
+    wide = searches.add("ann", "Wide", "", story_sources=3, now=NOON)
+    counts = {"documents": 40, "texts": 40, "sources": 9}
+    seconds = [int((NOON + timedelta(days=day)).timestamp()) for day in (0, 1, 2, 33)]
+    with writing(engine) as conn:
+        rows = [
+            {"id": 1, "first_second": seconds[0], "last_second": seconds[3], "merged_into": None, **counts},
+            {"id": 2, "first_second": seconds[1], "last_second": seconds[2], "merged_into": 1, **dict.fromkeys(counts, 0)},
+        ]
+        conn.execute(schema.stories.insert(), rows)
+    searches.record_stories(wide, [(WideStory(2, 3, ("d",)), "d")], now=NOON + timedelta(days=2))
+    for _ in range(2):
+        assert searches.list_wide_stories(wide, now=NOON + timedelta(days=33)) == []
+        searches.delete_old(now=NOON + timedelta(days=33))
+    searches.delete_old(now=NOON + timedelta(days=33) + 2 * MATCH_AGE)
+    with reading(engine) as conn:
+        assert conn.execute(select(schema.compared_stories)).all() == []
 
 
 def test_a_story_waits_for_the_search_index(engine: Engine, tmp_path: Path) -> None:

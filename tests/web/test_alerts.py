@@ -154,7 +154,8 @@ def test_a_story_that_enough_sources_carry_is_told_once(
     data = json.loads(body)["data"]
     assert data["stories"] == [{"id": story["id"], "title": story["title"], "sources": 3, "documents": 3}]
     assert [document["id"] for document in data["documents"]] == [found[0].id]
-    assert found[0].title in client.get(f"/feeds/json?search={search['id']}").text
+    feeds = [client.get(f"/feeds/json?search={search['id']}{more}").text for more in ("", "&source=site0", "&source=none", "&q=title:none")]
+    assert [found[0].title in feed for feed in feeds] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
