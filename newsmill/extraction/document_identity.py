@@ -52,7 +52,7 @@ def shows_same_article(earlier: ExtractionResult, later: ExtractionResult) -> bo
         return False
     if _list_beside_text(earlier.document) != _list_beside_text(later.document):
         return False
-    if has_same_content(earlier.document, later.document):
+    if earlier.document.text == later.document.text:
         return True
     return _list_text(later.blocks) <= _list_lines(earlier.blocks) and _list_text(earlier.blocks) <= _list_lines(later.blocks)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
-from operator import mul
 from typing import TYPE_CHECKING
 
 from newsmill.stories.terms import Terms
@@ -180,10 +179,15 @@ def cut(tree: Node, weights: Sequence[float] = WEIGHTS) -> Iterator[tuple[int, .
     waiting = [tree]
     while waiting:
         node = waiting.pop()
-        if node.parts is None or sum(map(mul, weights, list_features(node))) > 0:
+        if node.parts is None or _score(node, weights) > 0:
             yield node.members
         else:
             waiting += node.parts
+
+
+def _score(node: Node, weights: Sequence[float]) -> float:
+    """The logarithm of the odds that the parts of a cluster tell the same news."""
+    return sum(weight * feature for weight, feature in zip(weights, list_features(node), strict=True))
 
 
 def list_features(node: Node) -> tuple[float, float, float, float, float]:

@@ -80,7 +80,7 @@ def find_saved_search(request: Request, context: AppContext, search_id: str) -> 
     return search
 
 
-def matched_documents(context: AppContext, saved: SavedSearch, q: str = "", user: str = "") -> Sequence[Document]:
+def matched_documents(context: AppContext, saved: SavedSearch, q: str, user: str) -> Sequence[Document]:
     """A document of each of the newest stories that matched a saved search of stories, those that match the query too."""
     ids = [match.document_id for match in SavedSearches(context.engine).list_matches(saved.id, limit=MAX_ITEMS)]
     if q:

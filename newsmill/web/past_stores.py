@@ -11,6 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import ExitStack, suppress
 from datetime import datetime
+from multiprocessing.process import BaseProcess
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
@@ -36,7 +37,7 @@ class PastStores:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: tuple[datetime, ProcessPoolExecutor, Future[None]] | None = None
+        self._running: tuple[datetime, Future[None], tuple[BaseProcess, ...]] | None = None
 
     def prepare(self, context: AppContext, at: datetime) -> None:
         """Make the store of a time that `past_documents.settle` returned, unless it exists.
@@ -46,16 +47,16 @@ class PastStores:
         if frozen_stores.is_ready(context.engine, contexts.past_folder(context.settings), at):
             return
         with self._lock:
-            if self._running is None or (self._running[2].done() and self._running[0] != at):
+            if self._running is None or (self._running[1].done() and self._running[0] != at):
                 pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-                self._running = at, pool, pool.submit(_make, context.settings, at, os.getpid())
-                # also if no request waits for it any more
-                self._running[2].add_done_callback(lambda future: pool.shutdown(wait=False))
-            running_at, _, future = self._running
+                future = pool.submit(_make, context.settings, at, os.getpid())
+                self._running = at, future, tuple(pool._processes.values())
+                pool.shutdown(wait=False)  # the process ends with its work, also if no request waits for it by then
+            running_at, future, _ = self._running
         with suppress(FutureTimeoutError):
             error = future.exception(MAX_WAIT_SECONDS)
             with self._lock:
-                if self._running is not None and self._running[2] is future:
+                if self._running is not None and self._running[1] is future:
                     self._running = None
             if running_at == at:
                 if error is not None:
@@ -72,9 +73,9 @@ class PastStores:
         with self._lock:
             running, self._running = self._running, None
         if running is not None:
-            for process in (running[1]._processes or {}).values():  # public from Python 3.14 on: kill_workers
+            for process in running[2]:
                 process.kill()
-            running[1].shutdown(cancel_futures=True)
+                process.join()
 
 
 def _make(settings: Settings, at: datetime, server: int) -> None:

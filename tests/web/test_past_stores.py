@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 from site_of_tests import RunningApp, stock
+from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
 from newsmill import settings
 from newsmill.context import past_folder
+from newsmill.exceptions import ServiceError
 from newsmill.search.indexer import index_pending
 from newsmill.storage.frozen_stores import format_time
 from newsmill.storage.ledger.takedowns import Takedowns
@@ -84,3 +87,42 @@ def test_a_time_that_cannot_be_read_is_one_sentence(make_web: Callable[..., Runn
     stock(web)
     answer = web.program("read").get(f"{API}/search/documents", params=parameters)
     assert answer.status_code == 422 and message in answer.json()["detail"], answer.text
+
+
+def sleep(*_: object) -> None:
+    """In place of `_make`: a store that takes long."""
+    time.sleep(600)
+
+
+def fail(*_: object) -> None:
+    raise ServiceError("no space is left")
+
+
+def test_the_process_ends_with_its_work_and_with_the_server(make_web: Callable[..., RunningApp], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past_stores, "MAX_WAIT_SECONDS", 0.1)
+    context, stores = make_web(WebConfig()).context, past_stores.PastStores()
+    at = context.now()
+
+    def list_children() -> list[int]:
+        return [child.pid for child in multiprocessing.active_children() if child.pid and "Spawn" in type(child).__name__]
+
+    before = list_children()
+    monkeypatch.setattr(past_stores, "_make", sleep)
+    for time_of_another in (at, at - timedelta(days=1)):
+        with pytest.raises(HTTPException, match="503"):
+            stores.prepare(context, time_of_another)
+    assert len(list_children()) == len(before) + 1, "one at a time"
+    stores.close()
+    assert list_children() == before
+
+    monkeypatch.setattr(past_stores, "_make", fail)
+    monkeypatch.setattr(past_stores, "MAX_WAIT_SECONDS", 0.0)
+    with pytest.raises(HTTPException, match="503"):
+        stores.prepare(context, at)
+    deadline = time.monotonic() + 30
+    while list_children() != before:  # although nobody waits for it
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with pytest.raises(ServiceError, match="no space"):
+        stores.prepare(context, at)
+    stores.close()
