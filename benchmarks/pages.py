@@ -35,6 +35,7 @@ from newsmill.storage import database, schema_version
 from newsmill.storage.documents import to_row
 from newsmill.storage.schema import counts, documents, ledger, segments
 from newsmill.storage.statistics import Statistics
+from newsmill.storage.tokens import Scope
 from newsmill.text import urls
 from newsmill.web.config import WebConfig
 from newsmill.web.server import create_app
@@ -182,7 +183,8 @@ def measure(context: AppContext) -> None:
     del sys.modules["__main__"].__file__  # otherwise a child process runs this file first; the main file of `newsmill web` has three lines
     app = create_app(context, WebConfig(rate=1_000_000))
     newest = Statistics(context.engine).newest(1)[0].id
-    with TestClient(app, base_url="http://127.0.0.1:8470") as client:
+    token = context.tokens.add("benchmark", Scope.READ, now=context.now())
+    with TestClient(app, base_url="http://127.0.0.1:8470", headers={"authorization": f"Bearer {token}"}) as client:
         print(f"{'page':<46} {'ours ms':>8} {'children':>8} {'database':>8} {'KB':>8}")
         for path in paths(newest):
             client.get(path)  # loads modules and data that later requests reuse

@@ -32,10 +32,11 @@ from crawler.user_settings.components import check_components_started
 from crawler.user_settings.merge import crawl_settings, exit_with_message, load_user_settings
 from crawler.user_settings.protection import check_protection
 from newsmill import settings as configuration
-from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source
+from newsmill.context import AppContext, data_folder, make_heartbeat, open_context, open_queue, open_redis, unknown_source
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.health.outage_log import OutageLog
 from newsmill.logs.spider_log import spider_log
+from newsmill.network.contact import check_contact
 from newsmill.sources.config_file import read_sources
 from newsmill.storage.processes import Heartbeat
 
@@ -201,12 +202,14 @@ def run(
     """Crawl until a signal. 0: stopped cleanly; 1: a bug ended the crawl.
 
     With `documents`, no page is requested that could give the `sources` together more documents than that.
-    Raises ServiceError when Redis cannot be used at the start, ConfigError for a wrong Scrapy setting of the user.
+    Raises ServiceError when Redis cannot be used at the start, ConfigError for a wrong Scrapy setting of the user and for
+    a contact on an example domain.
     """
     settings = context.settings
+    check_contact(settings, [url for source in context.ledger.sources.list_all() for url in source.plan_urls])
     user = load_user_settings(settings)
     values = crawl_settings(settings, user)
-    heartbeat = Heartbeat(context.engine, role="crawler")
+    heartbeat = make_heartbeat(context, "crawler")
     limit = None if documents is None else DocumentLimit(sources, documents, context.documents.count_of)
     with open_redis(settings) as redis, closing(open_queue(settings, redis.url)) as queue:
         setup = CrawlSetup(
@@ -244,12 +247,14 @@ def open_source_crawl(source: str | None, max_pages: int | None) -> Iterator[Cra
         known = [] if settings.sources_file is None else read_sources(settings.sources_file)
         for planned in known:
             context.ledger.sources.put(planned, now=context.now())
-        names = [planned.name for planned in context.ledger.sources.list_all()]
+        followed = context.ledger.sources.list_all()
+        check_contact(settings, [url for planned in followed for url in planned.plan_urls])
+        names = [planned.name for planned in followed]
         if source is not None and source not in names:
             raise unknown_source(context, source)
         for name in names if source is None else [source]:
             context.ledger.sources.make_listings_due(name, now=context.now())
-        heartbeat = Heartbeat(context.engine, role="crawler")
+        heartbeat = make_heartbeat(context, "crawler")
         with open_redis(settings) as redis, closing(open_queue(settings, redis.url)) as queue:
             yield CrawlSetup(
                 context,

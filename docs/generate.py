@@ -135,6 +135,7 @@ def python() -> str:
     from newsmill import batch, exceptions
     from newsmill.client import corpus
     from newsmill.client.corpus import Corpus
+    from newsmill.client.search_hits import SearchHit
     from newsmill.model import (
         Capture,
         CopyGroup,
@@ -157,7 +158,7 @@ def python() -> str:
         described(f"corpus.{name}", item) for name, item in vars(Corpus).items() if inspect.isfunction(item) and not name.startswith("_")
     ]
     returned = [batch.BatchOptions, batch.FileCounts, Capture]
-    returned += [corpus.SearchHit, corpus.QueryCheck, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar]
+    returned += [SearchHit, corpus.QueryCheck, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar]
     returned += [corpus.Change, corpus.Removal, corpus.SourceSummary, corpus.UrlOutcome]
     returned += [
         NearDuplicate,

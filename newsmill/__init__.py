@@ -26,11 +26,11 @@ if TYPE_CHECKING:
         FacetCounts,
         QueryCheck,
         Removal,
-        SearchHit,
         SourceSummary,
         TimelineBar,
         UrlOutcome,
     )
+    from newsmill.client.search_hits import SearchHit, SearchHits
     from newsmill.model import (
         Capture,
         CopyGroup,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from newsmill.site_inspection.findings import SiteInspection
 
 # where the types of __all__ are, the module that is loaded fastest first
-_TYPE_MODULES = ("newsmill.model", "newsmill.client.corpus", "newsmill.site_inspection.findings")
+_TYPE_MODULES = ("newsmill.model", "newsmill.client.search_hits", "newsmill.client.corpus", "newsmill.site_inspection.findings")
 _MODULES = frozenset({"batch", "exceptions", "model"})
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "Revision",
     "RevisionSummary",
     "SearchHit",
+    "SearchHits",
     "SiteInspection",
     "SourceSummary",
     "Story",
@@ -223,7 +224,7 @@ def read_warc(file: str | os.PathLike[str], *, is_wanted: Callable[[str, datetim
     """Yield a capture for each record of a WARC or WACZ file: its page, or why it gives none. Memory holds one record.
 
     Args:
-        file: The path or URL of a file, compressed with gzip or zstd or not at all. Any URL that fsspec can open, such as s3://….
+        file: The path or URL of a file, compressed with gzip or zstd or not at all. URLs begin with file://, s3://, http:// or https://.
         is_wanted: Called with the URL and time of each capture; if it returns False, the record is not read (`filtered`).
 
     A damaged record is a capture that says so, and reading resumes at the next record.

@@ -6,15 +6,15 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
-from newsmill.queue.redis_socket import find_socket
+from newsmill.queue.redis_socket import name_socket
 from newsmill.settings import Settings
 from newsmill.sources.table import format_suggestion
 from newsmill.storage import database, schema_version
@@ -22,7 +22,7 @@ from newsmill.storage.clock import Clock
 from newsmill.storage.database import Engine
 from newsmill.storage.database_errors import describe_location
 from newsmill.storage.private_files import DATABASE, make_private_folder
-from newsmill.storage.processes import list_live_processes
+from newsmill.storage.processes import Heartbeat, list_live_processes
 from newsmill.text.redaction import redact
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from newsmill.model import Source
     from newsmill.queue.queue import Queue
     from newsmill.search.search import Search
+    from newsmill.storage.derived_files import DerivedFiles
     from newsmill.storage.documents import Documents
     from newsmill.storage.fast_path_stats import FastPathStats
     from newsmill.storage.fingerprints import NearDuplicates
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from newsmill.storage.profiles import Profiles
     from newsmill.storage.tokens import Tokens
 
+T = TypeVar("T")
 MIN_FREE_BYTES = 16_000_000  # a few segments of pages (1.6 MB each) and the log of SQLite (4 MB) beside them
 QUEUE_DEPTH_SECONDS = 3.0  # for which an answer of Redis is reused
 QUEUE_TIMEOUT_SECONDS = 10.0  # for one answer of Redis
@@ -133,6 +135,19 @@ def open_past(
         yield PastContext(replace(past, archive=store.archive), at, past_documents.list_taken_down(store.engine, at))
     finally:
         engine.dispose()
+
+
+def make_heartbeat(store: AppContext, role: str) -> Heartbeat:
+    """The heartbeat of this process, which also applies takedowns to the files of this machine."""
+    return Heartbeat(store.engine, role=role, apply_takedowns=find_derived_files(store).apply_takedowns)
+
+
+def find_derived_files(store: AppContext) -> DerivedFiles:
+    """The files that this machine derives from the database."""
+    # importing the index costs CPU that most commands need not spend
+    from newsmill.storage.derived_files import DerivedFiles
+
+    return DerivedFiles(store.engine, past_folder(store.settings), images_folder(store.settings))
 
 
 class QueueDepth:
@@ -290,7 +305,7 @@ def open_context(settings: Settings, *, create: bool = False, upgrade: bool = Tr
         if upgrade and settings.database_url is None and not is_read_only:
             upgrade_database(engine, settings)
         schema_version.check_schema(engine)
-        yield build_context(engine, archive_url(settings), settings=settings, queue_depth=lambda: queue_state(settings)[0])
+        yield build_context(engine, archive_url(settings), settings=settings, queue_depth=lambda: ask_queue(settings, lambda q: q.depth()))
     finally:
         engine.dispose()
 
@@ -311,7 +326,7 @@ def open_redis(settings: Settings) -> Iterator[RedisServer]:
 def open_queue(settings: Settings, url: str, *, timeout: float = QUEUE_TIMEOUT_SECONDS) -> Queue:
     """The queue at `url`. Redis answers within `timeout` seconds, or the call fails.
 
-    Raises ServiceError when Redis is away, refuses the password, or is configured to lose work.
+    Raises ConfigError for a wrong URL, and ServiceError when Redis is away, refuses the password, or is configured to lose work.
     """
     # redis and RQ cost 0.17 s of CPU, which the commands that only read a store need not spend
     from newsmill.queue.queue import Queue, connect_redis
@@ -319,27 +334,24 @@ def open_queue(settings: Settings, url: str, *, timeout: float = QUEUE_TIMEOUT_S
     return Queue(connect_redis(url, allow_no_password=settings.open_redis, timeout_seconds=timeout))
 
 
-def queue_state(settings: Settings) -> tuple[int | None, int | None]:
-    """Segments that wait for a worker, and jobs that were refused because another program wrote them.
+def queue_url(settings: Settings) -> str:
+    """The URL of the queue: REDIS_URL, or that of the embedded server, whether it runs or not."""
+    return settings.redis_url or f"unix://{quote(str(name_socket(data_folder(settings))))}"
 
-    None, None when the embedded server is not running, which is normal. Raises ServiceError otherwise.
-    """
+
+def ask_queue(settings: Settings, ask: Callable[[Queue], T]) -> T | None:
+    """The answer of the queue; None when the embedded server is not running, which is normal. Raises ServiceError otherwise."""
+    if not settings.redis_url and not name_socket(data_folder(settings)).exists():  # Redis need not be imported to know
+        return None
     try:
-        url = settings.redis_url or _embedded_url(data_folder(settings))
-        if url is None:
-            return None, None
-        queue = open_queue(settings, url)
-        return queue.depth(), queue.count_refused()
+        with closing(open_queue(settings, queue_url(settings))) as queue:
+            return ask(queue)
+    except ConfigError as error:  # of REDIS_URL: the rest of the store can be shown
+        raise ServiceError(str(error)) from None
     except ServiceError:
         if settings.redis_url:
             raise
-        return None, None
-
-
-def _embedded_url(data: Path) -> str | None:
-    """The URL of the embedded server; None if it does not run. Redis need not be imported to know."""
-    _, socket = find_socket(data)
-    return f"unix://{quote(str(socket))}" if socket.exists() else None
+        return None
 
 
 def find_source(store: AppContext, name: str) -> Source:

@@ -121,6 +121,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "Aunebote"
     sys_version = ""
+    disable_nagle_algorithm = True  # head and body are two packets, and the second one would wait 40 ms for the client
     timeout = 30  # seconds after which an idle connection is closed
 
     def __init__(self, site: Site, log: list[Request], with_crawl_delay: bool, *rest: object) -> None:

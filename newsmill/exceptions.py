@@ -56,8 +56,12 @@ class ListingError(NewsmillError, ValueError):
     """Raised when a feed, sitemap or section page is invalid. Its text is the reason."""
 
 
+class IncompleteListingError(ListingError):
+    """Raised when a feed or sitemap is cut off before its first link."""
+
+
 class DecodeError(ValueError):
-    """Raised when a body cannot be decompressed within the size limit. `outcome` is the outcome of the page."""
+    """Raised when a body cannot be decompressed within the size limit, or is cut off. `outcome` is the outcome of the page."""
 
     def __init__(self, message: str, outcome: str = "bad_encoding") -> None:
         super().__init__(message, outcome)  # pickle calls the class with these

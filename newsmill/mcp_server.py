@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from newsmill.client.corpus import Corpus, Order, SearchHit, SourceSummary, StoryOrder
+from newsmill.client.corpus import Corpus, Order, SourceSummary, StoryOrder
+from newsmill.client.search_hits import SearchHit
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import Author, Document, Story, StoryDetail
 from newsmill.version import __version__, install_hint
@@ -125,7 +126,7 @@ class Tools:
         self._corpus = corpus
 
     def search(self, query: Query, limit: ItemLimit = 10, order: Order = "relevance", fold: bool = True) -> SearchResult:
-        """Find documents, the best or the newest first. `read` gives a whole text. Of documents with the same text, the earliest is listed
+        """Find documents, the best or the newest first. `read` gives a whole text. Of documents with the same text, the first is listed
         with the number of its copies; `fold` false lists all."""
         with reported_errors():
             found = tuple(map(_summarize_hit, self._corpus.search(query, limit=limit, order=order, fold=fold)))

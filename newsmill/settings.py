@@ -66,9 +66,21 @@ def _check_scheme(variable: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _refuse_url(value: Path) -> Path:
+    if value.parts and value.parts[0].endswith(":"):  # it would be a new folder such as "s3:"
+        raise ValueError("NEWSMILL_DATA")
+    return value
+
+
 def _check_one_line(value: str) -> str:
     if not value.isprintable():  # a line break would add another header to every request
         raise ValueError("line break")
+    return value
+
+
+def _check_contact(value: str) -> str:
+    if not is_email_address(value) and (" " in value or not _check_one_line(_check_http_url(value))):
+        raise ValueError("not a contact")
     return value
 
 
@@ -159,7 +171,9 @@ class Settings(BaseModel):
         title="Minimum level of log records.",
         description="DEBUG, INFO, WARNING or ERROR",
     )
-    data: Path = Field(default=Path("newsmill-data"), alias="NEWSMILL_DATA", title="Data folder.", description="a folder")
+    data: Annotated[Path, AfterValidator(_refuse_url)] = Field(
+        default=Path("newsmill-data"), alias="NEWSMILL_DATA", title="Data folder.", description="a folder"
+    )
     config: Path | None = Field(
         default=None,
         alias="NEWSMILL_CONFIG",
@@ -176,15 +190,15 @@ class Settings(BaseModel):
     allow_nets: Annotated[tuple[Network, ...], BeforeValidator(_split_list)] = Field(
         default=(),
         alias="NEWSMILL_ALLOW_NETS",
-        title="Private networks that crawlers, web hooks and images may access.",
+        title="Private networks that crawlers, web hooks, images and files at `http(s)://` URLs may access.",
         description="networks such as 10.0.0.0/8 or 127.0.0.1, separated by commas",
     )
-    contact: Annotated[str, AfterValidator(_check_one_line)] | None = Field(
+    contact: Annotated[str, AfterValidator(_check_contact)] | None = Field(
         default=None,
         alias="NEWSMILL_CONTACT",
         title="Your URL or e-mail address, sent in the User-Agent header.",
         max_length=200,
-        description="one line: a URL or an e-mail address",
+        description="one line: a URL that begins with http:// or https://, or an e-mail address",
     )
     user_agent: Annotated[str, AfterValidator(_check_one_line)] | None = Field(
         default=None,
@@ -245,13 +259,13 @@ class Settings(BaseModel):
     web: Annotated[str, AfterValidator(_check_listen_address)] = Field(
         default="127.0.0.1:8470",
         alias="NEWSMILL_WEB",
-        title="IP address and port of the web pages and the API. All but loopback addresses require a token.",
+        title="IP address and port of the web pages and the API.",
         description="address:port, such as 127.0.0.1:8470 or [::]:8470, or off",
     )
     web_url: Annotated[str, AfterValidator(_check_base_url)] | None = Field(
         default=None,
         alias="NEWSMILL_WEB_URL",
-        title="Public URL of the server, used in feeds. With https, cookies are secure.",
+        title="URL of the server as its users see it, for links and feeds. Sessions stay at its host. With https, cookies are secure.",
         description="http(s)://name[:port], without a path",
     )
     public_url: Annotated[str, AfterValidator(_check_base_url)] | None = Field(
@@ -269,7 +283,7 @@ class Settings(BaseModel):
     web_token: str | None = Field(
         default=None,
         alias="NEWSMILL_WEB_TOKEN",
-        title="A token with the scope admin, for automatic installations.",
+        title="A token with the scope admin, for automatic installations. Default: a token in the file web-token of the data folder.",
         pattern="^[A-Za-z0-9]{24,100}$",
         description="24 to 100 letters and digits",
     )

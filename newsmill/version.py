@@ -5,10 +5,14 @@ The functions import what they need, because every import of `newsmill` loads th
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
+
+if sys.version_info < (3, 11):  # noqa: UP036 - pip runs this file first; its own message would be about the version of a dependency
+    raise SystemExit("Newsmill needs Python 3.11 or newer")
 
 __version__ = "0.1.0"
 

@@ -11,7 +11,7 @@ cat >"$env_file" <<EOF
 POSTGRES_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 REDIS_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 NEWSMILL_WEB_TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-NEWSMILL_USER_AGENT=Newsmill-smoke/0.1 (+https://example.org/smoke)
+NEWSMILL_CONTACT=smoke@localhost
 NEWSMILL_ALLOW_NETS=172.16.0.0/12,192.168.0.0/16,10.0.0.0/8
 EOF
 compose() { docker compose --progress quiet --env-file "$env_file" -p newsmill-smoke -f docker-compose.yml -f tests/compose.smoke.yml "$@"; }

@@ -27,7 +27,7 @@ def test_public_ips_are_open_on_web_ports_only(ip: str) -> None:
     assert guard.find_refusal(ip, 80) is None
     assert guard.find_refusal(ip, 443) is None
     for port in (22, 25, 6379, 5432, 8080):
-        assert guard.find_refusal(ip, port) == f"port {port} is not 80 or 443"
+        assert guard.find_refusal(ip, port) == f"port {port} is not 80 or 443; NEWSMILL_ALLOW_NETS={ip} permits all ports of {ip}"
 
 
 @pytest.mark.parametrize("ip", PRIVATE)
@@ -60,7 +60,7 @@ def test_each_answer_of_a_name_is_judged() -> None:
 def test_a_name_with_private_answers_only_is_refused_by_name() -> None:
     lookup = make_guarded_getaddrinfo(Guard(), lambda *_: answers("10.0.0.1"))
     assert lookup("inside.example", 80) == []
-    assert REFUSED_HOSTS.pop("inside.example") == "10.0.0.1 is not a public IP address"
+    assert REFUSED_HOSTS.pop("inside.example") == "10.0.0.1 is not a public IP address; NEWSMILL_ALLOW_NETS=10.0.0.1 permits it"
 
 
 def test_a_wildcard_domain_does_not_fill_the_memory() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from newsmill.client.corpus import SearchHit
+from newsmill.client.search_hits import SearchHit
 from newsmill.model import Document, Revision
 from newsmill.model.document_fields import BY_NAME, DOCUMENT_FIELDS, FieldType, Use, list_fields
 from newsmill.search.results import Hit

@@ -20,6 +20,7 @@ HOME = replace(FEED, url="https://a.example/", kind=Kind.HOMEPAGE)
 NEW_FEED = replace(FEED, url="https://a.example/new.xml", first_seen_at=NOW - HOUR)
 OLD = NOW - timedelta(hours=2)
 FORBIDDEN, MISSING = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"), OutcomeRecord(Outcome.GONE, "HTTP 404")
+EMPTY = Observation(NOW, (replace(HOME, had_entries=False),), has_pages=False, reads=2)
 USUAL = {Outcome.STORED: 200, Outcome.NO_TEXT: 4, Outcome.CONSENT_WALL: 0}
 
 
@@ -254,3 +255,18 @@ def test_a_slow_day_is_quiet() -> None:
 
     spans = {8: HealthState.OK, 14: HealthState.QUIET, 24 * 6: HealthState.STALE}
     assert {hours: state(timedelta(hours=hours)) for hours in spans} == spans
+
+
+@pytest.mark.parametrize(
+    ("seen", "state"),
+    [
+        (replace(EMPTY, reads=1), HealthState.OK),
+        (EMPTY, HealthState.EMPTY),
+        (replace(EMPTY, has_pages=True), HealthState.OK),
+        (replace(EMPTY, response_seconds=30.0), HealthState.EMPTY),
+        (observe(HOME, response_seconds=9.0), HealthState.OK),
+        (observe(HOME, response_seconds=10.0), HealthState.SLOW),
+    ],
+)
+def test_a_source_that_gives_nothing_or_takes_long_is_not_ok(seen: Observation, state: HealthState) -> None:
+    assert find_causes(seen) == [] and decide_state([], seen) is state

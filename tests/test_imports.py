@@ -51,6 +51,8 @@ LAYERS = (
         "newsmill.similarity",
         "newsmill.polling",
         "newsmill.network.address_guard",
+        "newsmill.network.guarded_connection",
+        "newsmill.network.http_get",
         "newsmill.network.submitted_urls",
     ),
     (
@@ -83,7 +85,7 @@ OWNERS = {
     "alembic": ("newsmill.storage",),
     "psycopg": ("newsmill.storage",),
     "fastwarc": ("newsmill.archive",),
-    "fsspec": ("newsmill.archive",),
+    "fsspec": ("newsmill.archive.buckets",),
     "pyarrow": ("newsmill.exports.parquet", "newsmill.exports.parquet_reader"),
     "datatrove": ("newsmill.engines.datatrove",),
     "ray": ("newsmill.engines.ray",),

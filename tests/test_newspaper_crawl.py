@@ -168,15 +168,15 @@ def test_both_old_texts_of_an_article_come_back_through_every_interface(
         assert content is not None and (content.title, content.text.split("\n\n")[3]) == (title, changing)
     check_commands(newsmill, url)
     door = open_door(data, WebConfig())
-    with served(door) as base, package.open(base) as corpus:
+    with served(door) as base, package.open(base, token=door.reader_token) as corpus:
         assert (corpus.revisions(url), [corpus.revision(url, number) for number in (1, 2, 3)]) == (listed, contents)
     document = corpus_id(contents)
-    answer = door.stranger.get(f"/api/v1/documents/{document}/revisions", params={"limit": 2}).json()
-    rest = door.stranger.get(f"/api/v1/documents/{document}/revisions", params={"cursor": answer["next"]}).json()
+    answer = door.reader.get(f"/api/v1/documents/{document}/revisions", params={"limit": 2}).json()
+    rest = door.reader.get(f"/api/v1/documents/{document}/revisions", params={"cursor": answer["next"]}).json()
     assert [one["revision"] for one in (*answer["items"], *rest["items"])] == [3, 2, 1] and rest["next"] is None
-    pages = [text_of(read(door.stranger, f"/documents/{document}/revisions?old={number}&new={number}")) for number in (1, 2)]
+    pages = [text_of(read(door.reader, f"/documents/{document}/revisions?old={number}&new={number}")) for number in (1, 2)]
     assert all(changing in page for page, (_, changing) in zip(pages, VERSIONS, strict=False))
-    difference = read(door.stranger, f"/documents/{document}/revisions?new=3")
+    difference = read(door.reader, f"/documents/{document}/revisions?new=3")
     assert [text_of(one) for one in difference.xpath("//section//del")] == ["May", "and", "May"]
     assert [text_of(one) for one in difference.xpath("//section//ins")] == ["<b>June</b>", "&", "June"]
     door.close()

@@ -21,7 +21,7 @@ from newsmill.model import ExtractionResult, LineStats, Page, Profile, Rules
 from newsmill.sandbox import pages as sandbox_module
 from newsmill.sandbox.child import LAST, RESPONSE, Limits
 from newsmill.sandbox.page_messages import MAX_PROFILES, ExtractionRequest
-from newsmill.sandbox.pages import WARMUP_PAGES, Sandbox, SandboxCrash, read_all
+from newsmill.sandbox.pages import Sandbox, SandboxCrash, read_all
 from newsmill.sandbox.parent import ChildProcess, ChildTimeoutError
 
 POISON = "poison:obey"
@@ -159,13 +159,12 @@ def patient() -> Iterator[Sandbox]:
 
 @pytest.mark.parametrize("body", ["loop", "lxml"])
 def test_a_cpu_limit_ends_a_c_library_too(patient: Sandbox, body: str) -> None:
-    assert patient.read(page(body), cpu_seconds=0.1) == SandboxCrash("read", "deadline 0.2 s of CPU", 0.2), "twice as long in a young child"
+    assert patient.read(page(body), cpu_seconds=0.1) == SandboxCrash("read", "deadline 0.1 s of CPU", 0.1)
 
 
 def test_a_cpu_limit_counts_only_the_work_of_its_page(patient: Sandbox) -> None:
     """It counts neither waiting nor the pages before."""
-    for _ in range(WARMUP_PAGES):
-        pid = child_pid(patient)
+    pid = child_pid(patient)
     for body in ("slow 0.4", "work 0.15", "work 0.15"):
         assert isinstance(patient.read(page(body), cpu_seconds=0.25), ExtractionResult), body
     assert isinstance(patient.read(page("work 0.4")), ExtractionResult), "the limit of all pages is larger"

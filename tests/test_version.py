@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -34,3 +37,11 @@ def test_the_command_fits_the_installation(origin: dict[str, object] | None, com
 
 def test_this_installation_has_a_hint() -> None:
     assert "[s3]" in install_hint("s3")
+
+
+def test_an_older_python_is_refused_with_the_version_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip executes the file before it looks for dependencies, which need newer versions of Python too."""
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["version"]["source"] == "code"
+    monkeypatch.setattr(sys, "version_info", (3, 10, 13))
+    with pytest.raises(SystemExit, match=r"Newsmill needs Python 3\.11 or newer"):
+        runpy.run_path(str(ROOT / "newsmill" / "version.py"))

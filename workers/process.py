@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from newsmill.context import AppContext
+from newsmill.context import AppContext, make_heartbeat
 from newsmill.exceptions import ServiceError
 from newsmill.health.outage_log import OutageLog
 from newsmill.model import ExtractionPath, Page, Profile, Source
@@ -40,7 +40,7 @@ def stop_on_signals() -> threading.Event:
 @contextmanager
 def open_heartbeat(context: AppContext, role: str) -> Iterator[Heartbeat]:
     """The heartbeat of this process. A clean end removes its row; if the database is away just then, the row expires."""
-    heartbeat = Heartbeat(context.engine, role=role)
+    heartbeat = make_heartbeat(context, role)
     try:
         yield heartbeat
     finally:

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import takewhile
 
 from crawler.fetching.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.frontier.failure_log import log_ended, log_host_failure
@@ -48,6 +47,7 @@ class HostWorker:
         self._pause: RetryAt | None = None
         self._robots_failure: OutcomeRecord | None = None  # of an unreachable robots.txt, where some sources need not obey it
         self._leased_rows = 0
+        self._is_page_next = False  # after a listing
 
     async def run(self) -> None:
         """Fetch what is due. In every case, rows without a result and the host go back to the ledger."""
@@ -67,10 +67,9 @@ class HostWorker:
         await restore_throttle(self.throttle, self.lease, self.state.now())
         while self._may_go_on and time.monotonic() - started_at < MAX_HOST_SECONDS:
             await self.state.wait_for_backlog()
-            rows = await self._lease_rows(self._batch_size())
+            rows = await self._lease_batch()
             if not rows:
                 return
-            rows = await self._release_pages(rows)
             self._set_delay(rows)  # before robots.txt, for a host whose last owner may have sent a request a moment ago
             has_robots = self.throttle.has_current_robots or self._robots_failure is not None
             if not has_robots and not await self._fetch_robots(rows):
@@ -92,26 +91,36 @@ class HostWorker:
             return MAX_BATCH_ROWS
         return max(1, min(MAX_BATCH_ROWS, int(MAX_BATCH_SECONDS / self.throttle.delay)))
 
-    async def _lease_rows(self, limit: int) -> list[LeasedUrl]:
+    async def _lease_batch(self) -> list[LeasedUrl]:
+        """The next rows: pages, or one listing. Between two listings a page is fetched, so that a site's first articles do not wait for all
+        of its listings. After a homepage comes a feed, whose entries describe the articles."""
+        rows = await self._lease_rows(1 if self._is_page_next else self._batch_size())
+        if not rows or rows[0].kind is Kind.PAGE:
+            self._is_page_next = False
+            return rows
+        if self._is_page_next and (pages := await self._lease_rows(1, pages_only=True)):
+            self._is_page_next = False
+            return await self._keep(pages, rows)
+        self._is_page_next = rows[0].kind is not Kind.HOMEPAGE
+        return await self._keep(rows[:1], rows[1:])
+
+    async def _lease_rows(self, limit: int, *, pages_only: bool = False) -> list[LeasedUrl]:
         state = self.state
         rows = await state.call_ledger(
             lambda now: state.ledger.url_leases.lease(
-                self.host, state.owner, limit=limit, seconds=state.lease_seconds, now=now, source=state.only_source
+                self.host, state.owner, limit=limit, seconds=state.lease_seconds, now=now, source=state.only_source, pages_only=pages_only
             )
         )
         self._pending.extend(rows)
         await state.read_missing_sources(rows)
         return rows
 
-    async def _release_pages(self, rows: list[LeasedUrl]) -> list[LeasedUrl]:
-        """Release the pages behind listings of a batch, which may add hints to them: a leased row keeps the hint that it had."""
-        listings = [*takewhile(lambda row: row.kind is not Kind.PAGE, rows)]
-        pages = rows[len(listings) :] if listings else []
-        if not pages:
-            return rows
-        await self.state.call_ledger(lambda now: self.state.ledger.url_leases.release(pages, now=now))
-        self._pending = deque(listings)
-        return listings
+    async def _keep(self, rows: list[LeasedUrl], others: list[LeasedUrl]) -> list[LeasedUrl]:
+        """The rows; the others are released, because a leased row keeps the rank and the hint that it had."""
+        if others:
+            await self.state.call_ledger(lambda now: self.state.ledger.url_leases.release(others, now=now))
+        self._pending = deque(rows)
+        return rows
 
     async def _fetch_robots(self, rows: list[LeasedUrl]) -> bool:
         """Fetch robots.txt. False: nothing may be fetched, and all due rows of the host are postponed or ended.
@@ -244,9 +253,11 @@ class HostWorker:
                 await self._count_crash(now)
             if rows:
                 await state.call_ledger(lambda now: state.ledger.url_leases.release(rows, now=now))
-            failures = self.throttle.failures
+            failures, seconds = self.throttle.failures, self.throttle.response_seconds
             await state.call_ledger(
-                lambda now: state.ledger.hosts.release(self.host, state.owner, now=now, next_fetch_at=until, failures=failures)
+                lambda now: state.ledger.hosts.release(
+                    self.host, state.owner, now=now, next_fetch_at=until, failures=failures, response_seconds=seconds
+                )
             )
         except ServiceError as e:
             log.warning("host %s was not released: %s; its lease ends in %.0f s", self.host, e, state.lease_seconds)

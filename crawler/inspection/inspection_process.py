@@ -20,12 +20,13 @@ from crawler.inspection.samples import find_refusal, is_article, read_article
 from crawler.inspection.site_inspector import SiteInspector
 from crawler.listings.parser import ListingParser
 from crawler.user_settings.merge import exit_with_message
+from newsmill.health.assessment import MIN_SLOW_SECONDS
 from newsmill.model import Kind, Outcome, OutcomeRecord
 from newsmill.sandbox.pages import Sandbox
 from newsmill.site_inspection import findings, plan
 from newsmill.site_inspection.findings import FoundListing, Obstacle, SiteInspection
 from newsmill.site_inspection.processes import MAX_INSPECTION_SECONDS
-from newsmill.text.sentences import Sentence
+from newsmill.text.sentences import Sentence, join_sentences
 
 
 class InspectionSpider(Spider):
@@ -39,16 +40,19 @@ class InspectionSpider(Spider):
         self.inspector: SiteInspector | None = None
 
     async def start(self) -> AsyncIterator[Any]:
-        parser = ListingParser()
+        parser, notes = ListingParser(), list[str]()
         inspector = self.inspector = SiteInspector(self.url, make_fetcher(self, self.delay), parser, print_finding)
         try:
             async with asyncio.timeout(MAX_INSPECTION_SECONDS):
                 await inspector.run()
         except TimeoutError:
-            inspector.found = replace(inspector.found, note=f"the inspection ended after {MAX_INSPECTION_SECONDS:.0f} s")
+            notes.append(Sentence("the inspection ended after {n:.0f} s", n=MAX_INSPECTION_SECONDS))
         finally:
             await parser.close()
-        inspector.found = replace(inspector.found, requests=inspector.fetcher.requests)
+        seconds = inspector.fetcher.get_throttle(self.url).response_seconds
+        if seconds is not None and seconds >= MIN_SLOW_SECONDS:
+            notes.append(Sentence("the site is slow: {n:.0f} s for a response", n=seconds))
+        inspector.found = replace(inspector.found, requests=inspector.fetcher.requests, note=join_sentences(notes) if notes else None)
         return
         yield  # makes start() the generator that Scrapy expects; it yields no requests
 

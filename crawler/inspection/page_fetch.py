@@ -36,6 +36,7 @@ from newsmill.context import has_store, open_context
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
+from newsmill.network.contact import check_contact
 from newsmill.settings import Settings
 from newsmill.storage.publishers import PublisherOrder
 from newsmill.text import urls
@@ -174,12 +175,14 @@ def open_order_lookup(settings: Settings) -> Iterator[FindOrder]:
 SpiderType = TypeVar("SpiderType", bound=Spider)
 
 
-def run_spider(spider_class: type[SpiderType], **arguments: Any) -> SpiderType:
+def run_spider(spider_class: type[SpiderType], url: str, **arguments: Any) -> SpiderType:
     """The spider after its run, with the settings of the environment. Runs Scrapy's reactor, so a process calls it once.
 
-    The spider's arguments are `arguments`, `values` and `has_middlewares`. Raises ConfigError for a wrong Scrapy setting of the user.
+    The spider's arguments are `url`, `arguments`, `values` and `has_middlewares`. Raises ConfigError for a wrong Scrapy setting of the user
+    and for a contact on an example domain.
     """
     settings = configuration.load()
+    check_contact(settings, [url])
     user = load_user_settings(settings)
     values = crawl_settings(settings, user)
     logging.getLogger("scrapy").setLevel(logging.ERROR)
@@ -187,7 +190,7 @@ def run_spider(spider_class: type[SpiderType], **arguments: Any) -> SpiderType:
     crawler = process.create_crawler(spider_class)
     with open_order_lookup(settings) as find_order:
         ORDER_LOOKUPS[crawler] = find_order
-        task = process.crawl(crawler, values=values, has_middlewares=bool(user), **arguments)
+        task = process.crawl(crawler, url=url, values=values, has_middlewares=bool(user), **arguments)
         process.start()
     if user:
         check_components_started(task)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from crawler.fetching.robots import robots_url
@@ -34,7 +35,7 @@ from newsmill.site_inspection.findings import FoundListing, Obstacle, RobotsSumm
 from newsmill.site_inspection.plan import MAX_COUNTED_PAGES, MIN_ARTICLE_LINKS, choose_site_url, is_homepage
 from newsmill.site_inspection.processes import OnFinding
 from newsmill.text import urls
-from newsmill.text.sentences import Sentence
+from newsmill.text.sentences import Sentence, join_sentences
 
 MAX_FEEDS = 4  # fetched; a site names one for each section
 MAX_SITEMAPS = 4
@@ -44,6 +45,15 @@ MAX_TRIED_SECTIONS = 3  # of a homepage that leads to nothing else
 GUESSED_SITEMAPS = ("/news-sitemap.xml", "/sitemap_news.xml", "/sitemap.xml", "/sitemap_index.xml")
 
 LISTING_KINDS = {BodyKind.FEED: Kind.FEED, BodyKind.SITEMAP: Kind.SITEMAP}
+
+
+class ParsedListing(NamedTuple):
+    """The links to listings and to pages, why the listing cannot be read, and what is wrong with one that can."""
+
+    listings: list[Link]
+    pages: list[Link]
+    failure: OutcomeRecord | None
+    damage: str | None = None
 
 
 class SiteInspector:
@@ -87,8 +97,9 @@ class SiteInspector:
             await self._read_declarations(page, body if kind is BodyKind.HTML else b"")
 
     async def _inspect_listing(self, page: Page, kind: Kind) -> None:
-        self._add(await self._read_listing(Link(self.found.url, kind, found_by="given"), page))
-        self.found = replace(self.found, kind=kind)
+        listing = await self._read_listing(Link(self.found.url, kind, found_by="given"), page)
+        self._add(listing)
+        self.found = replace(self.found, kind=kind, failure=listing.failure)
         if self._newest_parts:  # of a sitemap index; its articles are the samples
             part = await self.fetcher.fetch(self._newest_parts[0].url, Kind.SITEMAP)
             if isinstance(part, Page):
@@ -97,13 +108,13 @@ class SiteInspector:
     async def _inspect_html(self, page: Page, body: bytes) -> None:
         """Read a page as a homepage or a section: its feeds, sitemaps and sections, and the first of each kind itself."""
         whole = is_homepage(self.found.url)
-        links, pages, failure = await self._parse(page, Kind.HOMEPAGE, self.found.url)
+        links, pages, failure, _ = await self._parse(page, Kind.HOMEPAGE, self.found.url)
         for target in [link.url for link in links if link.kind is Kind.HOMEPAGE]:  # of a redirect in HTML, or of frames
             found = await self.fetcher.fetch(target, Kind.HOMEPAGE)
             if isinstance(found, Page):
                 self.given = page = found
                 self.found = replace(self.found, final_url=page.url)
-                links, pages, failure = await self._parse(page, Kind.HOMEPAGE, self.found.url)
+                links, pages, failure, _ = await self._parse(page, Kind.HOMEPAGE, self.found.url)
                 if pages:
                     break
         if failure is not None:
@@ -139,7 +150,7 @@ class SiteInspector:
         for url in sections:
             page = await self.fetcher.fetch(url, Kind.SECTION)
             if isinstance(page, Page):
-                _, pages, _ = await self._parse(page, Kind.SECTION, url)
+                _, pages, _, _ = await self._parse(page, Kind.SECTION, url)
                 self._links += pages
                 self.found = replace(self.found, article_links=self.found.article_links + len(pages))
                 if len(pages) >= MIN_ARTICLE_LINKS:
@@ -173,7 +184,7 @@ class SiteInspector:
 
     async def _read_listing(self, link: Link, page: Page) -> FoundListing:
         """What a fetched feed or sitemap holds. Its articles are kept for samples, and of an index the part with the news."""
-        links, pages, failure = await self._parse(page, link.kind, link.url)
+        links, pages, failure, damage = await self._parse(page, link.kind, link.url)
         self._links += pages
         parts = [part for part in links if part.kind is Kind.SITEMAP][:MAX_INDEX_SITEMAPS]
         parts.sort(key=lambda part: (_is_news_url(part.url), sort_date(part.hint.modified_at)), reverse=True)
@@ -184,7 +195,8 @@ class SiteInspector:
         if link.kind is Kind.FEED and urls_found and urls_found in self._listing_pages:
             failure = OutcomeRecord(Outcome.DENIED, Sentence("the same entries as another feed"))
         self._listing_pages.append(urls_found)
-        return FoundListing(link.url, link.kind, link.found_by, len(pages), len(parts), max(dates, default=None), is_news, failure)
+        newest = max(dates, default=None)
+        return FoundListing(link.url, link.kind, link.found_by, len(pages), len(parts), newest, is_news, failure, damage)
 
     def _add(self, listing: FoundListing) -> bool:
         self.on_finding(listing)
@@ -195,8 +207,8 @@ class SiteInspector:
             self.found = replace(self.found, sitemaps=tuple(sitemaps))
         return listing.is_usable
 
-    async def _parse(self, page: Page, kind: Kind, url: str) -> tuple[list[Link], list[Link], OutcomeRecord | None]:
-        """(listings, pages, failure) of a fetched listing. Reads until there are 500 links to pages."""
+    async def _parse(self, page: Page, kind: Kind, url: str) -> ParsedListing:
+        """The content of a fetched listing. Reads until there are 500 links to pages."""
         request = ParseRequest(
             kind=kind,
             listed_at=url,
@@ -209,18 +221,20 @@ class SiteInspector:
         )
         listings: list[Link] = []
         pages: list[Link] = []
+        warnings: list[str] = []
         try:
             async with aclosing(self.parser.read(request, page.body)) as batches:
                 async for links in batches:
                     listings += (*links.listings, *links.refetch)
                     pages += links.pages
+                    warnings += links.warnings
                     if len(pages) >= MAX_COUNTED_PAGES:
                         break
         except ListingError as error:
-            return listings, pages, OutcomeRecord(Outcome.BAD_LISTING, str(error))
+            return ParsedListing(listings, pages, OutcomeRecord(Outcome.BAD_LISTING, str(error)))
         except DecodeError as error:
-            return listings, pages, OutcomeRecord(Outcome(error.outcome), str(error))
-        return listings, pages[:MAX_COUNTED_PAGES], None
+            return ParsedListing(listings, pages, OutcomeRecord(Outcome(error.outcome), str(error)))
+        return ParsedListing(listings, pages[:MAX_COUNTED_PAGES], None, join_sentences(warnings) if warnings else None)
 
     def _summarise_robots(self) -> RobotsSummary | None:
         throttle = self.fetcher.get_throttle(self.found.url)

@@ -15,9 +15,9 @@ from newsmill.discovery.html_listings import read_section
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES, SitemapReader
 from newsmill.discovery.url_dates import Period, find_last_day, is_part_wanted
 from newsmill.discovery.url_patterns import is_crawler_trap
-from newsmill.exceptions import DecodeError, ListingError
+from newsmill.exceptions import DecodeError, IncompleteListingError, ListingError
 from newsmill.extraction.decode import decode_body
-from newsmill.model import Kind, Link, Listing
+from newsmill.model import Kind, Link, Listing, Outcome
 from newsmill.text import urls
 from newsmill.text.sentences import PACKED, cut_sentence
 
@@ -40,6 +40,8 @@ def _handle(head: bytes, body: bytes) -> Iterator[bytes]:
     try:
         for links in read_listing(REQUEST_JSON.validate_json(head), body):
             yield RESPONSE_JSON.dump_json(ParseResponse(links), context=PACKED)
+    except IncompleteListingError as e:
+        yield RESPONSE_JSON.dump_json(ParseResponse(error=_printable(e), outcome=Outcome.DATA_LOSS), context=PACKED)
     except ListingError as e:
         yield RESPONSE_JSON.dump_json(ParseResponse(error=_printable(e)), context=PACKED)
     except DecodeError as e:

@@ -21,7 +21,6 @@ from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, is_stopped_by_
 from crawler.politeness.response_policy import RequestOutcomeError
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.network.address_guard import REFUSED_HOSTS
-from newsmill.network.submitted_urls import REMEDY
 from newsmill.version import install_hint
 
 
@@ -61,7 +60,7 @@ class CappedHandler(HTTP11DownloadHandler):
             refusal = REFUSED_HOSTS.get(urlsplit(request.url).hostname or "")
             if refusal is None:
                 raise
-            raise CannotResolveHostError(f"{refusal}; {REMEDY}") from None
+            raise CannotResolveHostError(refusal) from None
 
     async def close(self) -> None:
         await super().close()

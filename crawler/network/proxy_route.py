@@ -21,8 +21,7 @@ from scrapy.exceptions import CannotResolveHostError
 from crawler.politeness.response_policy import RequestOutcomeError
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.network.address_guard import REFUSED_HOSTS, WEB_PORTS, Guard, is_answer_of_name_server
-from newsmill.network.submitted_urls import REMEDY
-from newsmill.text.sentences import Sentence, join_sentences
+from newsmill.text.sentences import Sentence
 
 WEB_PORT = 443  # with which the guard judges only the IP address of a proxy: a proxy may listen on any port
 
@@ -101,7 +100,7 @@ async def _make_route(request: Request, guard: Guard, target_ip: str | None) -> 
         refusal = REFUSED_HOSTS.get(host.rstrip("."))
         if refusal is None:
             raise ProxyError(Sentence("the proxy {host} has no IP address", host=host))
-        raise ProxyError(join_sentences([Sentence("the proxy {refusal}", refusal=refusal), REMEDY]))
+        raise ProxyError(Sentence("the proxy {refusal}", refusal=refusal))
     authorization = request.headers.get(b"Proxy-Authorization")
     if authorization is None and parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -18,6 +18,7 @@ FIRST_PAUSE_SECONDS = 30.0  # doubled with each further failure
 MAX_PAUSE_SECONDS = 3600.0
 # After that many failures in a row, a day of hourly probes, a host is probed once a day; after another 30 once in 30 days.
 FAILURES_BEFORE_DAYS, FAILURES_BEFORE_MONTHS = 34, 64
+RESPONSE_WEIGHT = 0.2  # of a response in the mean: the last ten have 90 % of it
 CHARACTERS_PER_SEARCH = 25  # of a robots.txt that is read: 500 KiB take at most 0.4 s of CPU, and block the host for 10 s
 SECONDS_PER_SEARCH = 0.0005  # that a pattern search blocks the host; a search takes at most 3 µs, so one host gets 0.6 % of a CPU
 MAX_CPU_SHARE = 0.006  # of one CPU, for matching the URLs of one host with the patterns of a source
@@ -63,9 +64,11 @@ class HostThrottle:
         self.robots_valid_until = 0.0  # time.monotonic()
         self.delay = 0.0  # seconds between the starts of two requests
         self.last_active_at = -MAX_PAUSE_SECONDS  # time.monotonic() of the last request's start or response
+        self._requested_at: float | None = None  # time.monotonic(), until the response; of several at once, the last
         self.blocked_until = 0.0  # time.monotonic(); the CPU time that the host's rules and patterns cost
         self.paused_until = 0.0  # time.monotonic(); by `pause`
         self.failures = 0  # in a row
+        self.response_seconds: float | None = None  # a mean of the responses, in which the newest weigh most
         self.held_until = math.inf  # time.monotonic() at which the lease of the host ends; infinite without a lease
 
     @property
@@ -102,10 +105,15 @@ class HostThrottle:
         self.last_active_at = start = now + self.seconds_until_free
         await self.stop.sleep(start - now)
         self.stop.check()
+        self._requested_at = time.monotonic()
 
     def mark_response(self) -> None:
         """Start the delay now, when the response is here or has failed: a slow server or network gets its full pause too."""
         self.last_active_at = max(self.last_active_at, time.monotonic())
+        if self._requested_at is not None:
+            seconds, self._requested_at = time.monotonic() - self._requested_at, None
+            mean = self.response_seconds
+            self.response_seconds = seconds if mean is None else mean + RESPONSE_WEIGHT * (seconds - mean)
 
     @property
     def seconds_until_free(self) -> float:

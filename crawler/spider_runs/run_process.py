@@ -34,6 +34,7 @@ from newsmill.context import open_context
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.intake.page_submission import make_enqueue
 from newsmill.logs.spider_log_handler import configure_spider_log
+from newsmill.network.contact import check_contact
 from newsmill.sandbox.process_limits import die_with_parent, restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.text.sentences import PACKED, Sentence
@@ -67,6 +68,7 @@ def run(request: RunRequest, pipe: BinaryIO) -> RunReport:
     source = request.source
     try:
         settings = configuration.load()
+        check_contact(settings, source.plan_urls)
         configure_spider_log(None if request.log_file is None else Path(request.log_file), settings.log_level)
         user = load_user_settings(settings, continuous=False)
         _limit_memory(source.spider_limits.memory_mb)

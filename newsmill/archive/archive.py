@@ -16,11 +16,22 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from newsmill.archive import warc, warc_writer
-from newsmill.archive.external_files import NOTES_FOLDER, ExternalFile, ExternalReader, find_file_id, open_external
+from newsmill.archive.external_files import (
+    BARRED_FOLDER,
+    NOTES_FOLDER,
+    PAGES_FOLDER,
+    ExternalFile,
+    ExternalReader,
+    PageChecks,
+    SubmittedPage,
+    find_file_id,
+    open_external,
+)
 from newsmill.archive.object_store import TEMPORARY_SUFFIX, DiskUsage, open_object_store
 from newsmill.exceptions import ArchiveDamaged, ServiceError
 from newsmill.model import Page, Segment
@@ -65,7 +76,7 @@ class Archive:
         Raises ArchiveDamaged when the file is missing, or when its length is not `length`, the one that the ledger recorded.
         """
         if (file_id := find_file_id(segment_id)) is not None:
-            with open_external(self._read_note(file_id), segment_id) as external:
+            with open_external(self._read_note(file_id), segment_id, self._read_checks(segment_id)) as external:
                 yield external
             return
         try:
@@ -116,6 +127,72 @@ class Archive:
         except (FileNotFoundError, ValueError, TypeError):
             raise ArchiveDamaged(Sentence("{path} is missing from the archive, or damaged", path=_note_path(file_id))) from None
 
+    def note_pages(self, segment_id: str, pages: Mapping[int, SubmittedPage]) -> None:
+        """Note pages of a segment of a file outside the archive, by offset, before the ledger names them."""
+        path = _pages_path(segment_id)
+        content = self._read_json(path) | {str(offset): [page.digest, *page.url_keys] for offset, page in pages.items()}
+        self._store.put(path, lambda out: out.write(json.dumps(content).encode()))
+
+    def _read_json(self, path: str) -> dict[str, Any]:
+        """Raises ArchiveDamaged."""
+        try:
+            with self._store.open(path) as file:
+                content: dict[str, Any] = json.loads(file.read())
+                return content
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise ArchiveDamaged(Sentence("{path} is missing from the archive, or damaged", path=path)) from None
+
+    def _read_checks(self, segment_id: str) -> PageChecks:
+        barred = self._read_json(_barred_path(str(find_file_id(segment_id))))
+        pages = self._read_json(_pages_path(segment_id))
+        return PageChecks({int(offset): page[0] for offset, page in pages.items()}, frozenset(map(int, barred)))
+
+    def locate_external(self, url_keys: Collection[str]) -> dict[str, dict[str, list[str]]]:
+        """The pages of these URLs in files outside the archive, for `bar_external`. Reads what is noted of each page."""
+        found: dict[str, dict[str, list[str]]] = defaultdict(dict)
+        for entry in self._store.list_objects(PAGES_FOLDER):
+            for offset, page in self._read_json(entry.path).items() if entry.path.endswith(".json") else ():
+                if not set(page[1:]).isdisjoint(url_keys):
+                    found[PurePosixPath(entry.path).parent.name][offset] = page[1:]
+        return found
+
+    def bar_external(self, found: Mapping[str, Mapping[str, list[str]]]) -> tuple[str, ...]:
+        """Bar pages in files outside the archive: they stay there, but are not read again. Returns the files.
+
+        Let no other process change barred pages at the same time.
+        """
+        for file_id, pages in found.items():
+            self._write_barred(file_id, self._read_json(_barred_path(file_id)) | dict(pages))
+        return tuple(sorted(map(self._name_external, found)))
+
+    def permit_external(self, url_keys: Collection[str]) -> None:
+        """Permit the pages of these URLs again. Let no other process change barred pages at the same time."""
+        for entry in self._store.list_objects(BARRED_FOLDER):
+            barred = self._read_json(entry.path)
+            kept = {offset: keys for offset, keys in barred.items() if set(keys).isdisjoint(url_keys)}
+            if len(kept) < len(barred):
+                self._write_barred(PurePosixPath(entry.path).stem, kept)
+
+    def list_barred(self) -> dict[str, set[str]]:
+        """The files outside the archive that have a barred page, by the keys of the page's URLs."""
+        files: dict[str, set[str]] = defaultdict(set)
+        for entry in self._store.list_objects(BARRED_FOLDER):
+            name = self._name_external(PurePosixPath(entry.path).stem)
+            for key in chain.from_iterable(self._read_json(entry.path).values()):
+                files[key].add(name)
+        return files
+
+    def _write_barred(self, file_id: str, barred: Mapping[str, Sequence[str]]) -> None:
+        self._store.put(_barred_path(file_id), lambda out: out.write(json.dumps(barred).encode()))
+
+    def _name_external(self, file_id: str) -> str:
+        try:
+            return redact(self._read_note(file_id).url)
+        except ArchiveDamaged:
+            return file_id
+
     def examine_external(self, ids: Iterable[str]) -> tuple[dict[str, int], dict[str, ArchiveDamaged]]:
         """Of segments that are parts of files outside the archive: the lengths of those that can be read, the errors of the others."""
         by_file: dict[str, list[str]] = defaultdict(list)
@@ -127,7 +204,7 @@ class Archive:
         for file_id, segment_ids in by_file.items():
             try:
                 file = self._read_note(file_id)
-                with open_external(file, segment_ids[0]):
+                with open_external(file, segment_ids[0], PageChecks()):
                     lengths |= dict.fromkeys(segment_ids, file.length)
             except ArchiveDamaged as error:
                 errors |= dict.fromkeys(segment_ids, error)
@@ -273,6 +350,15 @@ def _segment_path(segment_id: str) -> str:
 
 def _note_path(file_id: str) -> str:
     return f"{NOTES_FOLDER}/{file_id}.json"
+
+
+def _pages_path(segment_id: str) -> str:
+    file_id, _, offset = segment_id.rpartition("-")
+    return f"{PAGES_FOLDER}/{file_id}/{offset}.json"
+
+
+def _barred_path(file_id: str) -> str:
+    return f"{BARRED_FOLDER}/{file_id}.json"
 
 
 def _segment_id(path: str) -> str:

@@ -2,15 +2,18 @@
 
 The archive has a note of each file. A page is named by the file's note and the page's offset, so nothing of the file is copied.
 A note is named by the file's content, so a file that was moved is found again when it is submitted at its new place.
+
+Others may change these files. The archive has a digest of each page, computed when the page was submitted, and each read is checked. Pages
+that a takedown bars are listed, and never read again.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +26,8 @@ from newsmill.text.sentences import Sentence, join_sentences
 from newsmill.text.urls import make_key
 
 NOTES_FOLDER = "files"
+PAGES_FOLDER = "file_pages"  # for each segment, what is known of its pages
+BARRED_FOLDER = "barred_pages"  # for each file with pages that a takedown bars
 DIGEST_BYTES = 64 << 10  # of the beginning and of the end of a file; a WARC file begins and ends with ids and times of its own
 BLOCK_BYTES = 256 << 10  # that are fetched at once of a file at a URL; s3fs fetches 50 MB for a page of 30 kB
 _SEGMENT_ID = re.compile(r"(file-[0-9a-f]{16})-\d+")
@@ -50,6 +55,22 @@ class ExternalFile:
         return f"{self.id}-{offset}"
 
 
+@dataclass(frozen=True, slots=True)
+class SubmittedPage:
+    """A page of a file: the digest of its records, and the keys of all URLs that led to it."""
+
+    digest: str
+    url_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageChecks:
+    """What the pages of a segment must be: digests by offset, and the offsets that are barred. An older version noted no digests."""
+
+    digests: Mapping[int, str] = field(default_factory=dict)
+    barred: frozenset[int] = frozenset()
+
+
 def find_file_id(segment_id: str) -> str | None:
     """The id of the file that a segment is part of; None for a segment of the archive.
 
@@ -70,7 +91,7 @@ def make_digest(file: BinaryIO, length: int) -> str:
 
 
 @contextmanager
-def open_external(file: ExternalFile, segment_id: str) -> Iterator[ExternalReader]:
+def open_external(file: ExternalFile, segment_id: str, checks: PageChecks) -> Iterator[ExternalReader]:
     """A segment of the file, to read pages of. Records that were appended to the file since do not matter.
 
     Raises ArchiveDamaged when the file is missing, cut or another one, and ServiceError when the file system does not answer.
@@ -92,7 +113,7 @@ def open_external(file: ExternalFile, segment_id: str) -> Iterator[ExternalReade
             if file.digest is not None and make_digest(opened, file.length) != file.digest:
                 reason = Sentence("the WARC file {url} is not the one that was submitted", url=redact(file.url))
                 raise ArchiveDamaged(join_sentences([reason, _REMEDY]))
-            yield ExternalReader(segment_id, file, opened)
+            yield ExternalReader(segment_id, file, opened, checks)
     except FileNotFoundError:
         reason = Sentence("the WARC file {url} is missing", url=redact(file.url))
         raise ArchiveDamaged(join_sentences([reason, _REMEDY])) from None
@@ -105,16 +126,18 @@ def open_external(file: ExternalFile, segment_id: str) -> Iterator[ExternalReade
 class ExternalReader:
     """An open WARC file of any program; its methods are those of a SegmentReader."""
 
-    def __init__(self, segment_id: str, file: ExternalFile, opened: BinaryIO) -> None:
+    def __init__(self, segment_id: str, file: ExternalFile, opened: BinaryIO, checks: PageChecks) -> None:
         self.id = segment_id
-        self._file, self._opened = file, opened
+        self._file, self._opened, self._checks = file, opened, checks
 
     def page(self, offset: int, url: str | None = None) -> Page:
-        """The page of the record at an offset. Raises ArchiveDamaged, also for the page of another URL than `url`."""
+        """The page of the record at an offset. Raises ArchiveDamaged, also for a changed page and the page of another URL than `url`."""
         from newsmill.archive.captures import read_capture  # most archives have no such file
 
         try:
-            page = read_capture(self._opened, offset)
+            if offset in self._checks.barred:
+                raise ArchiveDamaged(Sentence("the page at offset {offset} is barred by a takedown", offset=offset))
+            page = read_capture(self._opened, offset, self._checks.digests.get(offset))
         except ArchiveDamaged as error:
             raise ArchiveDamaged(Sentence("the WARC file {url}: {error}", url=redact(self._file.url), error=error)) from error
         if url is not None and not _is_page_of(page, url):

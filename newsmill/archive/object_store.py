@@ -1,4 +1,4 @@
-"""Object stores: a folder, or a bucket through fsspec. An object appears whole or not at all."""
+"""Object stores: a folder, or a bucket (buckets.py). An object appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
+from newsmill.archive.buckets import client_errors, open_buckets
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.text.redaction import redact
-from newsmill.version import install_hint
 
 T = TypeVar("T")
 TEMPORARY_SUFFIX = ".tmp"
@@ -96,16 +96,17 @@ def open_object_store(
     if scheme == "file" and not re.match("(localhost)?/", url.removeprefix("file://")):  # RFC 8089: it would be a host
         raise ConfigError(f"{setting} {redact(url)!r} is not the path of a folder; {EXPECTED}")
     if not url.startswith("s3://"):
-        return LocalStore(Path(re.sub("^file:(//(localhost)?(?=/))?", "", url)).expanduser().absolute(), what)
-    # fsspec costs 0.05 s of CPU, which a folder need not spend
-    import fsspec  # type: ignore[import-untyped]  # it has no type hints
-
+        return LocalStore(find_local_path(url), what)
     try:
-        files, root = fsspec.core.url_to_fs(url, **(options or {}))
+        files = open_buckets(options)
     except (ImportError, ValueError) as error:
-        extra = install_hint("s3") if isinstance(error, ImportError) else EXPECTED
-        raise ConfigError(f"{setting} {redact(url)!r} cannot be used: {redact(str(error))}; {extra}") from error
-    return RemoteStore(files, root, url, what)
+        raise ConfigError(f"{setting} {redact(url)!r} cannot be used: {redact(str(error))}") from error
+    return RemoteStore(files, url.removeprefix("s3://"), url, what)
+
+
+def find_local_path(url: str) -> Path:
+    """The path of a file URL, or of a path."""
+    return Path(re.sub("^file:(//(localhost)?(?=/))?", "", url, flags=re.IGNORECASE)).expanduser().absolute()
 
 
 @contextmanager
@@ -117,21 +118,8 @@ def translate_errors(where: str, *errors: type[Exception], keep_missing: bool = 
     except foreign as error:
         if keep_missing and isinstance(error, FileNotFoundError):
             raise
-        message = FULL_MESSAGES.get(getattr(error, "errno", None) or 0, str(error))
+        message = FULL_MESSAGES.get(getattr(error, "errno", None) or 0, " ".join(str(error).split()))
         raise ServiceError(f"{where}: {message}; nothing was written") from error
-
-
-def client_errors(files: Any) -> tuple[type[Exception], ...]:
-    """Errors of a client that fsspec does not turn into OSError: no connection, no credentials, HTTP 503."""
-    if "http" in files.protocol:
-        from aiohttp import ClientError  # fsspec's client has it
-
-        return (ClientError,)
-    if "s3" not in files.protocol:
-        return ()
-    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # comes with the extra `s3`
-
-    return (BotoCoreError,)
 
 
 class LocalStore:
@@ -273,7 +261,7 @@ class RemoteStore:
         self._files = files
         self._root = root.rstrip("/")
         self._where = f"{what} {redact(url)}"
-        self._errors = client_errors(files)
+        self._errors = client_errors()
 
     def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False, is_shared: bool = False) -> T:
         with translate_errors(self._where, *self._errors), tempfile.NamedTemporaryFile() as file:

@@ -30,6 +30,7 @@ FIRST_RECORDS = (WarcRecordType.response, WarcRecordType.resource)
 MAX_PAGE_RECORDS = 4  # a page's last record is its metadata
 
 Headers = tuple[tuple[str, str], ...]
+OnRecord = Callable[[str, bytes], None]  # of the name of a record's type and its content
 
 
 @cache
@@ -37,16 +38,16 @@ def hint_adapter() -> TypeAdapter[Hint]:
     return TypeAdapter(Hint)  # 0.03 s of CPU, which commands that read no page need not spend
 
 
-def read_page(file: BinaryIO, offset: int) -> Page:
+def read_page(file: BinaryIO, offset: int, on_record: OnRecord = lambda kind, content: None) -> Page:
     """The page whose first record begins at `offset`. Checks every record's digest. Raises ArchiveDamaged."""
-    return _read_at(file, offset)[0]
+    return _read_at(file, offset, on_record)[0]
 
 
-def _read_at(file: BinaryIO, offset: int) -> tuple[Page, int]:
+def _read_at(file: BinaryIO, offset: int, on_record: OnRecord = lambda kind, content: None) -> tuple[Page, int]:
     """The page at an offset, and the number of its records. Raises ArchiveDamaged."""
     file.seek(offset)
     try:
-        return _read_whole_page(_read_records(file), offset)
+        return _read_whole_page(_read_records(file, on_record), offset)
     except (OSError, KeyError, ValueError) as error:  # fastwarc: bad gzip, bad header; ours: bad JSON, wrong record
         raise ArchiveDamaged(Sentence("no page at offset {offset}: {error}", offset=offset, error=error)) from error
 
@@ -109,12 +110,14 @@ def _read_page_records(records: Iterator[tuple[WarcRecordType, bytes]], offset: 
     raise ArchiveDamaged(Sentence("the file ends inside the page at offset {offset}", offset=offset))
 
 
-def _read_records(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
+def _read_records(file: BinaryIO, on_record: OnRecord) -> Iterator[tuple[WarcRecordType, bytes]]:
     for record in ArchiveIterator(file, parse_http=False):
         # fastwarc does not report a truncated file: it yields what is left of the record and stops.
         if not record.verify_block_digest():
             raise ArchiveDamaged(Sentence("record {id} was changed or cut off after it was written", id=record.record_id))
-        yield record.record_type, record.reader.read()
+        content = record.reader.read()
+        on_record(str(record.record_type), content)
+        yield record.record_type, content
 
 
 def _read_rendered(conversion: tuple[WarcRecordType, bytes] | None, offset: int) -> bytes:

@@ -42,10 +42,11 @@ def extract_file(
     """Extract the pages of one WARC or WACZ file to two Parquet files: `documents/NAME.parquet` and `outcomes/NAME.parquet`.
 
     Each page is read in a child process under the limits of a worker: a page that crashes it is an outcome. A source that is finished is
-    not read again. A call may be repeated, or run twice at once: the files have the same bytes.
+    not read again, unless its size or time has changed; its new files then replace those of before. A call may be repeated, or run twice at
+    once: the files have the same bytes.
 
     Args:
-        source: The path or URL of a file, compressed with gzip or zstd or not at all. Any URL that fsspec can open, such as s3://….
+        source: The path or URL of a file, compressed with gzip or zstd or not at all. URLs begin with file://, s3://, http:// or https://.
         folder: The output folder, or s3://bucket/prefix.
         options: Filters and the default language; all calls for one folder have the same ones.
         on_capture: Called with each record that was read, to show progress.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from newsmill.archive.object_store import open_object_store
-from newsmill.archive.remote_files import find_file_system, is_url
+from newsmill.archive.remote_files import check_url, is_url, read_version
 from newsmill.batch.options import BatchOptions, FileCounts
 from newsmill.exceptions import ConfigError
 from newsmill.text.redaction import redact
@@ -33,7 +33,7 @@ Fill = Callable[["RowWriter", "RowWriter"], FileCounts]
 def name_source(source: str) -> str:
     """The name of a source for its parts: a URL as it is, or an absolute path. Raises ConfigError for a URL that cannot be read here."""
     if is_url(source):
-        find_file_system(source)
+        check_url(source)
         return source
     return str(Path(source).expanduser().absolute())
 
@@ -52,7 +52,8 @@ def make_part_name(source: str) -> str:
 class PartsFolder:
     """A folder, or s3://bucket/prefix, with the parts that one version of Newsmill made with one set of options.
 
-    A file appears whole: it is written beside and renamed. The counts of a source come last, so a source that has them is finished.
+    A file appears whole: it is written beside and renamed. The counts of a source come last, so a source that has them is finished. They
+    have the version of the source that was read: another one is read again, and its files replace those of before.
     """
 
     def __init__(self, folder: str, options: BatchOptions) -> None:
@@ -85,21 +86,31 @@ class PartsFolder:
             self._store.remove_unfinished(folder)
 
     def find_counts(self, source: str) -> FileCounts | None:
-        """The counts of a source that is finished; None for others, and for one that could not be read the last time."""
+        """The counts of a source that is finished; None for others, for one that has changed, and for one that could not be read the last
+        time. A source that is missing by now stays finished."""
+        finished = self._read_counts(source)
+        return None if finished is None or read_version(source) not in (None, finished[1]) else finished[0]
+
+    def has_rows(self, source: str) -> bool:
+        """Whether a source was finished, maybe with another content than it has now."""
+        return self._read_counts(source) is not None
+
+    def _read_counts(self, source: str) -> tuple[FileCounts, str | None] | None:
+        """The counts of a source that was readable, with its version then."""
         try:
             with self._store.open(_name_counts(source)) as file:
                 notes = json.loads(file.read())
-                counts = FileCounts(notes["source"], notes["documents"], notes["outcomes"])
+                counts, version = FileCounts(notes["source"], notes["documents"], notes["outcomes"]), notes["version"]
         except (FileNotFoundError, KeyError, ValueError):
             return None
-        return counts if counts.is_readable else None
+        return (counts, version) if counts.is_readable else None
 
     def write(self, source: str, fill: Fill) -> FileCounts:
         """Write the two files of a source. Raises ServiceError without leaving one that is not whole.
 
         If the source cannot be read to its end, but another run has finished it meanwhile, its files stay.
         """
-        name = make_part_name(source)
+        name, version = make_part_name(source), read_version(source)
 
         def write_both(documents: BinaryIO) -> FileCounts:
             return self._store.put(f"outcomes/{name}", lambda outcomes: self._write_rows(source, documents, outcomes, fill), is_shared=True)
@@ -108,7 +119,7 @@ class PartsFolder:
             counts = self._store.put(f"documents/{name}", write_both, is_shared=True)
         except _FinishedMeanwhile as other:
             return other.counts
-        return self._finish(source, counts)
+        return self._finish(source, counts, version)
 
     def write_pages(self, source: str, fill: Callable[[RowWriter], FileCounts]) -> FileCounts:
         """Write the file of a source's pages to learn from, as `write` does."""
@@ -121,14 +132,16 @@ class PartsFolder:
                 rows.finish()
             return self._require_readable(source, counts)
 
+        version = read_version(source)
         try:
-            return self._finish(source, self._store.put(f"{PAGES_FOLDER}/{make_part_name(source)}", write, is_shared=True))
+            return self._finish(source, self._store.put(f"{PAGES_FOLDER}/{make_part_name(source)}", write, is_shared=True), version)
         except _FinishedMeanwhile as other:
             return other.counts
 
-    def _finish(self, source: str, counts: FileCounts) -> FileCounts:
+    def _finish(self, source: str, counts: FileCounts, version: str | None) -> FileCounts:
+        """`version`: of the source before it was read."""
         notes = {"source": counts.source, "documents": counts.documents, "outcomes": dict(sorted(counts.outcomes.items()))}
-        self._store.put(_name_counts(source), lambda out: out.write(json.dumps(notes).encode()), is_shared=True)
+        self._store.put(_name_counts(source), lambda out: out.write(json.dumps(notes | {"version": version}).encode()), is_shared=True)
         return counts
 
     def _write_rows(self, source: str, documents: BinaryIO, outcomes: BinaryIO, fill: Fill) -> FileCounts:

@@ -16,7 +16,7 @@ from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
 
-from newsmill.archive.remote_files import find_file_system, is_url, open_remote
+from newsmill.archive.remote_files import find_version, is_url, open_remote
 from newsmill.exceptions import ConfigError
 from newsmill.model import Profile
 from newsmill.model.lazy_adapter import make_adapter
@@ -106,8 +106,8 @@ class ProfileFile:
 def _copy(url: str) -> Path:
     """A local copy of a file, which this process and those that it starts share. multiprocessing removes it at the end."""
     with open_remote(url) as file:
-        files, path = find_file_system(url)
-        copy = Path(get_temp_dir(), f"profiles-{blake2b(f'{url} {files.ukey(path)}'.encode(), digest_size=8).hexdigest()}")
+        name = blake2b(f"{url} {find_version(url)}".encode(errors="surrogateescape"), digest_size=8).hexdigest()
+        copy = Path(get_temp_dir(), f"profiles-{name}")
         if not copy.exists():
             unfinished = copy.with_suffix(f".{token_hex(4)}")  # other threads may copy it, too
             with unfinished.open("wb") as out:

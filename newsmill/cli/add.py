@@ -60,10 +60,11 @@ def add(
     if name is not None and len(sites) > 1:
         raise typer.BadParameter("--name names one source; give one URL with it")
     checked = [site.url for site in sites] if check else []
-    show = show_finding if len(sites) == 1 else None  # of several sites, four are inspected at once
+    shows_findings = len(sites) == 1 and not as_json  # of several sites, four are inspected at once
+    show = show_finding if shows_findings else None
     inspecting = closing(inspect_sites(checked, delay=delay, on_finding=show))
     with context.open_context(settings, create=True) as store, inspecting as inspections:
-        run = AddRun(settings, store, options)
+        run = AddRun(settings, store, options, shows_findings=shows_findings)
         try:
             for number, site in enumerate(sites, 1):
                 note(printable(f"[{number}/{len(sites)}] {site.url}" if len(sites) > 1 else site.url))

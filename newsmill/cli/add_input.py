@@ -14,6 +14,7 @@ from newsmill.settings import Settings
 from newsmill.site_inspection.processes import add_scheme
 from newsmill.sources.source_lists import MAX_LIST_BYTES, ListedSite, read_list
 from newsmill.sources.table import make_name, parse_source
+from newsmill.text.redaction import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,13 @@ def get_default_name(url: str) -> str:
     try:
         return make_name(url)
     except UrlError as error:
-        reason = "" if str(error).startswith("not a URL") else f": {error}"
-        raise ConfigError(f"{url!r} is not a URL of a site{reason}; expected a URL such as https://www.example.org/") from None
+        raise ConfigError(describe_bad_url(url, error)) from None
+
+
+def describe_bad_url(url: str, error: UrlError) -> str:
+    """The message about a text that is not a URL."""
+    reason = "" if "URL: " in str(error) else f": {error}"
+    return f"{redact(url[:200])!r} is not a URL{reason}; expected a URL such as https://www.example.org/"
 
 
 def check_spiders(settings: Settings, sources: Iterable[Source]) -> None:

@@ -43,11 +43,12 @@ RESULTS = {
 class AddRun:
     """One run of the command: `results` counts what became of each site; what was added stays, also after Ctrl-C.
 
-    New sites that need no inspection wait for `flush`, which adds and reports them.
+    New sites that need no inspection wait for `flush`, which adds and reports them. `shows_findings`: the listings of an inspection are
+    printed while it runs.
     """
 
-    def __init__(self, settings: Settings, store: AppContext, options: AddOptions) -> None:
-        self.settings, self.store, self.options = settings, store, options
+    def __init__(self, settings: Settings, store: AppContext, options: AddOptions, *, shows_findings: bool = False) -> None:
+        self.settings, self.store, self.options, self.shows_findings = settings, store, options, shows_findings
         self.results: Counter[str] = Counter()
         self.failures: list[str] = []
         self.unconfirmed = False  # a site was not added, because no terminal could show the question
@@ -58,12 +59,13 @@ class AddRun:
     def add(self, site: ListedSite, inspected: Future[SiteInspection] | None) -> None:
         """Show one site, ask, and add it; without an inspection, as it is. A site that cannot be followed is counted and noted."""
         inspection: SiteInspection | None = None
+        is_begun = self.shows_findings
         try:
             if inspected is not None:
                 inspection = inspected.result()
                 if not inspection.can_follow and site.homepage:
                     note(printable(f"{describe_obstacle(inspection)}; trying {site.homepage} instead"))
-                    inspection = processes.inspect_site(site.homepage, delay=self.options.delay)
+                    inspection, is_begun = processes.inspect_site(site.homepage, delay=self.options.delay), False
                 if not inspection.can_follow:
                     self._fail(site, describe_obstacle(inspection), inspection)
                     return
@@ -82,7 +84,7 @@ class AddRun:
             self._fail(site, str(error), inspection)
             return
         if inspection is not None and not self.options.as_json:
-            print_inspection(inspection)
+            print_inspection(inspection, is_begun=is_begun)
         if addition.action is Action.NEW and not self.options.check:
             if not self.options.as_json:
                 show_plan(addition)

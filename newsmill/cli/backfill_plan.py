@@ -49,7 +49,7 @@ def plan_backfill(store: AppContext, source: Source, period: Period) -> Backfill
     from newsmill.storage.statistics import Statistics
 
     documents = Statistics(store.engine).newest(PATTERN_DOCUMENTS, source.name)
-    own = {urls.get_site(url) for url in (source.homepage, *source.feeds, *source.sitemaps, *source.sections) if url is not None}
+    own = {urls.get_site(url) for url in source.plan_urls}
     articles = [document.url for document in documents if urls.find_site(document.url) in own]
     archives = [Link(url, Kind.SECTION, source.name, FROM_BACKFILL) for url in make_archive_urls(articles, period)]
     return BackfillPlan(period, polled, tuple(archives))

@@ -14,7 +14,7 @@ from newsmill.cli.past import AsOf, open_past, read_as_of
 from newsmill.cli.terminal import note, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
-from newsmill.exports.citation import Citation, list_differences
+from newsmill.exports.citation import VERSION, Citation, list_differences
 from newsmill.exports.citation import cite as cite_documents
 from newsmill.search.query import check_is_lasting
 from newsmill.version import __version__
@@ -37,19 +37,23 @@ def cite(
             print(printable(str(compute(store, read_query(query, None), read_as_of(as_of)))))
             return
         cited = Citation.parse(verify)
-        differences = list_differences(cited, compute(store, read_query([cited.query], None), cited.at))
+        differences = list_differences(cited, compute(store, read_query([cited.query], None), cited.at, cited.version))
     for one in differences:
         print(printable(one))
     if differences:
         raise typer.Exit(1)
-    note("the corpus is as cited")
+    note(
+        "the corpus is as cited"
+        if cited.version == VERSION
+        else "ids, revisions and content hashes are as cited; the citation of an older version covers no URL, date and author: cite again"
+    )
 
 
-def compute(store: AppContext, query: str, at: datetime | None) -> Citation:
-    """The citation of the documents that match at a time; None: at the newest one."""
+def compute(store: AppContext, query: str, at: datetime | None, version: int = VERSION) -> Citation:
+    """The citation of the documents that match at a time; None: at the newest one. `version`: of the digest."""
     check_is_lasting(query)
     with open_past(store, at, with_index=bool(query)) as past:
         for one in past.context.search.check(query) if query else ():
             note(printable(one.message))
         found = (stored.document for stored in past.context.search.iterate(query)) if query else past.context.documents.iterate()
-        return cite_documents(found, query, past.at, __version__)
+        return cite_documents(found, query, past.at, __version__, version)

@@ -6,15 +6,32 @@ import gc
 import importlib
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 GETTING_STARTED = "Getting started"
 SOURCES = "Sources"
 DOCUMENTS = "Documents"
 PROCESSES = "Processes"
 MAINTENANCE = "Maintenance"
+
+
+class QueryCommand(TyperCommand):
+    """A command with a query, of which a word may begin with one minus: `search harbour -bridge`. Unknown options are refused."""
+
+    ignore_unknown_options = True
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As the base class. Raises BadParameter for a word that begins with two minuses and is no option."""
+        known = {name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts)}
+        for word in takewhile(lambda word: word != "--", args):
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in known:
+                raise typer.BadParameter("no such option; a query has filters instead, such as after:2026-01-31", ctx=ctx, param_hint=name)
+        return super().parse_args(ctx, args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +41,7 @@ class Command:
     heading: str
     target: str  # "module:name" of a function, or of a typer.Typer with subcommands
     summary: str  # the first sentence of the command's own help; a test compares the two
-    accepts_leading_minus: bool = False  # an argument may begin with a minus, as in a query
+    has_query: bool = False  # words may begin with a minus; QueryCommand
 
 
 PACKAGE = "newsmill.cli"
@@ -44,12 +61,10 @@ COMMANDS = {
         f"{PACKAGE}.logs:logs",
         "Show the logs of all processes of the data folder, with one line for each failure, alarm and recovery",
     ),
-    "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", accepts_leading_minus=True),
+    "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", has_query=True),
     "searches": Command(DOCUMENTS, f"{PACKAGE}.searches:searches", "List, add, rename and remove saved searches"),
     "alerts": Command(DOCUMENTS, f"{PACKAGE}.alerts:alerts", "List, add, test, pause, resume and remove alerts on saved searches"),
-    "stories": Command(
-        DOCUMENTS, f"{PACKAGE}.stories:stories", "List and show stories, and merge, split and pin them for good", accepts_leading_minus=True
-    ),
+    "stories": Command(DOCUMENTS, f"{PACKAGE}.stories:stories", "List and show stories, and merge, split and pin them for good"),
     "show": Command(DOCUMENTS, f"{PACKAGE}.documents:show", "Show one document: its fields, their provenance and its text"),
     "revisions": Command(DOCUMENTS, f"{PACKAGE}.revisions:revisions", "List a document's revisions, or show one revision or its changes"),
     "explain": Command(
@@ -156,5 +171,5 @@ def load(name: str, command: Command) -> Any:
     if isinstance(target, typer.Typer):
         holder.add_typer(target, name=name)
     else:
-        holder.command(name, context_settings={"ignore_unknown_options": command.accepts_leading_minus})(target)
+        holder.command(name, cls=QueryCommand if command.has_query else TyperCommand)(target)
     return typer.main.get_group(holder).commands[name]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
@@ -16,18 +17,22 @@ from newsmill import settings as configuration
 from newsmill.cli.add_input import AddOptions, make_source
 from newsmill.cli.crawl_monitor import CrawlMonitor, Crew, count_unfetched
 from newsmill.cli.crawl_source import Changes, choose_source, find_same_homepage
+from newsmill.cli.inspection_report import SENTENCES, describe_unreadable
 from newsmill.cli.processes.forked_process import ForkedProcess, fork_children
 from newsmill.cli.processes.supervisor import Supervisor
 from newsmill.cli.processes.up import check_scrapy_settings
-from newsmill.cli.sources.state import format_since
+from newsmill.cli.sources.state import describe_health, format_since
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table, program_name
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError
-from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, describe_failure
+from newsmill.health.causes import HealthState
+from newsmill.model import OUTCOMES, Kind, Outcome, Source, describe_failure
+from newsmill.network.contact import check_contact
 from newsmill.sandbox.process_limits import restrict_proc_access
 from newsmill.settings import Settings
+from newsmill.site_inspection.findings import Obstacle
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.source_health import SourceHealth, SourceHealthReader
+from newsmill.storage.source_health import SourceHealthReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,13 @@ def run(
     limit: int | None = None,
     changes: Changes | None = None,
     forked: MutableMapping[str, ForkedProcess] | None = None,
+    is_announced: bool = True,
 ) -> CrawlSummary:
     """Start crawler and workers, wait until no URL of the sources is due, and stop them.
 
     A source that exists is used as it is, with the `changes`; without them it is replaced.
-    `forked`: children that wait to be the crawler and the first worker; those that are used are removed from it.
+    `forked`: children that wait to be the crawler and the first worker; those that are used are removed from it. `is_announced`: the title
+    of the first document is printed.
     Raises ConfigError if a source of that name is paused or follows another homepage, and NewsmillError if the disk is full or nothing has
     moved for MAX_STALLED_SECONDS.
     """
@@ -102,24 +109,43 @@ def run(
         disk.check()
         if changes is not None:
             sources = tuple(choose_source(store, source, changes) for source in sources)
-        is_new = {source.name: store.ledger.sources.get(source.name) is None for source in sources}
-        for source in sources:
-            store.ledger.sources.put(source, now=now())
-            store.ledger.sources.make_listings_due(source.name, now=now())
+        check_contact(settings, [url for source in sources for url in source.plan_urls])
         names = [source.name for source in sources]
-        with context.open_redis(settings) as redis, CrawlMonitor(store, names, redis, disk, limit, settings.learn) as monitor:
-            options = [] if limit is None else make_limit_options(store, names, limit)
-            crew = Crew(store, redis, processes, options, forked)
-            logs = context.logs_folder(settings)
-            with crew.open_scheduler(), Supervisor(crew.children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
-                interrupted = monitor.wait_until_idle(supervisor, crew)
-        summary = summarise(store, sources, monitor, time.monotonic() - started_at, interrupted)
-        for source in sources:
-            if changes is not None and is_new[source.name] and has_never_answered(store, source):
-                SourceChanges(store.engine).remove(source.name, now=now())
-                note(f"{source.name} is not kept, because nothing could be read there")
+        with removing_empty(store, [] if changes is None else names):
+            for source in sources:
+                store.ledger.sources.put(source, now=now())
+                store.ledger.sources.make_listings_due(source.name, now=now())
+            with (
+                context.open_redis(settings) as redis,
+                CrawlMonitor(store, names, redis, disk, limit, settings.learn, is_announced) as monitor,
+            ):
+                options = [] if limit is None else make_limit_options(store, names, limit)
+                crew = Crew(store, redis, processes, options, forked)
+                logs = context.logs_folder(settings)
+                with (
+                    crew.open_scheduler(),
+                    Supervisor(crew.children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor,
+                ):
+                    interrupted = monitor.wait_until_idle(supervisor, crew)
+            summary = summarise(store, sources, monitor, time.monotonic() - started_at, interrupted)
+            for name, health in SourceHealthReader(store.engine).read_all(sources, now=now()).items():
+                if health.state is HealthState.SLOW:
+                    note(f"{name} is {describe_health(health, now())}")
         left = store.ledger.progress.count_waiting(*(source.name for source in sources), until=now())
         return replace(summary, later=left.later, next_at=left.next_at)
+
+
+@contextmanager
+def removing_empty(store: AppContext, names: Sequence[str]) -> Iterator[None]:
+    """Remove those of the sources that did not exist before the block if no article was found, so that another URL can have their name."""
+    new = [name for name in names if store.ledger.sources.get(name) is None]
+    try:
+        yield
+    finally:
+        for name in new:
+            if not store.ledger.progress.count(name).pages:
+                SourceChanges(store.engine).remove(name, now=now())
+                note(f"source {name} is not kept, because no article was found")
 
 
 def make_limit_options(store: AppContext, sources: Sequence[str], limit: int) -> list[str]:
@@ -151,29 +177,18 @@ def summarise(store: AppContext, sources: Sequence[Source], monitor: CrawlMonito
     )
 
 
-NO_ANSWER = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.TLS, Outcome.SSRF_BLOCKED})
-
-
-def has_never_answered(store: AppContext, source: Source) -> bool:
-    """Whether the host of a new source gave no answer at all, or may not be asked: its name or port may be misspelt."""
-    trace = None if source.homepage is None else store.ledger.traces.get(source.homepage)
-    if trace is None or trace.fetched_at is not None or trace.source != source.name or store.ledger.progress.count(source.name).pages:
-        return False
-    return (trace.outcome or trace.failure) in NO_ANSWER
-
-
 def describe_problem(store: AppContext, source: Source) -> str | None:
     """Why a source has no document, in one sentence; None if it has one."""
     if store.documents.count(source.name):
         return None
     progress = store.ledger.progress.count(source.name)
     health = SourceHealthReader(store.engine).read(source, now=now())
-    if problem := describe_homepage_problem(store, source, health):
-        return problem
+    if health.failure is not None and health.url is not None and health.kind is not Kind.PAGE:
+        return describe_unreadable(health.url, health.failure)
     if not progress.pages and (other := find_same_homepage(store, source)):
-        return f"{source.homepage} belongs to source {other}; crawl it with --name {other}, or remove {source.name}"
+        return f"{source.homepage} belongs to source {other}; crawl it with --name {other}"
     if not progress.pages:
-        return f"{source.homepage} has no articles: Newsmill found no feed, no sitemap and no link to an article"
+        return f"{source.homepage}: {SENTENCES[Obstacle.NO_LINKS]}"
     counts = [f"{count:,} {outcome}" for outcome, count in progress.outcomes.items() if count]
     if unfetched := count_unfetched(progress):
         counts.append(f"{unfetched:,} not fetched")
@@ -184,21 +199,6 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
     if unfetched and (next_at := store.ledger.progress.count_waiting(source.name, until=now()).next_at) is not None:
         text += f"; the next attempt is at {format_since(next_at, now())}"
     return text
-
-
-def describe_homepage_problem(store: AppContext, source: Source, health: SourceHealth) -> str | None:
-    """Why the homepage of a source, or another listing, gives nothing; None if it was read."""
-    if health.failure is not None and health.since is not None and health.kind is not Kind.PAGE:
-        return f"{source.homepage} cannot be used: {describe_failure(health.failure)} since {format_since(health.since, now())}"
-    trace = store.ledger.traces.get(source.homepage) if source.homepage else None
-    if trace is None:
-        return None
-    if trace.state is State.DUE and trace.attempts:
-        return f"{source.homepage} cannot be fetched: {trace.detail or 'no response'}"
-    if trace.outcome is not None and trace.state in (State.FAILED, State.DROPPED):
-        detail = f" ({trace.detail})" if trace.detail else ""
-        return f"{source.homepage} cannot be used: {OUTCOMES[trace.outcome].meaning}{detail}"
-    return None
 
 
 def report(summary: CrawlSummary, as_json: bool) -> None:

@@ -24,7 +24,8 @@ from newsmill.storage.ledger import Progress
 from newsmill.storage.statistics import Statistics
 
 SECONDS_PER_CHECK = 1.0  # between two checks of the ledger, which take 5 ms of CPU, unless a check is slow
-SHORT_SECONDS_PER_CHECK = 0.25  # until the first document, and while nothing is due
+SHORT_SECONDS_PER_CHECK = 0.25  # in a young crawl, and while nothing is due
+YOUNG_SECONDS = 10.0  # in which a small crawl ends
 MAX_CHECK_SHARE = 1 / 50  # of one core that checks may use: with many open rows a check is slow
 MAX_WAIT = timedelta(seconds=45)  # URLs due within it are waited for (Retry-After, Crawl-delay); later ones are left to `newsmill up`
 IDLE_CHECKS = 3  # consecutive checks without due URLs that end the crawl: between two commits a URL is in no queue for a moment
@@ -84,10 +85,10 @@ class Crew:
             yield
             scheduler.try_grouping(opened)
 
-    def watch(self, supervisor: Supervisor) -> None:
-        """Make a pass of the scheduler, and add a worker, if it is time."""
+    def watch(self, supervisor: Supervisor, *, is_ending: bool = False) -> None:
+        """Make a pass of the scheduler, and add a worker, if it is time. At the end, each step of learning waits for a pass."""
         clock = time.monotonic()
-        if clock >= self._pass_at:
+        if clock >= self._pass_at or is_ending:
             self._run_pass()
             self._pass_at = time.monotonic() + self._pass_seconds
         count = sum(child.name.startswith("worker") for child in supervisor.children)
@@ -104,10 +105,17 @@ class CrawlMonitor:
     """Watches the crawl of the sources, and shows its progress; a context manager."""
 
     def __init__(
-        self, store: AppContext, sources: Sequence[str], redis: RedisServer, disk: Disk, limit: int | None, learn: bool = True
+        self,
+        store: AppContext,
+        sources: Sequence[str],
+        redis: RedisServer,
+        disk: Disk,
+        limit: int | None,
+        learn: bool = True,
+        is_announced: bool = True,
     ) -> None:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
-        self.learn = learn
+        self.learn, self.is_announced = learn, is_announced
         self.initial = store.ledger.progress.count(*sources)
         self.initial_documents = self._documents = self._count_documents()
         self._outcomes = self.initial.outcomes  # when `_documents` were counted
@@ -129,23 +137,25 @@ class CrawlMonitor:
 
     def wait_until_idle(self, supervisor: Supervisor, crew: Crew) -> bool:
         """Return False when no URL is due or `limit` is reached, True on an interrupt. Raises NewsmillError if nothing moves."""
-        last, changed_at, idle_checks, check_seconds = self.initial, time.monotonic(), 0, 0.0
+        last, changed_at, idle_checks, check_seconds, is_ending = self.initial, time.monotonic(), 0, 0.0, False
         while idle_checks < IDLE_CHECKS and (self.limit is None or self.figures.documents < self.limit):
-            # A crawl without a document is small yet, and shows its first one at once.
-            is_short = idle_checks or not self._has_shown_document
+            # A person waits for the first document and for the end.
+            is_young = not self._has_shown_document or time.monotonic() - self._started_at < YOUNG_SECONDS
+            is_short = is_ending or is_young
             pause = SHORT_SECONDS_PER_CHECK if is_short else max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE)
             if self._interrupt.wait(pause):
                 self.bar.print_line("stopping after the pages in progress …")
                 return True
             supervisor.watch()
-            crew.watch(supervisor)
+            crew.watch(supervisor, is_ending=is_ending)
             self.redis.ensure()
             self.disk.check()
             check_started = time.thread_time()  # the passes of the scheduler above have an interval of their own
             progress = self.store.ledger.progress.count(*self.sources)
+            is_ending = self.store.ledger.progress.count_waiting(*self.sources, until=now() + MAX_WAIT).soon == 0
             if progress != last:
                 last, changed_at, idle_checks = progress, time.monotonic(), 0
-            elif self.store.ledger.progress.count_waiting(*self.sources, until=now() + MAX_WAIT).soon == 0:
+            elif is_ending:
                 is_learning = time.monotonic() - changed_at < MAX_LEARNING_SECONDS and self._has_profiles_under_way()
                 idle_checks = 0 if is_learning else idle_checks + 1
             elif time.monotonic() - changed_at > MAX_STALLED_SECONDS:
@@ -167,7 +177,7 @@ class CrawlMonitor:
         if self._has_shown_document or not self.figures.documents:
             return
         self._has_shown_document = True
-        for source in self.sources:
+        for source in self.sources if self.is_announced else ():
             for head in Statistics(self.store.engine).newest(1, source):
                 seconds = time.monotonic() - self._started_at
                 self.bar.print_line(printable(f"first document after {seconds:.1f} s: {head.title or head.url}"))
@@ -194,10 +204,16 @@ class CrawlMonitor:
         counts = (
             f"{format_count(figures.pages, 'new page')}, {figures.fetched:,} fetched, {format_count(figures.documents, 'new document')}"
         )
-        text = f"{counts}, {rate}"
+        text = f"{counts}, {rate}" if figures.fetched else describe_listings(progress)
         time_left = format_time_left(progress.pages - finished, int(recent), seconds)
         before = count_finished(self.initial)  # by earlier runs
         self.bar.update(max(0, finished - before), max(0, progress.pages - before) or None, f"{text}, {time_left}" if time_left else text)
+
+
+def describe_listings(progress: Progress) -> str:
+    """The progress before the first page is fetched."""
+    total = sum(progress.listings.values())
+    return f"reading listings, {total - progress.pending_listings:,} of {total:,} read"
 
 
 def _count_fetched(progress: Progress) -> int:

@@ -31,6 +31,7 @@ from newsmill.search.search import Search
 from newsmill.search.timelines import choose_period, count_timeline
 from newsmill.storage.database import Engine
 
+FACET_VALUES = 20  # shown of each facet, whatever the number of documents
 MAX_FACET_MATCHES = 100_000  # the newest matches, whose values are counted: 60 MB
 QUERY_HELP = """Words (all must match, in any form), =exactly, "a phrase", begin*, NOT this, this OR that, (brackets), and source: lang:
 author: section: title: site: type: is_free: doubtful: dated: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default:
@@ -53,10 +54,14 @@ def search(
             help="csv, json, jsonl or markdown: whole documents, with the fields of `newsmill export`.",
         ),
     ] = None,
-    facets: Annotated[bool, typer.Option("--facets", help="Print counts by language, source, section, author, type and site.")] = False,
-    timeline: Annotated[bool, typer.Option("--timeline", help="Print counts per day, week or month between after: and before:.")] = False,
+    facets: Annotated[
+        bool, typer.Option("--facets", help="Print the 20 most frequent languages, sources, sections, authors, types and sites.")
+    ] = False,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Print counts per day, week, month or year, from the first match to the last.")
+    ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Print the parts of each score.")] = False,
-    fold: Annotated[bool, typer.Option("--fold/--no-fold", help="Show and count only the earliest match of each group of copies.")] = True,
+    fold: Annotated[bool, typer.Option("--fold/--no-fold", help="Show and count only the first match of each group of copies.")] = True,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
     """Search documents. Exits with 1 if none matches."""
@@ -65,7 +70,7 @@ def search(
     with context.open_context(configuration.load()) as store:
         finish_index(store.engine)
         if facets or timeline:
-            print_counts(store, query, limit, user, as_json=as_json, facets=facets, timeline=timeline, fold=fold)
+            print_counts(store, query, user, as_json=as_json, facets=facets, timeline=timeline, fold=fold)
             return
         order: Order = "newest" if newest else "relevance"
         results = Search(store.engine, user).search(query, limit=limit, order=order, wait=True, explain=explain, fold=fold)
@@ -97,12 +102,12 @@ def write_piece(piece: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def print_counts(store: AppContext, query: str, limit: int, user: str, *, as_json: bool, facets: bool, timeline: bool, fold: bool) -> None:
+def print_counts(store: AppContext, query: str, user: str, *, as_json: bool, facets: bool, timeline: bool, fold: bool) -> None:
     """Print the counts of a query instead of its matches. Exits with 1 if there are none."""
     print_notes(Search(store.engine, user).check(query))
     rows: list[list[object]]
     if facets:
-        found = count_facets(store.engine, query, user=user, limit=limit, matches=MAX_FACET_MATCHES, without_copies=fold)
+        found = count_facets(store.engine, query, user=user, limit=FACET_VALUES, matches=MAX_FACET_MATCHES, without_copies=fold)
         counts = list(list_counts(found))
         if as_json:
             for facet, one in counts:
@@ -115,20 +120,18 @@ def print_counts(store: AppContext, query: str, limit: int, user: str, *, as_jso
         if not found.counted:
             raise typer.Exit(1)
     if timeline:
-        period = choose_period(query, store.now())
-        counted = count_timeline(store.engine, query, period, user=user, without_copies=fold)
-        bars = counted.bars
+        counted = count_timeline(store.engine, query, choose_period(query, store.now()), user=user, without_copies=fold)
+        bars = counted.bars if counted.total else ()
         if as_json:
             for bar in bars:
                 print_json({"start": bar.start, "end": bar.end, "n": bar.n})
-        else:
+        elif bars:
             rows = [[f"{bar.start:%Y-%m-%d}", f"{bar.end:%Y-%m-%d}", bar.n or 0] for bar in bars]
             print_table(("from", "before", "documents"), rows)
-        has_others = Search(store.engine, user).count(query, max_count=MAX_COUNTED_DOCUMENTS, fold=fold) > counted.total
-        if has_others:
-            days = f"{period.since:%Y-%m-%d} to {period.last:%Y-%m-%d} (UTC)"
-            note(f"These are the matches of {days}, and there are others; after: and before: choose another time")
-        elif not counted.total:
+        matches = Search(store.engine, user).count(query, max_count=MAX_COUNTED_DOCUMENTS, fold=fold)
+        if undated := matches - counted.total:
+            note(f"{format_count(undated, 'matching document')} without a date; add dated:no to list them")
+        if not matches:
             raise typer.Exit(1)
 
 
@@ -222,29 +225,22 @@ def print_document(document: Document) -> None:
     """Print the title, the known fields with their provenance, and the text."""
     lines = [printable(document.title or "(no title)"), ""]
     for name in SHOWN_FIELDS:
-        if (value := format_value(getattr(document, name))) is not None:
+        if (value := format_field(document, name)) is not None:
             origin = document.provenance.get(name)
             lines.append(f"{name:<13} {printable(value)}{f'   ({origin})' if origin else ''}")
     typer.echo("\n".join([*lines, "", printable(document.text)]))
 
 
-def format_value(value: object) -> str | None:
-    """The value of a field as text; None if it is empty."""
+def format_field(document: Document, name: str) -> str | None:
+    """The value of a field as text; None if it is empty. A page that states only a day of publication has no time."""
+    value = getattr(document, name)
+    if name == "published_at" and value is not None and document.published_precision == "day":
+        value = value.date()
     if value is None or value == ():
         return None
     if isinstance(value, tuple):
         return ", ".join(item.name if isinstance(item, Author) else str(item) for item in value)
     return str(value)
-
-
-def print_documents(documents: Iterable[Document]) -> None:
-    """Print a table of documents."""
-    rows = [
-        [document.published_at, document.language, document.word_count, f"{document.title or '(no title)'}\n{document.url}"]
-        for document in documents
-    ]
-    if rows:
-        print_table(("published", "lang", "words", "title and URL"), rows)
 
 
 def mcp(

@@ -65,7 +65,7 @@ def find_effective_values(settings: Settings) -> dict[str, object]:
     """What is used where a setting has no value of its own, or a relative one."""
     folder = (settings.config or Path("config")).absolute()
     return {
-        "redis_url": settings.redis_url or "a private Valkey in the data folder",
+        "redis_url": context.queue_url(settings),
         "database_url": context.database_url(settings),
         "archive_url": context.archive_url(settings),
         "data": context.data_folder(settings),

@@ -16,7 +16,7 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.completion import complete_from, complete_sources
 from newsmill.cli.documents import MAX_COUNTED_DOCUMENTS, USER_HELP, finish_index
-from newsmill.cli.export_options import TABLES, check_export_options, check_options, choose_format, choose_table, read_query
+from newsmill.cli.export_options import TABLES, check_export_options, check_options, choose_format, choose_table, read_query, read_since
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.output_file import open_output
 from newsmill.cli.past import AsOf, check_past_options, open_past, read_as_of
@@ -45,7 +45,6 @@ from newsmill.version import __version__
 
 MAX_SAMPLE = 100_000  # documents in memory: about 1 GB
 ANNOTATED_BATCH = 200  # documents whose marks and groups are read at once
-TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 PARTITIONS = ("day", "month", "source")
 
 
@@ -104,15 +103,15 @@ def export(
     sample: Annotated[
         int | None, typer.Option("--sample", metavar="N", min=1, max=MAX_SAMPLE, help="Only N documents, at random, in random order.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="With --sample: another seed gives another sample.")] = 0,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="With --sample: another seed gives another sample.")] = None,
     keyword: Annotated[
         str | None, typer.Option("--keyword", metavar="WORDS", help="With --format kwic: a word, several in a row, or 'pric*'.")
     ] = None,
     source: Annotated[str | None, typer.Option("--source", autocompletion=complete_sources, help="Only documents of this source.")] = None,
     since: Annotated[
-        datetime | None, typer.Option("--since", formats=TIME_FORMATS, help="Only documents stored since this time (UTC).")
+        str | None, typer.Option("--since", metavar="TIME", help="Only documents stored since then (UTC): 2026-11-30, yesterday, 24h.")
     ] = None,
-    fold: Annotated[bool, typer.Option("--fold", help="Export only the earliest match of each group of copies.")] = False,
+    fold: Annotated[bool, typer.Option("--fold", help="Export only the first match of each group of copies.")] = False,
     as_of: AsOf = None,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
@@ -120,7 +119,9 @@ def export(
     output = None if output == Path("-") else output
     output_format = output_format or choose_format(output)
     check_options(to, output, {"--since-last": since_last, "--overwrite": overwrite, "--partition": bool(partition)}, output_format)
-    after = since.replace(tzinfo=UTC) if since else None
+    if seed is not None and sample is None:
+        raise ConfigError("--seed works with --sample N; without it, every document is exported")
+    after = read_since(since, datetime.now(UTC))
     fields = tuple(dict.fromkeys(include or ()))
     if to is not None:
         check_export_options(user, fields, is_sample=sample is not None, is_extended_fold=fold and since_last)
@@ -152,7 +153,7 @@ def export(
             documents, total = find_documents(search, plan.query, after, fold) if is_search else list_documents(store, source, after)
             form = table or find_format(output_format, names, include=fields, live_updates=live_updates)
             if sample is not None:
-                documents, total = draw_sample(documents, total, sample, seed)
+                documents, total = draw_sample(documents, total, sample, seed or 0)
             documents = annotate(store, user, documents, fields) if {"marks", "duplicate_of", "story_id"} & {*fields} else documents
             export_to_file(form, documents, total, output)
 

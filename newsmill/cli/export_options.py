@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.exports.concordance import build_pattern, write_keyword_lines, write_word_counts
 from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat
 from newsmill.search.query import restrict_to_source
+from newsmill.search.query_dates import parse_date
 from newsmill.storage.columns import make_storable
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
@@ -21,6 +23,14 @@ def read_query(words: Sequence[str] | None, source: str | None) -> str:
     """The query of the command line, of which an argument may have bytes that are not UTF-8."""
     text = make_storable(" ".join(words or ()))
     return text if source is None else restrict_to_source(text, source)
+
+
+def read_since(text: str | None, now: datetime) -> datetime | None:
+    """The time of --since, as after: in a query: `2026-11-30`, `yesterday`, `24h`. Raises ConfigError."""
+    since = None if text is None else parse_date(text, now)
+    if text is not None and since is None:
+        raise ConfigError(f"--since: expected a day or time (UTC) such as 2026-11-30, 2026-11-30T12:00, yesterday or 24h, not {text!r}")
+    return since
 
 
 def check_export_options(user: str, include: Sequence[str], *, is_sample: bool, is_extended_fold: bool) -> None:

@@ -64,6 +64,8 @@ def open_inputs(names: Sequence[str], url: str | None, language: str | None, fol
         raise ConfigError("- is standard input, which can be read once; give it once")
     if names == [STANDARD_INPUT]:
         first = _read_first_line(sys.stdin.buffer)
+        if not first:
+            note("standard input is empty; nothing was extracted")
         if is_json_line(first):
             if url or language:
                 raise ConfigError("--url and --language: JSON lines have these fields themselves")
@@ -72,11 +74,21 @@ def open_inputs(names: Sequence[str], url: str | None, language: str | None, fol
         return Inputs(list(_encode(lines, url, language)))
     inputs = Inputs((), is_warc=any(map(_is_warc, names)))
     expanded = [_read_warc(name, inputs) if _is_warc(name) else list(_expand(name, folder, inputs)) for name in names]
+    _report_empty([name for name, lines in zip(names, expanded, strict=True) if lines == []], len(names))
     if url is not None and (inputs.is_warc or len(list(itertools.chain.from_iterable(expanded))) != 1):
         raise ConfigError("--url is the URL of one page; give one FILE, or HTML on standard input")
     encoded = _encode(itertools.chain.from_iterable(expanded), url, language)
     inputs.lines = encoded if inputs.is_warc else list(encoded)
     return inputs
+
+
+def _report_empty(folders: Sequence[str], inputs: int) -> None:
+    """Name the folders without a page on standard error. Raises ConfigError if no input has one."""
+    problems = [f"{name}: has no page; pages are files that end with {', '.join(PAGE_SUFFIXES)}" for name in folders]
+    if len(folders) == inputs:
+        raise ConfigError("; ".join(problems))
+    for problem in problems:
+        note(printable(problem))
 
 
 def _is_warc(name: str) -> bool:
@@ -86,25 +98,21 @@ def _is_warc(name: str) -> bool:
 def _read_warc(name: str, inputs: Inputs) -> Iterator[dict[str, Any]]:
     """A line for each page of a WARC file, made when it is read. Damaged records are named on standard error. Raises ConfigError."""
     # the readers of WARC files and what they load cost 0.2 s of CPU, which other inputs need not spend
-    from newsmill.archive.captures import read_captures
     from newsmill.intake.capture_filters import find_refusal
     from newsmill.intake.page_requests import encode_item, encode_page
-    from newsmill.intake.warc_files import open_warc
+    from newsmill.intake.warc_files import read_warc
 
-    with open_warc(name) as files:
-        for warc, capture in ((file, capture) for file in files for capture in read_captures(file.file)):
-            page = capture.page
-            if page is None:
-                inputs.has_damage = inputs.has_damage or capture.skipped is Skipped.DAMAGED
-                if capture.detail is not None:
-                    note(printable(f"{warc.name}, offset {capture.offset:,}: {redact(capture.detail)}"))
-            elif find_refusal(page) is None:
-                key, content = (
-                    ("item", to_json(encode_item(page)))
-                    if page.is_item
-                    else ("page", encode_page(page.as_rendered()).model_dump(mode="json"))
-                )
-                yield {"id": f"{warc.name}@{capture.offset}", "url": page.url, key: content}
+    for capture in read_warc(name):
+        page = capture.page
+        if page is None:
+            inputs.has_damage = inputs.has_damage or capture.skipped is Skipped.DAMAGED
+            if capture.detail is not None:
+                note(printable(f"{capture.file}, offset {capture.offset:,}: {redact(capture.detail)}"))
+        elif find_refusal(page) is None:
+            key, content = (
+                ("item", to_json(encode_item(page))) if page.is_item else ("page", encode_page(page.as_rendered()).model_dump(mode="json"))
+            )
+            yield {"id": f"{capture.file}@{capture.offset}", "url": page.url, key: content}
 
 
 def is_json_line(line: bytes) -> bool:
@@ -176,8 +184,6 @@ def _list_folder(folder: Path) -> Iterator[dict[str, Any]]:
     found = os.walk(folder, onerror=unreadable.append)
     paths = sorted(path for place, _, names in found for name in names if (path := Path(place, name)).name.lower().endswith(PAGE_SUFFIXES))
     paths = [path for path in paths if path.is_file()] + [Path(error.filename) for error in unreadable]
-    if not paths:
-        raise ConfigError(f"{folder}: has no page; pages are files that end with {', '.join(PAGE_SUFFIXES)}")
     for path in paths:
         yield {"id": str(path), "path": str(path)}
 

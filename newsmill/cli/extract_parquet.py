@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -23,6 +24,7 @@ from newsmill.exports.parquet import require_pyarrow
 from newsmill.intake.warc_files import WARC_SUFFIXES
 from newsmill.text.redaction import redact
 
+MAX_REQUESTS = 16  # at once, about files at URLs
 LEARNING_FOLDER = "_profiles"  # in the output folder; readers of data sets ignore names that begin with "_"
 
 
@@ -62,10 +64,14 @@ def process_sources(
     parts = PartsFolder(folder, options)
     parts.claim()
     parts.remove_unfinished()
-    finished = {source: counts for source in sources if (counts := parts.find_counts(source)) is not None}
-    remaining = [source for source in sources if source not in finished]
+    with ThreadPoolExecutor(MAX_REQUESTS) as pool:
+        finished = {source: counts for source, counts in zip(sources, pool.map(parts.find_counts, sources), strict=True) if counts}
+        remaining = [source for source in sources if source not in finished]
+        changed = sum(pool.map(parts.has_rows, remaining))
     if finished:
         note(f"{format_count(len(finished), 'file')} of {len(sources):,} finished before")
+    if changed:
+        note(f"{format_count(changed, 'file')} changed since then; the new rows replace those of before")
     total, failed = Counter[str](), 0
     with Interrupt() as interrupt, ProgressBar("learn" if work == COLLECT else "extract") as bar:
         progress = BatchProgress(bar, remaining)
@@ -89,8 +95,11 @@ def process_sources(
 
 
 def list_sources(names: Sequence[str]) -> list[str]:
-    """The WARC files of the arguments: files, URLs, and all WARC files in folders. Raises ConfigError for another argument."""
-    found: list[str] = []
+    """The WARC files of the arguments: files, URLs, and all WARC files in folders; a folder without one is named on standard error.
+
+    Raises ConfigError for another argument, and if there is no file at all.
+    """
+    found, problems = list[str](), list[str]()
     for name in names:
         path = Path(name)
         if is_url(name):
@@ -98,14 +107,16 @@ def list_sources(names: Sequence[str]) -> list[str]:
         elif path.is_dir():
             inside = sorted(str(one) for one in path.rglob("*") if one.name.lower().endswith(WARC_SUFFIXES) and one.is_file())
             if not inside:
-                raise ConfigError(f"{name} has no WARC file; their names end with {', '.join(WARC_SUFFIXES)}")
+                problems.append(f"{name} has no WARC file; their names end with {', '.join(WARC_SUFFIXES)}")
             found += inside
         elif path.exists():
             found.append(name)
         else:
             raise ConfigError(f"{name}: no such file or folder")
     if not found:
-        raise ConfigError("--format parquet: give WARC files, folders or URLs such as s3://bucket/pages.warc.gz")
+        raise ConfigError("; ".join(problems) or "--format parquet: give WARC files, folders or URLs such as s3://bucket/pages.warc.gz")
+    for problem in problems:
+        note(printable(problem))
     return found
 
 

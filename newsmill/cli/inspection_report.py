@@ -6,7 +6,7 @@ import textwrap
 
 import typer
 
-from newsmill.cli.terminal import format_count, note, printable
+from newsmill.cli.terminal import format_count, printable
 from newsmill.model import Kind, Outcome, OutcomeRecord, describe_failure
 from newsmill.site_inspection.findings import Advice, FoundListing, Obstacle, SampleArticle, SiteInspection
 from newsmill.site_inspection.plan import find_advice
@@ -38,6 +38,7 @@ ADVICE: dict[Advice, str] = {
     Advice.CONSENT: "give the URL of a feed or a sitemap of the site",
 }
 NO_SERVER = "no server answers there; check the host and the port, or try again later"
+LATER = "try again later"
 OUTCOME_ADVICE: dict[Outcome, str] = {  # apart from ADVICE: members of two enumerations with the same text are the same key
     Outcome.REFUSED: NO_SERVER,
     Outcome.TIMEOUT: NO_SERVER,
@@ -52,32 +53,35 @@ def describe_obstacle(inspection: SiteInspection) -> str:
     if inspection.obstacle is None:
         return ""
     if inspection.obstacle is Obstacle.UNREACHABLE and inspection.failure is not None:
-        found = find_advice(inspection.failure)
-        advice = OUTCOME_ADVICE.get(inspection.failure.outcome, "try again later; --no-check adds it all the same")
-        advice = advice if found is None else ADVICE[found]
-        return f"{inspection.url} cannot be read: {describe_failure(inspection.failure)}" + (f"; {advice}" if advice else "")
+        text = describe_unreadable(inspection.url, inspection.failure)
+        return f"{text}; --no-check adds it all the same" if text.endswith(LATER) else text
     return SENTENCES.get(inspection.obstacle, str(inspection.obstacle))
 
 
+def describe_unreadable(url: str, failure: OutcomeRecord) -> str:
+    """Why a URL cannot be read, and what would help: the same sentence in every command."""
+    return "; ".join(filter(None, (f"{url} cannot be read: {describe_failure(failure)}", find_remedy(failure))))
+
+
+def find_remedy(failure: OutcomeRecord) -> str:
+    """What helps with a URL that cannot be read; empty if the failure itself says it."""
+    found = find_advice(failure)
+    return OUTCOME_ADVICE.get(failure.outcome, LATER) if found is None else ADVICE[found]
+
+
 def show_finding(finding: FoundListing) -> None:
-    """Print what an inspection has just found, because it takes half a minute."""
-    if finding.kind is not Kind.PAGE:
-        note(printable(_describe_listing(finding)))
-        return
-    failure = "" if finding.failure is None else f": {describe_failure(finding.failure)}"
-    note(printable(f"  article {finding.url}{failure}"))
+    """Print a listing that an inspection has just read, because an inspection takes half a minute."""
+    if finding.kind is not Kind.PAGE:  # articles are shown with their texts
+        typer.echo(printable(_describe_listing(finding)))
 
 
-def print_inspection(inspection: SiteInspection) -> None:
-    """Print what was found on stdout."""
-    lines = [f"{inspection.kind} {inspection.final_url or inspection.url}"]
-    lines += [_describe_listing(listing) for listing in (*inspection.sitemaps, *inspection.feeds)]
+def print_inspection(inspection: SiteInspection, *, is_begun: bool = False) -> None:
+    """Print what was found. `is_begun`: `show_finding` has printed the listings."""
+    lines = [] if is_begun else _describe_listings(inspection)
     if inspection.sections:
         shown = " ".join(inspection.sections[:MAX_SECTIONS_SHOWN])
         more = len(inspection.sections) - MAX_SECTIONS_SHOWN
         lines.append(f"  {format_count(len(inspection.sections), 'section')}: {shown}" + (f" and {more} more" if more > 0 else ""))
-    if inspection.article_links or len(lines) == 1:  # a feed has none
-        lines.append(f"  {format_count(inspection.article_links, 'link')} to articles on the page")
     if inspection.language:
         lines.append(f"  language: {inspection.language}")
     if inspection.robots is not None:
@@ -94,6 +98,16 @@ def print_inspection(inspection: SiteInspection) -> None:
     typer.echo(printable("\n".join([*lines, ""])))
 
 
+def _describe_listings(inspection: SiteInspection) -> list[str]:
+    """The page itself, and the sitemaps and feeds that were found."""
+    lines = [_describe_listing(listing) for listing in (*inspection.sitemaps, *inspection.feeds)]
+    if inspection.kind in (Kind.HOMEPAGE, Kind.SECTION):  # a feed or a sitemap is in the list
+        lines.insert(
+            0, f"  {inspection.kind} {inspection.final_url or inspection.url}: {format_count(inspection.article_links, 'article')}"
+        )
+    return lines
+
+
 def _describe_listing(listing: FoundListing) -> str:
     name = "news sitemap" if listing.is_news else str(listing.kind)
     if listing.failure is not None:
@@ -102,7 +116,8 @@ def _describe_listing(listing: FoundListing) -> str:
     counts = [format_count(listing.parts, "part")] if listing.parts else []
     counts += [format_count(listing.pages or 0, "article")] if listing.pages or not listing.parts else []
     newest = f", newest {listing.newest:%Y-%m-%d}" if listing.newest is not None else ""
-    return f"  {name} {listing.url}: {', '.join(counts)}{newest}"
+    damage = f"; {listing.damage}" if listing.damage else ""
+    return f"  {name} {listing.url}: {', '.join(counts)}{newest}{damage}"
 
 
 def _describe_article(article: SampleArticle) -> list[str]:

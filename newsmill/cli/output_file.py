@@ -14,9 +14,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.text.redaction import redact
 
+URL = re.compile(r"[^/]*:(/|$)|.*::")  # of two slashes, a Path has one
 DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d{1,6})|/dev/(stdin|stdout|stderr)")
 STANDARD_DESCRIPTORS = {"stdin": 0, "stdout": 1, "stderr": 2}
+
+
+def refuse_url(path: Path) -> None:
+    """Raises ConfigError for a URL where only a path can be used. As a path it would be a folder such as "s3:"."""
+    if URL.match(os.fspath(path)):
+        raise ConfigError(f"{redact(os.fspath(path))[:200]!r} is a URL; give a path, and an absolute one if a folder is named so")
 
 
 @contextlib.contextmanager
@@ -31,6 +39,7 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    refuse_url(path)
     try:
         existing = _stat(path)
         direct = _open_directly(path, existing)

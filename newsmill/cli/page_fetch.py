@@ -44,5 +44,5 @@ def _run_fetch(url: str) -> dict[str, Any] | OutcomeRecord:
         return OutcomeRecord(Outcome.TIMEOUT, f"no page within {MAX_FETCH_SECONDS:.0f} seconds")
     except ValueError:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        raise NewsmillError(f"{url} cannot be fetched: {lines[-1]}") from None
+        raise NewsmillError(f"{url} cannot be fetched: {lines[-1].removeprefix('scrapy: ')}") from None
     return OutcomeRecord(Outcome(found["outcome"]), found["detail"]) if "outcome" in found else found

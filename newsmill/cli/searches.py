@@ -8,6 +8,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.commands import QueryCommand
 from newsmill.cli.terminal import Json, note, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
@@ -33,7 +34,7 @@ def list_searches(as_json: Json = False) -> None:
         note("no search is saved; run `newsmill searches add NAME QUERY`")
 
 
-@searches.command("add", context_settings={"ignore_unknown_options": True})
+@searches.command("add", cls=QueryCommand)
 def add_search(
     name: Name,
     query: Annotated[list[str] | None, typer.Argument(metavar="QUERY", help="As for `newsmill search`.")] = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -27,8 +27,13 @@ from newsmill.storage.processes import list_live_processes
 from newsmill.storage.publishers import Publishers
 from newsmill.storage.source_checks import SourceAlarms
 from newsmill.storage.websub_requests import WebSubRequests
+from newsmill.text.redaction import redact
+
+if TYPE_CHECKING:
+    from newsmill.queue.queue import Queue
 
 T = TypeVar("T")
+QUEUE_KEYS = ("queue", "refused_jobs", "failed_jobs")
 COMPLETENESS_COLUMNS = ("source", "week from", "articles listed", "in no listing (95 %)", "found late")
 UNKNOWN_REASONS = {
     Unknown.FEW_ARTICLES: "unknown: too few articles",
@@ -45,7 +50,8 @@ def status(
 ) -> None:
     """Show sources, documents, outcomes, the queue and the size of the archive.
 
-    A page or listing without an outcome is pending. Exits with 1 if Redis or the archive is unreachable; the rest is shown.
+    A page or listing without an outcome is pending; the table of sources counts pages only.
+    Exits with 1 if Redis or the archive is unreachable; the rest is shown.
     """
     settings = configuration.load()
     with context.open_context(settings) as store:
@@ -63,7 +69,7 @@ def collect(store: AppContext, settings: Settings, sources: Sequence[ListedSourc
     """The output of `status --json`; without `verbose`, what `status` prints."""
     progress = store.ledger.progress.count()
     unreachable: list[str] = []
-    waiting, refused = ask(lambda: context.queue_state(settings), unreachable) or (None, None)
+    queue = ask(lambda: context.ask_queue(settings, read_queue), unreachable) or dict.fromkeys(QUEUE_KEYS)
     archive_bytes = ask(store.archive.total_bytes, unreachable)
     disk = store.archive.disk_usage()
     report = {
@@ -75,10 +81,11 @@ def collect(store: AppContext, settings: Settings, sources: Sequence[ListedSourc
         "states": progress.states,
         "listings": progress.listings,
         "outcomes": progress.outcomes,
-        "queue": waiting,
-        "refused_jobs": refused,
+        "queue_url": redact(context.queue_url(settings)),
+        **queue,
         "deferred": store.ledger.deferred.count(),
         "takedowns_to_erase": store.takedowns.count_to_erase(),
+        "machines_to_erase": [name for name, is_erased in store.takedowns.list_machines(now=now()).items() if not is_erased],
         "archive_bytes": archive_bytes,
         "archive_free_bytes": None if disk is None else disk.free,
         "unreachable": unreachable,
@@ -99,6 +106,11 @@ def collect(store: AppContext, settings: Settings, sources: Sequence[ListedSourc
     if verbose:
         add_details(store, report)
     return report
+
+
+def read_queue(queue: Queue) -> dict[str, int]:
+    """What QUEUE_KEYS name: segments that wait, jobs that were refused, and submitted URLs that another RQ worker failed."""
+    return dict(zip(QUEUE_KEYS, (queue.depth(), queue.count_refused(), queue.count_failed_submissions()), strict=True))
 
 
 def add_details(store: AppContext, report: dict[str, Any]) -> None:
@@ -160,11 +172,16 @@ def list_warnings(report: Mapping[str, Any]) -> Iterator[str]:
         yield "WARNING: the disk of the archive is full; free some space to continue; stored data is not affected"
     if report["refused_jobs"]:
         yield f"WARNING: {format_count(report['refused_jobs'], 'job')} on the queue refused; another program writes to this Redis"
+    if report["failed_jobs"]:
+        failed = format_count(report["failed_jobs"], "submitted URL")
+        yield f"WARNING: {failed} failed in an RQ worker that is not Newsmill's; `newsmill worker` or `newsmill up` takes them back"
     if report["deferred"]:
         yield f"deferred: {format_count(report['deferred'], 'page')} with expensive or crashed extraction; read beside the queue"
     if report["takedowns_to_erase"]:
         takedown = format_count(report["takedowns_to_erase"], "URL")
         yield f"takedowns: {takedown} may still have pages in the archive; run `newsmill takedowns erase`"
+    if report["machines_to_erase"]:
+        yield f"takedowns: not applied yet to files of past times and images of {', '.join(report['machines_to_erase'])}"
     if report["publisher_orders"]:
         orders = ", ".join(f"{order.host} ({'stopped' if order.is_stopped else 'slowed'})" for order in report["publisher_orders"])
         yield f"orders of site owners, given at /bot: {orders}"

@@ -11,6 +11,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.commands import QueryCommand
 from newsmill.cli.terminal import Json, format_count, note, print_json, print_table, printable
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Story, StoryDetail, StoryEvent, StoryEventKind, StoryMember
@@ -22,22 +23,25 @@ stories = typer.Typer(no_args_is_help=True, help="List and show stories, and mer
 StoryId = Annotated[int, typer.Argument(metavar="ID", help="ID of the story, as in `newsmill stories list`.")]
 
 
-@stories.command("list", context_settings={"ignore_unknown_options": True})
+@stories.command("list", cls=QueryCommand)
 def list_stories(
     query: Annotated[list[str] | None, typer.Argument(metavar="[QUERY]…", help="Only stories of its newest 1,000 matches.")] = None,
     biggest: Annotated[bool, typer.Option("--biggest", help="Those of the most sources first, not the newest.")] = False,
-    since: Annotated[datetime | None, typer.Option("--since", help="Only with a document from this day (UTC) on.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Only with a document from then on (UTC): 2026-11-30, yesterday, 24h.")
+    ] = None,
     source: Annotated[str | None, typer.Option("--source", help="Only with a document of this source.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Maximum number of stories.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List the newest or the biggest stories. Exits with 1 if there are none."""
     # the search costs 0.2 s of CPU, which the other commands here need not spend
+    from newsmill.cli.export_options import read_since
     from newsmill.search.facets import format_filter
     from newsmill.search.story_search import find_stories
 
     words = [*(query or ()), *([] if source is None else [format_filter("source", source) or f'source:"{source}"'])]
-    from_time = None if since is None else since.replace(tzinfo=UTC)
+    from_time = read_since(since, datetime.now(UTC))
     with context.open_context(configuration.load()) as store:
         found, _ = find_stories(store.engine, " ".join(words), since=from_time, order="biggest" if biggest else "newest", limit=limit)
     if as_json:

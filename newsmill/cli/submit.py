@@ -11,20 +11,23 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.archive.warc_records import IsWanted
+from newsmill.cli.add_input import describe_bad_url
 from newsmill.cli.capture_options import read_period, read_urls
 from newsmill.cli.completion import complete_sources
+from newsmill.cli.inspection_report import describe_unreadable
 from newsmill.cli.submit_warc import submit_warc
 from newsmill.cli.terminal import format_count, note, note_next_step, now, print_json, printable
-from newsmill.exceptions import ConfigError
+from newsmill.exceptions import ConfigError, UrlError
 from newsmill.intake.capture_filters import describe_filters, make_filter
 from newsmill.intake.url_submission import add_urls
 from newsmill.intake.warc_files import WARC_SUFFIXES
-from newsmill.model import SubmissionCounts
+from newsmill.model import Outcome, OutcomeRecord, SubmissionCounts
+from newsmill.network.address_guard import Guard
+from newsmill.network.submitted_urls import refusal_reason
 from newsmill.site_inspection.processes import add_scheme
-from newsmill.text.redaction import redact
-from newsmill.text.urls import find_normal
+from newsmill.text.urls import normalize
 
-MAX_NAMED_URLS = 10  # invalid ones, of which a file that is not a list has thousands
+MAX_NAMED_URLS = 10  # that are never fetched: a file that is not a list has thousands
 
 
 def submit(
@@ -72,7 +75,8 @@ def submit_urls(urls: Sequence[str], file: Path | None, *, source: str | None, a
     with context.open_context(configuration.load(), create=True) as store:
         if source is not None:
             context.find_source(store, source)
-        found = name_invalid(map(add_scheme, read_urls(urls, file)))
+        guard = Guard(store.settings.allow_nets)
+        found = name_refused(map(add_scheme, read_urls(urls, file)), guard)
         counts = add_urls(store.ledger, found, now=now(), source=source, again=again)
         if as_json:
             print_json(counts)
@@ -99,12 +103,22 @@ def read_filter(hosts: Sequence[str], since: str | None, until: str | None) -> I
     return make_filter(hosts, *read_period(since, until))
 
 
-def name_invalid(urls: Iterable[str]) -> Iterator[str]:
-    """All `urls`; the first invalid ones are noted."""
-    invalid = 0
+def name_refused(urls: Iterable[str], guard: Guard) -> Iterator[str]:
+    """All `urls`; the first ones that are never fetched are noted."""
+    refused = 0
     for url in urls:
-        if not find_normal(url):
-            invalid += 1
-            if invalid <= MAX_NAMED_URLS:
-                note(printable(f"not a URL that can be fetched: {redact(url[:200])!r}"))
+        if (problem := find_problem(url, guard)) is not None:
+            refused += 1
+            if refused <= MAX_NAMED_URLS:
+                note(printable(problem))
         yield url
+
+
+def find_problem(url: str, guard: Guard) -> str | None:
+    """Why a URL is never fetched, in the sentence that `newsmill add` and `newsmill crawl` have for it."""
+    try:
+        normalize(url)
+    except UrlError as error:
+        return describe_bad_url(url, error)
+    refusal = refusal_reason(url, guard)
+    return None if refusal is None else describe_unreadable(url, OutcomeRecord(Outcome.SSRF_BLOCKED, refusal))

@@ -11,7 +11,8 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.documents import SHOWN_FIELDS, format_value
+from newsmill.cli.documents import SHOWN_FIELDS, format_field
+from newsmill.cli.inspection_report import OUTCOME_ADVICE
 from newsmill.cli.terminal import Json, format_count, now, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
@@ -92,6 +93,8 @@ def list_next_steps(trace: Trace, now: datetime) -> list[str]:
         steps.append(f"{NEXT_STEPS[trace.state]}{at}{attempts}{reason}")
     if trace.revisit_at is not None:
         steps.append(f"a crawler fetches it again at {trace.revisit_at:%Y-%m-%d %H:%M:%S}, to see whether it changed")
+    if trace.outcome is not None and (advice := OUTCOME_ADVICE.get(trace.outcome)):
+        steps.append(advice)
     return steps
 
 
@@ -124,7 +127,7 @@ def print_result(result: ExtractionResult) -> None:
         typer.echo(f"extracted {PATHS[result.extraction_path]}")
     if result.document is not None:
         names = ("title", "description", *SHOWN_FIELDS)
-        values = [(name, format_value(getattr(result.document, name)), result.document.provenance.get(name)) for name in names]
+        values = [(name, format_field(result.document, name), result.document.provenance.get(name)) for name in names]
         print_table(("field", "value", "from"), [row for row in values if row[1] is not None])
     for page, group in groupby(result.list_blocks(), key=itemgetter(0)):
         if page is not None:

@@ -18,6 +18,13 @@ class ItemPage:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundPage(ItemPage):
+    """One page of matches."""
+
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """A document that was removed."""
 

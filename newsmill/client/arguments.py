@@ -53,6 +53,14 @@ def check_story_query(query: object, since: datetime | None, order: str, limit: 
     check_range("limit", limit, 1)
 
 
+def check_search(query: object, order: str, limit: int | None) -> None:
+    """Refuses arguments of `Corpus.search`."""
+    check_text("query", query)
+    check_choice("order", order, ("relevance", "newest"))
+    if limit is not None:
+        check_range("limit", limit, 1)
+
+
 def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
     """Refuses a value that is none of the choices."""
     if value is not None and value not in choices:

@@ -10,11 +10,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from newsmill.client.arguments import check_range
+from newsmill.client.search_hits import SearchHits
 from newsmill.exceptions import ConfigError
 from newsmill.exports.cells import CSV_COLUMNS
 from newsmill.exports.sampling import sample_documents
 from newsmill.model import (
-    Author,
     CopyGroup,
     Document,
     DocumentMarks,
@@ -26,7 +26,6 @@ from newsmill.model import (
     Story,
     StoryDetail,
 )
-from newsmill.model.display import format_html, format_line
 from newsmill.model.document_fields import BY_NAME, FieldType, list_fields_of
 from newsmill.version import install_hint
 
@@ -34,40 +33,6 @@ if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`, without type hints
 
     from newsmill.site_inspection.findings import SiteInspection
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class SearchHit:
-    """A search result: the main fields of a document. Times are aware and UTC."""
-
-    id: str
-    url: str
-    title: str | None
-    source: str | None
-    site_name: str | None
-    language: str | None
-    section: str | None
-    published_at: datetime | None
-    first_seen_at: datetime
-    authors: tuple[Author, ...]
-    word_count: int
-    is_free: bool | None
-    snippet: str  # of the text, around words of the query
-    image: str | None = None  # URL of the main image
-    doubtful: bool = False  # `Document.doubtful`; an older server does not say
-    gone_at: datetime | None = None
-    published_precision: str | None = None  # second, minute, day; an older server does not say
-    copies: int = 0  # other matches of its group of copies, for which it stands where a search folds
-
-    def __repr__(self) -> str:
-        return format_line("SearchHit", self.title, (*self._list_facts(), self.url))
-
-    def _repr_html_(self) -> str:
-        """Show the result in a notebook."""
-        return format_html(self.title, self.url, (*self._list_facts(), ", ".join(map(str, self.authors))), self.snippet)
-
-    def _list_facts(self) -> tuple[str | None, ...]:
-        return None if self.published_at is None else f"{self.published_at:%Y-%m-%d}", self.source or self.site_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +121,7 @@ class TimelineBar:
 PENDING_STATES = frozenset({State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING})
 Order = Literal["relevance", "newest"]
 StoryOrder = Literal["newest", "biggest"]
-TimelineStep = Literal["day", "week", "month"]
+TimelineStep = Literal["day", "week", "month", "year"]
 # pandas' types that know missing values
 FRAME_TYPES = {
     **dict.fromkeys((FieldType.TEXT, FieldType.URL, FieldType.DAY), "string"),
@@ -177,7 +142,7 @@ class Corpus(ABC):
         """Yields every document that matches, in the order of storage. Memory use does not depend on their number.
 
         `query` is a search query; by default all documents match. `since` is an aware time or the cursor of a `Change`; only documents
-        stored later are yielded. Over an API, the documents of a query come newest first. With `fold`, the earliest match of each group of
+        stored later are yielded. Over an API, the documents of a query come newest first. With `fold`, the first match of each group of
         copies stands for all of them.
         """
 
@@ -192,8 +157,12 @@ class Corpus(ABC):
         return sample_documents(self.documents(query, since=since), size, seed)
 
     @abstractmethod
-    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance", fold: bool = False) -> list[SearchHit]:
-        """Returns the best or the newest matches. With `fold`, the earliest match of each group of copies stands for all of them."""
+    def search(self, query: str = "", *, limit: int | None = 20, order: Order = "relevance", fold: bool = False) -> SearchHits:
+        """Returns the best or the newest matches, at most `limit`; None: all of them.
+
+        The result is used like a list. Its pages of 200 matches are read when they are used. With `fold`, the first match of each group of
+        copies stands for all of them.
+        """
 
     @abstractmethod
     def check_query(self, query: str) -> QueryCheck:
@@ -203,7 +172,7 @@ class Corpus(ABC):
     def facets(self, query: str = "", *, limit: int = 10, fold: bool = False) -> FacetCounts:
         """Counts the matches by language, source, section, author, type and site; returns `limit` values of each, largest first.
 
-        With `fold`, the earliest match of each group of copies is counted.
+        With `fold`, the first match of each group of copies is counted.
         """
 
     @abstractmethod
@@ -216,10 +185,11 @@ class Corpus(ABC):
         step: TimelineStep | None = None,
         fold: bool = False,
     ) -> list[TimelineBar]:
-        """Counts the matches per day, week (from Monday) or month, oldest first, including bars of zero.
+        """Counts the dated matches per day, week (from Monday), month or year, oldest first, including bars of zero.
 
-        The period is given by aware times, else by the query's after: and before:, else the last 30 days; at most ten years.
-        In a period of more than 400 days, days become weeks. With `fold`, the earliest match of each group of copies is counted.
+        The period is given by aware times, else by the query's after: and before:, else from the first to the last match. Without `step`,
+        there are at most 60 bars; a step of more than 400 bars becomes the next longer one. With `fold`, the first match of each group of
+        copies is counted.
         """
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
@@ -346,8 +316,9 @@ class Corpus(ABC):
         """Returns the corpus as it was at an aware time, to read and search; `taken_down` lists what was taken down since.
 
         The documents of that time are copied to a temporary folder and indexed, 11 ms per document; `close` deletes the folder. Marks,
-        stories, earlier revisions and URL outcomes are not part of the past. A query cannot have a date that depends on today. Raises
-        ConfigError for a time of which the store knows nothing, and over an API.
+        stories, earlier revisions and URL outcomes are not part of the past. A query cannot have a date that depends on today. After a
+        takedown, each call raises ServiceError: call `as_of` again. Raises ConfigError for a time of which the store knows nothing, and
+        over an API.
         """
 
     @property

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from newsmill.client.arguments import (
     check_choice,
     check_range,
+    check_search,
     check_story_query,
     check_table,
     check_text,
@@ -28,22 +29,23 @@ from newsmill.client.corpus import (
     Order,
     QueryCheck,
     Removal,
-    SearchHit,
     SourceSummary,
     StoryOrder,
     TimelineBar,
     TimelineStep,
     UrlOutcome,
 )
+from newsmill.client.search_hits import HitPage, SearchHit, SearchHits
 from newsmill.exceptions import ConfigError
 from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary, Story, StoryDetail
 
 if TYPE_CHECKING:
     from newsmill.site_inspection.findings import SiteInspection
 from newsmill.client.api_connection import RETRY_STATUSES, TIMEOUT_SECONDS, ApiConnection, ErrorResponse, Event, parse_json, read_events
-from newsmill.client.api_types import Changed, CheckedPage, FacetPage, ItemPage, Removed, SourceCount, TimelinePage
+from newsmill.client.api_types import Changed, CheckedPage, FacetPage, FoundPage, ItemPage, Removed, SourceCount, TimelinePage
 
 PAGE_DOCUMENTS = 50
+PAGE_HITS = 200  # of one request
 MAX_REVISIONS = 200  # of one request; a document keeps fewer
 INSPECTION_SECONDS = 600.0  # without a byte: two inspections at a time, of at most four minutes
 
@@ -68,16 +70,16 @@ class HttpCorpus(ApiConnection, Corpus):
         found = self._pages("search/documents", {"q": query, "order": "newest", "fold": _format_flag(fold)}, PAGE_DOCUMENTS)
         return (self.read(Document, item) for item in found if since is None or self.read(datetime, item.get("stored_at")) >= since)
 
-    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance", fold: bool = False) -> list[SearchHit]:
-        check_text("query", query)
-        check_choice("order", order, get_args(Order))
-        check_range("limit", limit, 1)
-        found: list[SearchHit] = []
-        for item in self._pages("search", {"q": query, "order": order, "fold": _format_flag(fold)}, min(limit, 200)):
-            if len(found) >= limit:
-                break
-            found.append(self.read(SearchHit, item | {"snippet": _join_snippet(item.get("snippet"))}))
-        return found
+    def search(self, query: str = "", *, limit: int | None = 20, order: Order = "relevance", fold: bool = False) -> SearchHits:
+        check_search(query, order, limit)
+        parameters = {"q": query, "order": order, "fold": _format_flag(fold), "limit": min(limit or PAGE_HITS, PAGE_HITS)}
+
+        def read_page(cursor: str | None) -> HitPage:
+            page = self.read(FoundPage, self.get("search", {**parameters, "cursor": cursor}))
+            hits = [self.read(SearchHit, item | {"snippet": _join_snippet(item.get("snippet"))}) for item in page.items]
+            return HitPage(hits, page.next, page.total)
+
+        return SearchHits(read_page, limit)
 
     def check_query(self, query: str) -> QueryCheck:
         check_text("query", query)

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakSet
 
 from newsmill.client.arguments import (
     check_choice,
     check_range,
+    check_search,
     check_story_query,
     check_table,
     check_text,
@@ -29,14 +31,13 @@ from newsmill.client.corpus import (
     Order,
     QueryCheck,
     Removal,
-    SearchHit,
     SourceSummary,
     StoryOrder,
     TimelineBar,
     TimelineStep,
     UrlOutcome,
 )
-from newsmill.client.past_folder import PastFolder
+from newsmill.client.search_hits import HitPage, SearchHit, SearchHits
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary, Story, StoryDetail
 from newsmill.search.facets import count_facets, list_counts
@@ -53,6 +54,7 @@ from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.marks import MarkChange, Marks
+from newsmill.storage.past_folder import PastFolder
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.stories import Stories
 
@@ -83,7 +85,10 @@ class LocalCorpus(Corpus):
     def __init__(self, url: str) -> None:
         """`url` as of DATABASE_URL. Raises ConfigError, ServiceError, and SchemaError where the schema is another program's."""
         self._url = url
-        self._engine = database.connect(url, read_only=True)
+        self._use(database.connect(url, read_only=True))
+
+    def _use(self, engine: database.Engine) -> None:
+        self._engine = engine
         try:
             schema_version.check_schema(self._engine)
         except NewsmillError:
@@ -97,7 +102,7 @@ class LocalCorpus(Corpus):
     def __repr__(self) -> str:
         return f"<corpus {describe_location(self._engine)}>"
 
-    def __reduce__(self) -> tuple[type[LocalCorpus], tuple[str]]:
+    def __reduce__(self) -> tuple[type[LocalCorpus], tuple[Any, ...]]:
         """A process that gets a copy, such as one of multiprocessing, opens the database itself."""
         return LocalCorpus, (self._url,)
 
@@ -106,18 +111,15 @@ class LocalCorpus(Corpus):
         check_time("since", since, may_be_cursor=True)
         return (stored.document for stored in self._search.iterate(query, since=since, fold=fold))
 
-    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance", fold: bool = False) -> list[SearchHit]:
-        check_text("query", query)
-        check_choice("order", order, get_args(Order))
-        check_range("limit", limit, 1)
-        found: list[SearchHit] = []
-        cursor = None
-        while len(found) < limit:
-            page = self._search.search(query, limit=min(PAGE_HITS, limit - len(found)), cursor=cursor, order=order, wait=True, fold=fold)
-            found += map(_to_search_hit, page.hits)
-            if (cursor := page.cursor) is None:
-                break
-        return found
+    def search(self, query: str = "", *, limit: int | None = 20, order: Order = "relevance", fold: bool = False) -> SearchHits:
+        check_search(query, order, limit)
+
+        def read_page(cursor: str | None) -> HitPage:
+            size, is_first = min(PAGE_HITS, limit or PAGE_HITS), cursor is None
+            page = self._search.search(query, limit=size, cursor=cursor, order=order, wait=True, count=is_first, fold=fold)
+            return HitPage([_to_search_hit(hit) for hit in page.hits], page.cursor, page.total)
+
+        return SearchHits(read_page, limit)
 
     def check_query(self, query: str) -> QueryCheck:
         check_text("query", query)
@@ -144,10 +146,10 @@ class LocalCorpus(Corpus):
         check_choice("step", step, get_args(TimelineStep))
         check_time("since", since)
         check_time("until", until)
-        period = choose_period(query, clock.read_clock(self._engine), since=since, until=until, step=step)
-        bars = count_timeline(self._engine, query, period, without_copies=fold).bars
-        whole = count_timeline(self._engine, "", period, without_copies=fold).bars
-        return [TimelineBar(bar.start, bar.end, bar.n, all_.n, bar.share_of(all_)) for bar, all_ in zip(bars, whole, strict=True)]
+        chosen = choose_period(query, clock.read_clock(self._engine), since=since, until=until, step=step)
+        timeline = count_timeline(self._engine, query, chosen, without_copies=fold)
+        whole = count_timeline(self._engine, "", timeline.period, without_copies=fold).bars
+        return [TimelineBar(bar.start, bar.end, bar.n, all_.n, bar.share_of(all_)) for bar, all_ in zip(timeline.bars, whole, strict=True)]
 
     def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
         check_time("since", since, may_be_cursor=True)
@@ -288,11 +290,21 @@ _NO_STORIES = "a corpus of the past has no stories; read those of the corpus of 
 
 
 class PastCorpus(LocalCorpus):
-    """`corpus.as_of(time)`"""
+    """`corpus.as_of(time)`. Every call raises ServiceError after a takedown in the corpus of today, which deletes the file."""
 
-    def __init__(self, url: str, folder: PastFolder, taken_down: Mapping[str, str]) -> None:
-        super().__init__(url)
-        self._folder, self._taken_down = folder, taken_down
+    def __init__(self, url: str, path: Path, takedowns: int, taken_down: Mapping[str, str], folder: PastFolder | None = None) -> None:
+        """`url`: of the corpus of today, which had so many takedowns when the file at `path` was made; `folder`: deleted by `close`."""
+        self._url, self._path, self._takedowns, self._taken_down, self._folder = url, path, takedowns, taken_down, folder
+        self._today = database.connect(url, read_only=True)
+        _ENGINES.add(self._today)
+        try:
+            self._use(frozen_stores.open_frozen(self._today, path, takedowns))
+        except NewsmillError:
+            self._today.dispose()
+            raise
+
+    def __reduce__(self) -> tuple[type[LocalCorpus], tuple[Any, ...]]:
+        return PastCorpus, (self._url, self._path, self._takedowns, self._taken_down)
 
     @property
     def taken_down(self) -> Mapping[str, str]:
@@ -302,7 +314,7 @@ class PastCorpus(LocalCorpus):
         check_is_lasting(query)
         return super().documents(query, since=since, fold=fold)
 
-    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance", fold: bool = False) -> list[SearchHit]:
+    def search(self, query: str = "", *, limit: int | None = 20, order: Order = "relevance", fold: bool = False) -> SearchHits:
         check_is_lasting(query)
         return super().search(query, limit=limit, order=order, fold=fold)
 
@@ -345,7 +357,9 @@ class PastCorpus(LocalCorpus):
 
     def close(self) -> None:
         super().close()
-        self._folder.close()
+        self._today.dispose()
+        if self._folder is not None:
+            self._folder.close()
 
 
 def _open_past(url: str, engine: database.Engine, at: datetime) -> Corpus:
@@ -362,9 +376,11 @@ def _open_past(url: str, engine: database.Engine, at: datetime) -> Corpus:
     with ExitStack() as stack:  # also Ctrl-C deletes the folder
         folder = PastFolder()
         stack.callback(folder.close)
+        takedowns = past_documents.count_takedowns(engine)
         frozen_stores.freeze(engine, folder.path, at, with_index=True).dispose()
         (path,) = folder.path.glob("*.db")
-        corpus = PastCorpus(f"sqlite:///{path}", folder, {one.id: one.reason for one in past_documents.list_taken_down(engine, at)})
+        taken_down = {one.id: one.reason for one in past_documents.list_taken_down(engine, at)}
+        corpus = PastCorpus(url, path, takedowns, taken_down, folder)
         stack.pop_all()
     return corpus
 

@@ -49,6 +49,7 @@ class FeedEntries(NamedTuple):
     hub: str | None = None  # as announced, for WebSub
     topic: str | None = None
     update_interval: timedelta | None = None  # how often it says that it changes
+    is_cut_off: bool = False
 
 
 def find_first_url(candidates: Iterable[str], base: str | None = None) -> str | None:

@@ -9,8 +9,9 @@ from newsmill.discovery.feed_entries import FeedEntries, FeedEntry, clean_distin
 from newsmill.discovery.json_feeds import read_json_feed
 from newsmill.discovery.raw_feeds import RawEntry, find_update_interval
 from newsmill.discovery.url_patterns import is_never_article
+from newsmill.discovery.xml_elements import CUT_OFF
 from newsmill.discovery.xml_feeds import TITLE_FIELDS, read_xml
-from newsmill.exceptions import ListingError
+from newsmill.exceptions import IncompleteListingError, ListingError
 from newsmill.model import Hint, Kind, Link, Listing
 from newsmill.text import urls
 from newsmill.text.charset import to_text
@@ -22,7 +23,8 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
     """The pages that the feed at `url` links to, in its order, at most 2,000, each once. Drops dates more than a day after `now`.
 
     Left out are pages such as "/about/" that have no date in a feed whose articles have dates: feeds of some generators have all pages.
-    `warnings` count the entries without a usable URL, and say where JSON is broken. Raises ListingError if the body is not a feed.
+    `warnings` count the entries without a usable URL, and name damage. Raises ListingError if the body is not a feed, and
+    IncompleteListingError if it is cut off before the first page.
     """
     feed = read_entries(body, url, content_type, now)
     pages: dict[str, Link] = {}
@@ -34,7 +36,13 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
             unusable += 1
         elif _is_dated(entry.hint) or not has_dates or not is_never_article(page):
             pages.setdefault(page, Link(page, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))
-    warnings = (*feed.damage, *((Sentence("entries without a usable URL: {n:,}", n=unusable),) if unusable else ()))
+    if not pages and feed.is_cut_off:
+        raise IncompleteListingError(CUT_OFF)
+    warnings = (
+        *feed.damage,
+        *((CUT_OFF,) if feed.is_cut_off else ()),
+        *((Sentence("entries without a usable URL: {n:,}", n=unusable),) if unusable else ()),
+    )
     return Listing(
         pages=tuple(pages.values()),
         language=feed.language,
@@ -63,7 +71,8 @@ def _read_xml_feed(body: bytes, url: str, content_type: str | None, now: datetim
         raise ListingError(Sentence("not a feed: neither RSS, Atom nor JSON Feed"))
     language, authors = parse_language_tag(feed.language), clean_names(feed.authors)
     entries = tuple(_make_entry(entry, authors, language, now) for entry in feed.entries)
-    return FeedEntries(language, entries, hub=feed.hub, topic=feed.self_url, update_interval=find_update_interval(feed.updates))
+    interval = find_update_interval(feed.updates)
+    return FeedEntries(language, entries, hub=feed.hub, topic=feed.self_url, update_interval=interval, is_cut_off=feed.is_cut_off)
 
 
 def _make_entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: str | None, now: datetime | None) -> FeedEntry:

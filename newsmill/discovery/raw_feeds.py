@@ -49,6 +49,7 @@ class RawFeed:
     hub: str | None = None  # href of the first link with rel="hub"
     self_url: str | None = None  # href of the first link with rel="self"
     updates: Mapping[str, str] = field(default_factory=dict)  # the texts of UPDATE_ELEMENTS, by element
+    is_cut_off: bool = False  # the root element does not end
 
 
 @dataclass(slots=True)

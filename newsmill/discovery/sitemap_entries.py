@@ -9,6 +9,7 @@ from datetime import datetime
 from newsmill.discovery.dates import get_precision, parse_date, parse_day_or_time, to_time
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_characters import clean_characters, collapse_whitespace, decode_references
+from newsmill.discovery.xml_elements import CUT_OFF
 from newsmill.discovery.xml_scanner import Event, EventKind, read_attributes
 from newsmill.model import Hint, Kind, Link
 from newsmill.text import urls
@@ -41,7 +42,7 @@ class SitemapEntries:
     """Reads the events of an XML scanner and adds each entry to `links`. Holds one entry, never the file."""
 
     def __init__(self, links: SitemapLinks) -> None:
-        self._is_complete = False  # whether the root element has ended
+        self.is_complete = False  # whether the root element has ended
         self._multi_url_entries = self._bare_urls = self._entries_after_end = 0
         self._has_text_outside = False
         self._links = links
@@ -81,8 +82,8 @@ class SitemapEntries:
 
     def warnings(self) -> Iterator[str]:
         """One sentence for each irregularity of the file."""
-        if not self._is_complete:
-            yield Sentence("the file is cut off: its root element does not end")
+        if not self.is_complete:
+            yield CUT_OFF
         if self._has_text_outside:
             yield Sentence("there is text outside the root element")
         counts = {
@@ -117,7 +118,7 @@ class SitemapEntries:
             self._ignored_depth -= 1
         elif name == self._root:
             self._flush()
-            self._is_complete = True
+            self.is_complete = True
 
     def _add_text(self, raw: str) -> None:
         """Adds undecoded text, since a piece may end within a character reference."""
@@ -129,13 +130,13 @@ class SitemapEntries:
         if len(self._path) <= 1 and self._root in _SITEMAP_ROOTS and self._bare_characters < _MAX_BARE_CHARACTERS:
             self._bare_text.append(raw)
             self._bare_characters += len(raw)
-        if not self._root or self._is_complete:
+        if not self._root or self.is_complete:
             self._has_text_outside = self._has_text_outside or _WORD.search(raw) is not None
 
     def _begin_document(self, name: str) -> None:
         self._flush()
         self._links.is_sitemap = True
-        if not self._is_complete:
+        if not self.is_complete:
             self._root = name
         self._path, self._ignored_depth = [], 0
         self._kind = _SITEMAP_ROOTS.get(name, Kind.PAGE)
@@ -187,7 +188,7 @@ class SitemapEntries:
     def _add_entry(self) -> None:
         locs = [*self._locs] or ([self._fields["link"]] if "link" in self._fields else [])
         self._multi_url_entries += len(locs) > 1
-        self._entries_after_end += self._is_complete and bool(locs)
+        self._entries_after_end += self.is_complete and bool(locs)
         for loc in locs:
             self._links.add(self._kind, loc, self._fields)
         if not locs and self._fields and not self._bare_text:

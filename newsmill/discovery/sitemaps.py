@@ -23,8 +23,9 @@ from newsmill.discovery.sitemap_entries import (
     SitemapEntries,
     SitemapLinks,
 )
+from newsmill.discovery.xml_elements import CUT_OFF
 from newsmill.discovery.xml_scanner import MAX_BROKEN_PLACES, XmlScanner
-from newsmill.exceptions import ListingError
+from newsmill.exceptions import IncompleteListingError, ListingError
 from newsmill.model import Kind, Link
 from newsmill.text.charset import to_text
 from newsmill.text.declared_charset import find_xml_label
@@ -63,7 +64,11 @@ class SitemapReader:
         return self._links.pop_links()
 
     def close(self) -> list[Link]:
-        """The last links. Raises ListingError if the chunks hold neither an element of a sitemap or feed nor a line with a URL."""
+        """The last links.
+
+        Raises ListingError if the chunks hold neither an element of a sitemap or feed nor a line with a URL, and
+        IncompleteListingError if the file is cut off before its first URL.
+        """
         depth = 0
         while depth < len(self._blocks):  # the last block may open another layer
             self._unpack(self._blocks[depth].rest(), depth)
@@ -74,6 +79,8 @@ class SitemapReader:
                 self._stop_at_limit(self._text)
         if not self._links.is_sitemap:
             raise ListingError(Sentence("not a sitemap: it has no urlset, index or feed, and no line with a URL"))
+        if not (self._links.count or self.is_full) and self._text is not None and self._text.is_cut_off:
+            raise IncompleteListingError(CUT_OFF)
         if not self.is_full:
             self.warnings += self._warn_of_gzip()
         self.warnings += [*(() if self._text is None else self._text.warnings()), *self._links.warnings()]
@@ -152,7 +159,7 @@ class _SitemapText:
         _, self._encoding = to_text(first, is_xml=True)
         self._decoder = codecs.getincrementaldecoder(self._encoding)("replace")
         self._replaced = 0  # characters
-        self._is_cut_off = False  # at a limit, so that a missing end needs no warning
+        self._is_limited = False  # cut at a limit, so that a missing end needs no warning
         head = codecs.getincrementaldecoder(self._encoding)("replace").decode(first)
         self._parser: _Parser = _XmlParser(links) if _XML_ROOT.search(head.removeprefix("\ufeff")) else _LineParser(links)
 
@@ -167,12 +174,17 @@ class _SitemapText:
         if not is_cut_off:
             self.feed(b"", last=True)
         self._parser.close()
-        self._is_cut_off = is_cut_off
+        self._is_limited = is_cut_off
 
     @property
     def broken(self) -> int:
         """Number of places where the XML is broken."""
         return self._parser.broken
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the root element of XML does not end."""
+        return not self._parser.is_complete
 
     def warnings(self) -> Iterator[str]:
         """One sentence for each kind of damage."""
@@ -180,13 +192,15 @@ class _SitemapText:
             yield Sentence("declared as {name}, read as {encoding}", name=self._declared, encoding=self._encoding)
         if self._replaced:
             yield Sentence("characters that are not valid {encoding}: {n:,}", encoding=self._encoding, n=self._replaced)
-        if not self._is_cut_off:
+        if not self._is_limited:
             yield from self._parser.warnings()
 
 
 class _Parser(Protocol):
     @property
     def broken(self) -> int: ...
+    @property
+    def is_complete(self) -> bool: ...
     def feed(self, text: str, *, last: bool) -> None: ...
     def close(self) -> None: ...
     def warnings(self) -> Iterator[str]: ...
@@ -200,6 +214,10 @@ class _XmlParser:
     @property
     def broken(self) -> int:
         return self._scanner.broken
+
+    @property
+    def is_complete(self) -> bool:
+        return self._entries.is_complete
 
     def feed(self, text: str, *, last: bool) -> None:
         self._entries.feed(self._scanner.feed(text, last=last))
@@ -217,6 +235,7 @@ class _LineParser:
     """A text sitemap: one URL per line."""
 
     broken = 0
+    is_complete = True
 
     def __init__(self, links: SitemapLinks) -> None:
         self._links = links

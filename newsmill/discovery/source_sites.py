@@ -16,8 +16,8 @@ def list_sites(source: Source | None, *more: str) -> frozenset[str]:
     >>> sorted(list_sites(Source("paper", homepage="https://www.paper.example/"), "https://feeds.other.example/paper"))
     ['other.example', 'paper.example']
     """
-    named = () if source is None else (source.homepage, *source.feeds, *source.sitemaps, *source.sections)
-    sites = (urls.find_site(url) for url in (*named, *more) if url is not None)
+    named = () if source is None else source.plan_urls
+    sites = map(urls.find_site, (*named, *more))
     return frozenset(site for site in sites if site is not None)
 
 

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import ada_url
 
+from newsmill.text.sentences import Sentence
 from newsmill.text.urls import MAX_URL_CHARACTERS
 
+CUT_OFF = Sentence("the file is cut off: its root element does not end")
 MAX_DEPTH = 256  # open elements; a feed has about 6, and XHTML inside it a dozen
 _MAX_PREFIXES = 64  # namespaces in force at one place
 # Part of a namespace's URL → canonical prefix. Atom and RSS have many URLs and no prefix.

@@ -77,10 +77,11 @@ def read_xml(text: str, url: str) -> RawFeed:
             reader.end(event_text)
         elif reader.field is not None:
             reader.data(event_text if kind is EventKind.CDATA else decode_references(event_text))
+    is_cut_off = reader.is_open and len(reader.entries) <= MAX_ENTRIES
     entries = tuple(reader.entries[:MAX_ENTRIES])
     is_feed = reader.is_feed or any(entry.links or entry.fields for entry in entries)
     language, authors = reader.language or reader.root_language, tuple(reader.authors)
-    return RawFeed(is_feed, language, authors, entries, reader.hub, reader.self_url, reader.updates)
+    return RawFeed(is_feed, language, authors, entries, reader.hub, reader.self_url, reader.updates, is_cut_off)
 
 
 class _Field(NamedTuple):
@@ -113,6 +114,11 @@ class _Reader:
         self._hidden_level = 0  # level of the open element whose text is not part of the field
         self._text: list[str] = []
         self._text_characters = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a root element is open."""
+        return not self._elements.names(1).isdisjoint(ROOT_ELEMENTS)
 
     def start(self, tag: str, written: str) -> None:
         attributes = read_attributes(written) if "=" in written else {}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+
+from pydantic_core import to_json
 
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document
@@ -16,13 +18,23 @@ from newsmill.storage.frozen_stores import format_time, parse_time
 _LINE = re.compile(
     r'Newsmill corpus; query (?P<query>"(?:[^"\\]|\\.)*"); as of (?P<at>\S+);'
     r" (?P<documents>[\d,]+) documents? of (?P<sources>[\d,]+) sources?;"
-    r" SHA-256 (?P<digest>[0-9a-f]{64}); newsmill (?P<newsmill>[^;,]+); extractors(?: (?P<extractors>.*))?"
+    r" SHA-256(?:/(?P<version>\d{1,9}))? (?P<digest>[0-9a-f]{64}); newsmill (?P<newsmill>[^;,]+); extractors(?: (?P<extractors>.*))?"
 )
+# What a digest of version 2 covers. A change of this list, or of what a field holds, needs another version.
+COVERED = (
+    *("id", "revision", "url", "requested_url", "canonical_url", "source", "title", "text", "live_updates", "authors"),
+    *("published_at", "published_day", "modified_at", "first_seen_at", "fetched_at"),
+)
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """`digest`: SHA-256 of a line for each document, in the order of the ids: id, revision and content hash, separated by spaces."""
+    """`digest`: SHA-256 of a line for each document, in the order of the lines.
+
+    The line of version 2 is the SHA-256 of the fields in COVERED as a JSON array. That of version 1, which older programs cited, is the id,
+    the revision and the content hash, separated by spaces.
+    """
 
     query: str
     at: datetime
@@ -31,13 +43,15 @@ class Citation:
     digest: str
     newsmill: str  # the version of the program that cites
     extractors: str  # the versions that read the pages
+    version: int = VERSION  # of the digest
 
     def __str__(self) -> str:
         documents = f"{self.documents:,} document{'' if self.documents == 1 else 's'}"
         sources = f"{self.sources:,} source{'' if self.sources == 1 else 's'}"
+        algorithm = "SHA-256" if self.version == 1 else f"SHA-256/{self.version}"
         return (
             f"Newsmill corpus; query {_quote(self.query)}; as of {format_time(self.at)}; {documents} of {sources};"
-            f" SHA-256 {self.digest}; newsmill {self.newsmill}; extractors {self.extractors}"
+            f" {algorithm} {self.digest}; newsmill {self.newsmill}; extractors {self.extractors}"
         ).rstrip()  # without documents
 
     @classmethod
@@ -51,8 +65,11 @@ class Citation:
             documents, sources = (int(found[name].replace(",", "")) for name in ("documents", "sources"))
         except ValueError:
             raise ConfigError("the line is not a citation; expected the whole line that `newsmill cite` prints") from None
+        version = int(found["version"] or 1)
+        if version not in _LINES:
+            raise ConfigError(f"the citation has a digest of version {version}; install newsmill {found['newsmill']}, which cited it")
         at = parse_time(found["at"])
-        return cls(query, at, documents, sources, found["digest"], found["newsmill"], found["extractors"] or "")
+        return cls(query, at, documents, sources, found["digest"], found["newsmill"], found["extractors"] or "", version)
 
 
 def _quote(query: str) -> str:
@@ -64,17 +81,28 @@ def _quote(query: str) -> str:
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in json.dumps(query, ensure_ascii=False))
 
 
-def cite(documents: Iterable[Document], query: str, at: datetime, version: str) -> Citation:
-    """The citation of documents in any order; about 100 bytes of memory for each."""
+def _format_fields(document: Document) -> str:
+    return hashlib.sha256(to_json([getattr(document, name) for name in COVERED])).hexdigest()
+
+
+def _format_content(document: Document) -> str:
+    return f"{document.id} {document.revision} {document.content_hash}"
+
+
+_LINES: Mapping[int, Callable[[Document], str]] = {1: _format_content, VERSION: _format_fields}
+
+
+def cite(documents: Iterable[Document], query: str, at: datetime, newsmill: str, version: int = VERSION) -> Citation:
+    """The citation of documents in any order; about 100 bytes of memory for each. `newsmill`: the version of the program."""
     lines, sources, extractors = list[str](), set[str | None](), set[str]()
     for document in documents:
-        lines.append(f"{document.id} {document.revision} {document.content_hash}\n")
+        lines.append(f"{_LINES[version](document)}\n")
         sources.add(document.source)
         extractors.add(document.extractor)
     digest = hashlib.sha256()
     for line in sorted(lines):
         digest.update(line.encode())
-    return Citation(query, at, len(lines), len(sources), digest.hexdigest(), version, ", ".join(sorted(extractors)))
+    return Citation(query, at, len(lines), len(sources), digest.hexdigest(), newsmill, ", ".join(sorted(extractors)), version)
 
 
 def list_differences(cited: Citation, found: Citation) -> list[str]:

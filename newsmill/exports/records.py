@@ -40,7 +40,7 @@ def read_marks(document: Document) -> DocumentMarks:
 
 
 def read_duplicate_of(document: Document) -> str | None:
-    """The earliest document of the group of copies; None for the earliest one itself, and for a document without copies."""
+    """The first document of the group of copies; None for the first one itself, and for a document without copies."""
     return document.duplicate_of if isinstance(document, AnnotatedDocument) else None
 
 

@@ -152,4 +152,5 @@ def _build_document(page: Page, fields: Fields, body: Body, blocks: Sequence[Blo
         content_hash=content_hash,
         provenance=fields.provenance,
         published_day=None if published is None else published.day,
+        original_url=fields.original_url,
     )

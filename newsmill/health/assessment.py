@@ -24,6 +24,8 @@ from newsmill.health.causes import (
 )
 from newsmill.health.proofs import MIN_FAILING_PAGES, count_documents, count_read, find_causes, is_emptied
 
+MIN_EMPTY_READS = 2  # the first read may come before the site has anything
+MIN_SLOW_SECONDS = 10.0  # a third of the deadline of a download; most sites respond within one second
 CHANGE_IS_SHOWN = timedelta(hours=24)  # for which a moved listing or a changed layout stays open after Newsmill has followed it
 
 
@@ -111,6 +113,10 @@ def decide_state(open_causes: Iterable[Finding], seen: Observation) -> HealthSta
         return states[0][1]
     if not any(listing.tried_at is not None for listing in seen.listings):
         return HealthState.UNREAD
+    if seen.reads >= MIN_EMPTY_READS and not seen.has_pages and not any(listing.had_entries for listing in seen.listings):
+        return HealthState.EMPTY
+    if seen.response_seconds is not None and seen.response_seconds >= MIN_SLOW_SECONDS:
+        return HealthState.SLOW
     return HealthState.QUIET if _is_quiet(seen) else HealthState.OK
 
 

@@ -15,6 +15,8 @@ from newsmill.model import OutcomeRecord, get_refusal
 STATE_NAMES: Mapping[HealthState, str] = {
     HealthState.OK: "ok",
     HealthState.FAILING: "failing",
+    HealthState.EMPTY: "nothing found",
+    HealthState.SLOW: "slow",
     HealthState.QUIET: "quiet",
     HealthState.STALE: "stale",
     HealthState.BLOCKED: "blocked",
@@ -77,6 +79,11 @@ REMEDIES: Mapping[Cause, str] = {
     Cause.EMPTIED_LISTING: "Open the listing in a browser. If the publisher has given it up, remove it; other listings are still read.",
     Cause.SILENT: "Open the homepage in a browser. If it has new articles, run `newsmill sources check NAME`.",
     Cause.NO_OUTPUT: "Run `newsmill status`: check that crawler, workers and scheduler run, and that the network works.",
+}
+STATE_REMEDIES: Mapping[HealthState, str] = {
+    HealthState.EMPTY: "Open the homepage in a browser. If it lists articles, name its feeds or sections, or write a spider. "
+    "If not, remove the source.",
+    HealthState.SLOW: "Nothing: Newsmill waits for each response, and fetches fewer pages an hour.",
 }
 
 

@@ -16,6 +16,8 @@ class HealthState(StrEnum):
 
     OK = "ok"
     FAILING = "failing"  # a listing, or every page so far, fails; nothing is proven yet
+    EMPTY = "empty"  # its listings were read more than once, and no page was found
+    SLOW = "slow"  # its host takes long for a response
     QUIET = "quiet"  # fewer documents than usual, but its history knows such times
     STALE = "stale"  # nothing new for a time that its history makes improbable, or a listing has lost its entries
     BLOCKED = "blocked"  # the site answers, but refuses this client
@@ -71,7 +73,7 @@ CAUSE_STATES: Mapping[Cause, HealthState] = {
     Cause.NO_OUTPUT: HealthState.STALE,
 }
 _HOST_FAILURES = frozenset(
-    {Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.TLS, Outcome.CONNECTION, Outcome.DATA_LOSS}
+    {Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.TLS, Outcome.CONNECTION}
     | {Outcome.ROBOTS_UNREACHABLE, Outcome.PROXY_ERROR, Outcome.SSRF_BLOCKED}
 )
 PAGE_CAUSES: Mapping[Outcome, Cause] = {
@@ -166,6 +168,9 @@ class Observation:
     active_hours_of_day: int = 0  # of the last 24 hours
     is_enabled: bool = True
     has_waiting_pages: bool = False  # new pages that were not tried yet, or are not extracted yet
+    has_pages: bool = True  # at least one page was found
+    reads: int = 0  # of the listing that was read most often
+    response_seconds: float | None = None  # of its slowest host, for a usual response
 
     @property
     def read_at(self) -> datetime | None:

@@ -40,7 +40,7 @@ def store_pages(
     by_key = {make_key(page.requested_url): page for page in checked if isinstance(page, Page)}
     receipts: dict[str, PageReceipt] = {}
     pending: dict[str, Page] = {}
-    chains = {key: _list_chain(page) for key, page in by_key.items()}
+    chains = {key: list_url_keys(page) for key, page in by_key.items()}
     rows = context.ledger.submitted_pages.find_rows(sorted({key for chain in chains.values() for key in chain}))
     for key, page in by_key.items():
         barred = next((row for one in chains[key] if (row := rows.get(one)) is not None and row.takedown is not None), None)
@@ -88,7 +88,7 @@ def make_enqueue(settings: Settings) -> Callable[[str], bool]:
     return enqueue
 
 
-def _list_chain(page: Page) -> tuple[str, ...]:
+def list_url_keys(page: Page) -> tuple[str, ...]:
     """The keys of the URLs that led to a page, and of its further pages. A redirect through a URL that is none cannot be barred."""
     keys = dict.fromkeys((make_key(page.requested_url), make_key(page.url)))
     for url in (*page.redirects, *(part.url for part in page.parts)):
@@ -156,5 +156,5 @@ def _submitted_page(page: Page, offset: int, found_by: str) -> SubmittedFetch:
     link = Link(page.requested_url, source=page.source, found_by=found_by, hint=page.hint)
     validators = page.header("ETag"), page.header("Last-Modified")
     return SubmittedFetch(
-        link, offset, page.url, page.status, page.fetched_at, *validators, _list_chain(page), tuple(part.url for part in page.parts)
+        link, offset, page.url, page.status, page.fetched_at, *validators, list_url_keys(page), tuple(part.url for part in page.parts)
     )

@@ -57,7 +57,7 @@ def reextract(app: AppContext, sandbox: Sandbox, stored: StoredDocument, sources
     before = stored.document
     segment, _, offset = (before.archive_ref or "").partition("@")
     try:
-        page = app.archive.read_page(segment, int(offset))
+        page = app.archive.read_page(segment, int(offset), before.requested_url)
     except ArchiveDamaged:
         return Reextraction(before)
     source = sources.get(before.source or "")

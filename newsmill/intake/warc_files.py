@@ -101,9 +101,9 @@ def read_warc(name: str, is_wanted: IsWanted = is_any) -> Iterator[Capture]:
 
 def measure_warc(name: str) -> int | None:
     """The bytes of the WARC files that `open_warc` opens; None for a pipe, which is not opened. Raises ConfigError."""
-    if name == STANDARD_INPUT or Path(name).is_fifo():
-        return None
     try:
+        if name == STANDARD_INPUT or (not is_url(name) and Path(name).is_fifo()):
+            return None
         with open_warc(name) as inputs:
             sizes = [warc.size for warc in inputs]
     except OSError as error:
@@ -118,6 +118,8 @@ def _open_members(name: str, file: BinaryIO) -> list[WarcInput]:
     except zipfile.BadZipFile as error:
         raise ConfigError(f"{name}: not a whole WACZ file ({error})") from None
     found = [member for member in members if member.filename.startswith(WACZ_FOLDER) and member.filename.endswith(WARC_SUFFIXES)]
+    if not found:
+        raise ConfigError(f"{name}: no WARC file in the folder {WACZ_FOLDER} of the WACZ file")
     for member in found:
         if member.compress_type != zipfile.ZIP_STORED:  # the standard forbids it
             raise ConfigError(f"{name}: {member.filename} is compressed in the WACZ file; unzip the file and give the WARC files in it")

@@ -14,14 +14,14 @@ from typing import BinaryIO
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.archive.captures import read_captures
-from newsmill.archive.external_files import ExternalFile, make_digest
+from newsmill.archive.external_files import ExternalFile, SubmittedPage, make_digest
 from newsmill.archive.remote_files import is_url
 from newsmill.archive.warc_records import IsWanted
 from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, ConfigError, UrlError
 from newsmill.intake.capture_filters import describe_filters, find_refusal, is_any
 from newsmill.intake.page_requests import limit_time
-from newsmill.intake.page_submission import make_enqueue, store_pages
+from newsmill.intake.page_submission import list_url_keys, make_enqueue, store_pages
 from newsmill.intake.url_submission import open_target
 from newsmill.intake.warc_files import WarcInput, open_warc
 from newsmill.model import Capture, Page, PageStatus, Segment, Skipped, WarcCounts
@@ -72,7 +72,7 @@ class WarcSubmission:
         self._file: ExternalFile | None = None  # that is read in place
         # The notes before this run, and whether no file is there now; listed for the first file that is not finished.
         self._noted: list[tuple[ExternalFile, bool]] | None = None
-        self._offsets: dict[tuple[str, datetime, bytes], int] = {}  # of the batch's pages
+        self._captures: dict[tuple[str, datetime, bytes], Capture] = {}  # of the batch's pages
         self._counts: Counter[str] = Counter()
         self._batch: dict[str, Page] = {}
         self._batch_bytes = 0
@@ -126,7 +126,7 @@ class WarcSubmission:
         return found
 
     def _read(self, warc: WarcInput) -> Iterator[int]:
-        for capture in read_captures(warc.file, self._is_wanted):
+        for capture in read_captures(warc.file, self._is_wanted, with_digests=self._in_place is not None):
             self._take(warc.name, capture)
             if len(self._batch) == MAX_SEGMENT_PAGES or self._batch_bytes >= MAX_SEGMENT_BYTES:
                 self.finish()
@@ -140,7 +140,7 @@ class WarcSubmission:
         try:
             self._submit(pages)
         finally:
-            self._offsets.clear()
+            self._captures.clear()
 
     def _submit(self, pages: Mapping[str, Page]) -> None:
         rows = self._app.ledger.submitted_pages.find_rows(list(pages))
@@ -156,8 +156,13 @@ class WarcSubmission:
     def _refer(self, pages: Sequence[Page]) -> Segment:
         """A segment of pages that stay in their file. Raises ArchiveDamaged when they cannot be read there again."""
         assert self._file is not None
-        offsets = tuple(self._offsets[_identify(page)] for page in pages)
+        captures = [self._captures[_identify(page)] for page in pages]
+        offsets = tuple(capture.offset for capture in captures)
         segment_id = self._file.make_segment_id(min(offsets))
+        noted = zip(captures, pages, strict=True)
+        self._app.archive.note_pages(
+            segment_id, {capture.offset: SubmittedPage(capture.digest or "", list_url_keys(page)) for capture, page in noted}
+        )
         try:
             is_readable = self._app.archive.read_page(segment_id, offsets[-1]).body == pages[-1].body
         except ArchiveDamaged:
@@ -202,7 +207,7 @@ class WarcSubmission:
             if page.fetched_at <= other.fetched_at:
                 return
         self._batch[key] = page
-        self._offsets[_identify(page)] = capture.offset
+        self._captures[_identify(page)] = replace(capture, page=None)
         self._batch_bytes += page.size
 
     def _find_source(self, name: str | None) -> str | None:

@@ -33,6 +33,7 @@ class Capture:
     url: str = ""  # as the record states it; empty: unknown
     at: datetime | None = None  # of the capture; None: unknown
     file: str = ""  # name of the WARC file; in a WACZ file, its name and that of the WARC file in it
+    digest: str | None = None  # of the contents of the page's records, if the caller asked for it
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,14 @@ class DocumentCopy:
     wire_agency: str | None  # that it credits as an author or in its dateline
     words_added: int  # that the first document lacks
     words_removed: int
+    text_seen_at: datetime | None = None  # when the store first got the text; an older server does not say
 
 
 @dataclass(frozen=True, slots=True)
 class CopyGroup:
-    """A document and its copies, the earliest first."""
+    """A document and its copies: the first document, then the others in the order in which the store first saw their texts."""
 
     duplicate_of: str | None  # the ID of the first document; None: the document itself is the first
-    wire_agency: str | None  # that the earliest document names that names one
+    wire_agency: str | None  # that the first of the documents names that names one
     total: int  # documents of the group; at most 100 are in `documents`
     documents: tuple[DocumentCopy, ...]

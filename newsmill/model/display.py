@@ -16,12 +16,29 @@ def format_line(kind: str, title: str | None, facts: Iterable[str | None]) -> st
 
 def format_html(title: str | None, url: str, facts: Iterable[str | None], text: str) -> str:
     """A title that links to the article, the facts, and the start of the text."""
-    heading = escape(shorten(title or "(no title)", MAX_TITLE_CHARACTERS))
-    if url.startswith(("https://", "http://")):
-        heading = f'<a href="{escape(url)}" rel="noopener noreferrer" target="_blank">{heading}</a>'
+    heading = _format_link(title, url)
     about = escape(" · ".join(filter(None, facts)))
     excerpt = escape(shorten(text, MAX_EXCERPT_CHARACTERS))
     return f"<div><strong>{heading}</strong><br><small>{about}</small><p>{excerpt}</p></div>"
+
+
+def format_table(caption: str, columns: Iterable[str], rows: Iterable[tuple[str | None, str, str, Iterable[str | None]]]) -> str:
+    """A table of (title, URL, excerpt, facts); the first column has the title, which links to the article, above the excerpt."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    body = "".join(_format_row(_format_link(title, url), shorten(text, MAX_EXCERPT_CHARACTERS), facts) for title, url, text, facts in rows)
+    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _format_row(heading: str, excerpt: str, facts: Iterable[str | None]) -> str:
+    cells = "".join(f"<td>{escape(fact or '')}</td>" for fact in facts)
+    return f'<tr><td style="text-align: left"><strong>{heading}</strong><br>{escape(excerpt)}</td>{cells}</tr>'
+
+
+def _format_link(title: str | None, url: str) -> str:
+    heading = escape(shorten(title or "(no title)", MAX_TITLE_CHARACTERS))
+    if not url.startswith(("https://", "http://")):
+        return heading
+    return f'<a href="{escape(url)}" rel="noopener noreferrer" target="_blank">{heading}</a>'
 
 
 def shorten(text: str, most: int) -> str:

@@ -72,6 +72,7 @@ NONE, HEAD, FRONT, STREAM, HIT, REVISION, COMPARED, NO_CELL, LISTS = (
 DOCUMENT_FIELDS = (
     DocumentField("url", URL, "URL after redirects", LISTS, "URL", "URL", required=True),
     DocumentField("canonical_url", URL, "URL that the page states for itself", FRONT | STREAM, "Canonical URL", "Kanonische URL"),
+    DocumentField("original_url", URL, "URL on another site that the page names as its original", FRONT, "Original", "Original"),
     DocumentField("requested_url", URL, "URL that was requested", NONE, "Requested URL", "Angeforderte URL", required=True),
     DocumentField("title", TEXT, "headline", FRONT | STREAM | HIT | REVISION | COMPARED, "Title", "Titel"),
     DocumentField(
@@ -87,6 +88,7 @@ DOCUMENT_FIELDS = (
     DocumentField(
         "first_seen_at", TIME, "time when the URL was first found, UTC", FRONT | STREAM | HIT, "First seen", "Zuerst gesehen", required=True
     ),
+    DocumentField("text_seen_at", TIME, "time when the store first got the text, or one nearly the same, UTC"),
     DocumentField("fetched_at", TIME, "time when the page was fetched, UTC", HEAD | REVISION, "Fetched", "Abgerufen", required=True),
     DocumentField("gone_at", TIME, "time when the page was first missing, UTC", LISTS, "Removed from the site", "Von der Website entfernt"),
     DocumentField("language", TEXT, "language (BCP 47)", LISTS, "Language", "Sprache"),

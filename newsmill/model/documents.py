@@ -67,7 +67,7 @@ def is_doubtful(confidence: float | None) -> bool:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Document:
-    """An article as stored and exported. An unknown value is None, never a guess."""
+    """An article as stored and exported. An unknown value is None, never a guess. Mappings are in the order of their keys."""
 
     id: str  # newsmill.text.urls.make_key(canonical_url or url)
     url: str  # final URL
@@ -108,6 +108,12 @@ class Document:
     archive_ref: str | None = None  # "segment-id@offset"
     published_day: str | None = None  # ISO date of published_at in the time zone of the site; the date in UTC may differ
     gone_at: datetime | None = None  # when a visit first got HTTP 404 or 410; None while the page exists
+    original_url: str | None = None  # on another site, which the page names as its canonical URL
+    text_seen_at: datetime | None = None  # when the store first got this text, however the page dates it; None outside a store
+
+    def __post_init__(self) -> None:
+        for name in ("rights", "provenance"):  # a database may have another order, and what is exported must not depend on it
+            object.__setattr__(self, name, dict(sorted(getattr(self, name).items())))
 
     @property
     def doubtful(self) -> bool:

@@ -148,7 +148,12 @@ OUTCOMES: Mapping[Outcome, OutcomeFacts] = {
         State.FAILED, "connection error", "The connection broke, or the response was not HTTP", failure="connection broken", passes=True
     ),
     Outcome.DATA_LOSS: OutcomeFacts(
-        State.FAILED, "incomplete body", "The body was shorter than announced", failure="incomplete body", passes=True
+        State.FAILED,
+        "incomplete body",
+        "The body is shorter than announced, or cut off",
+        failure="incomplete body",
+        passes=True,
+        shows_detail=True,
     ),
     Outcome.HTTP_ERROR: OutcomeFacts(State.FAILED, "HTTP error", "HTTP error status (see detail)", shows_detail=True),
     Outcome.BLOCKED: OutcomeFacts(
@@ -161,8 +166,9 @@ OUTCOMES: Mapping[Outcome, OutcomeFacts] = {
     Outcome.SSRF_BLOCKED: OutcomeFacts(
         State.FAILED,
         "private network",
-        "Private IP address; NEWSMILL_ALLOW_NETS permits networks",
-        failure="private network (NEWSMILL_ALLOW_NETS permits networks)",
+        "Private IP address, or a port that is not 80 or 443; NEWSMILL_ALLOW_NETS permits networks",
+        failure="private network",
+        shows_detail=True,
     ),
     Outcome.ROBOTS_UNREACHABLE: OutcomeFacts(
         State.FAILED,
@@ -179,7 +185,7 @@ OUTCOMES: Mapping[Outcome, OutcomeFacts] = {
         State.FAILED, "middleware error", "A Scrapy middleware of your settings failed (see detail)", passes=True
     ),
     Outcome.BAD_LISTING: OutcomeFacts(
-        State.FAILED, "invalid listing", "The feed or sitemap is invalid (see detail)", failure="invalid feed, sitemap or page"
+        State.FAILED, "invalid listing", "The feed or sitemap is invalid (see detail)", failure="invalid listing", shows_detail=True
     ),
     Outcome.BAD_ENCODING: OutcomeFacts(State.FAILED, "invalid encoding", "The compression of the body is broken or unknown"),
     Outcome.ARCHIVE_DAMAGED: OutcomeFacts(State.FAILED, "archive damaged", "The archived page cannot be read; a retry fetches it again"),

@@ -143,6 +143,7 @@ class ClaimedPage:
     offset: int
     crashes: int  # attempts that crashed a reader process or exceeded a limit
     first_seen_at: datetime
+    received_at: datetime  # when the page was fetched; of a page from elsewhere, when it was submitted
     is_suspect: bool = False  # an earlier worker disappeared while it processed the page, or the page crashed a reader process
     again: bool = False  # the page was extracted before and is extracted again
     attempts: int = 0  # fetches before the one that returned this page

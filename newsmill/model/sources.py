@@ -68,12 +68,18 @@ class Source:
     discover: bool = True  # search the homepage and robots.txt for feeds, sitemaps and sections
     enabled: bool = True
     robots: bool = True  # obey robots.txt; False only where the publisher permits it
+    trusted: bool = False  # the dates that its pages state are evidence beside those of other trusted sources
     spider: str | None = None  # "package.module:ClassName" of a scrapy.Spider that runs when the source is due
     spider_args: Mapping[str, str] = field(default_factory=dict)  # keyword arguments of the spider, as `scrapy crawl -a`
     spider_limits: SpiderLimits = field(default_factory=SpiderLimits)
     render: Render = Render.NEVER
     # Ages, ascending, at which a stored article is fetched again to see whether it changed; empty: never.
     revisit: tuple[timedelta, ...] = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1), timedelta(days=7))
+
+    @property
+    def plan_urls(self) -> tuple[str, ...]:
+        """The URLs of its homepage, feeds, sitemaps and sections."""
+        return (*(() if self.homepage is None else (self.homepage,)), *self.feeds, *self.sitemaps, *self.sections)
 
     @property
     def is_adaptive(self) -> bool:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from newsmill.model.display import format_line
+
 
 class StoryEventKind(StrEnum):
     """What happened to a story."""
@@ -16,7 +18,7 @@ class StoryEventKind(StrEnum):
     UNPINNED = "unpinned"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Story:
     """A story with its counts. Times are those of its first and its last document."""
 
@@ -27,6 +29,13 @@ class Story:
     documents: int
     texts: int  # documents without copies
     sources: int
+
+    def __repr__(self) -> str:
+        return format_line("Story", self.title, self._list_facts())
+
+    def _list_facts(self) -> tuple[str, ...]:
+        days = dict.fromkeys(f"{at:%Y-%m-%d}" for at in (self.first_at, self.last_at))
+        return " to ".join(days), f"{self.documents} documents", f"{self.sources} sources", f"id {self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ class StoryMember:
     added: tuple[str, ...]  # its first sentences that no earlier document has
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class StoryDetail:
     """A story with its documents in the order of time, at most 100, and with what happened to it, the newest first.
 
@@ -71,3 +80,6 @@ class StoryDetail:
     is_pinned: bool
     members: tuple[StoryMember, ...]
     events: tuple[StoryEvent, ...]
+
+    def __repr__(self) -> str:
+        return format_line("StoryDetail", self.story.title, (*self.story._list_facts(), "pinned" if self.is_pinned else None))

@@ -2,7 +2,8 @@
 
 `getaddrinfo` sees host names and IP literals alike (`2130706433`, `0x7f.1` and `①②⑦.⓪.⓪.①` too). The guarded one returns the
 IP addresses that are connected to, so a rebinding name server gets no second lookup. The crawler
-(crawler/network/guarded_resolver.py) and the webhooks (newsmill/web) connect through it.
+(crawler/network/guarded_resolver.py) and the other clients (guarded_connection.py) connect through it. tests/attacks/test_ways_out.py
+lists every module that reaches the network, and what guards it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Guard:
     """The rule: globally routable unicast on ports 80 and 443, or any IP address and port in an allowed network."""
 
     allow_nets: tuple[IPNetwork, ...] = ()
+    ports: frozenset[int] = WEB_PORTS
 
     @classmethod
     def from_networks(cls, nets: Iterable[str]) -> Self:
@@ -62,14 +64,15 @@ class Guard:
             return Sentence("{ip} is not an IP address", ip=ip_text)
         if any(ip in net for net in self.allow_nets):
             return None
-        if not _is_public(ip):
-            return Sentence("{ip} is not a public IP address", ip=ip_text)
-        if port is not None and port not in WEB_PORTS:
-            return Sentence("port {port} is not 80 or 443", port=port)
+        if not is_public(ip):
+            return Sentence("{ip} is not a public IP address; NEWSMILL_ALLOW_NETS={ip} permits it", ip=ip)
+        if port is not None and port not in self.ports:
+            return Sentence("port {port} is not 80 or 443; NEWSMILL_ALLOW_NETS={ip} permits all ports of {ip}", port=port, ip=ip)
         return None
 
 
-def _is_public(ip: IPv4Address | IPv6Address) -> bool:
+def is_public(ip: IPv4Address | IPv6Address) -> bool:
+    """Whether the IP address is globally routable unicast."""
     if not ip.is_global or ip.is_multicast or (ip.version == 6 and ip not in IPV6_UNICAST):
         return False
     return not any(ip in net for net in FORBIDDEN_NETWORKS)
@@ -80,12 +83,11 @@ def is_answer_of_name_server(host: str, refusal: str) -> bool:
 
     Log-in pages of networks and filters answer every name with a private IP address for some time.
 
-    >>> is_answer_of_name_server("paper.example", "10.0.0.1 is not a public IP address")
-    True
-    >>> is_answer_of_name_server("10.0.0.1", "10.0.0.1 is not a public IP address")
-    False
+    >>> refusal = Guard().find_refusal("10.0.0.1")
+    >>> is_answer_of_name_server("paper.example", refusal), is_answer_of_name_server("10.0.0.1", refusal)
+    (True, False)
     """
-    return refusal.endswith(NOT_PUBLIC) and not refusal.startswith(host)
+    return NOT_PUBLIC in refusal and not refusal.startswith(host)
 
 
 def make_guarded_getaddrinfo(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[..., Any]:

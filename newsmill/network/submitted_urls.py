@@ -7,11 +7,9 @@ from urllib.parse import urlsplit
 
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
-from newsmill.network.address_guard import WEB_PORTS, Guard
+from newsmill.network.address_guard import WEB_PORTS, Guard, is_public
 from newsmill.text import urls
-from newsmill.text.sentences import Sentence, join_sentences, keyed
-
-REMEDY = Sentence("NEWSMILL_ALLOW_NETS permits networks")  # behind a reason, where a person is told who can change it
+from newsmill.text.sentences import Sentence, keyed
 
 URL_FIELDS = ("homepage", "feeds", "sitemaps", "sections")  # of a source
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".test", ".invalid", ".onion")  # never public
@@ -31,10 +29,8 @@ def refusal_reason(url: str, guard: Guard) -> str | None:
     try:
         ip_address(host)
     except ValueError:
-        refusal = _find_name_refusal(host, port, guard)
-    else:
-        refusal = guard.find_refusal(host, port)
-    return None if refusal is None else join_sentences([refusal, REMEDY])
+        return _find_name_refusal(host, port, guard)
+    return guard.find_refusal(host, port)
 
 
 def source_refusal_reason(source: Source, guard: Guard) -> str | None:
@@ -47,11 +43,27 @@ def source_refusal_reason(source: Source, guard: Guard) -> str | None:
     return None
 
 
+def is_private_host(host: str) -> bool:
+    """Whether a host, as written, is on this machine or on a private network.
+
+    >>> [is_private_host(host) for host in ("127.0.0.1", "[::1]", "paper.lan", "newspaper", "www.example.org")]
+    [True, True, True, True, False]
+    """
+    try:
+        return not is_public(ip_address(host.strip("[]")))
+    except ValueError:
+        return "." not in host or host.endswith(PRIVATE_SUFFIXES)
+
+
 def _find_name_refusal(name: str, port: int, guard: Guard) -> str | None:
     if name == "localhost":
         return guard.find_refusal("127.0.0.1", port)
     if guard.allow_nets:  # names of the user's own network may lead into it, on any port
         return None
-    if "." not in name or name.endswith(PRIVATE_SUFFIXES):
-        return Sentence("{name} is a name of a private network", name=name)
-    return None if port in WEB_PORTS else Sentence("port {port} is not 80 or 443", port=port)
+    if is_private_host(name):
+        return Sentence("{host} is a name of a private network; put its IP address into NEWSMILL_ALLOW_NETS to permit it", host=name)
+    if port in WEB_PORTS:
+        return None
+    return Sentence(
+        "port {port} is not 80 or 443; put the IP address of {host} into NEWSMILL_ALLOW_NETS to permit it", port=port, host=name
+    )

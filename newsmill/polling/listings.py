@@ -5,7 +5,8 @@ Articles that are out and not found yet wait. A listing is read when their expec
 With a constant rate, the interval is sqrt(2 * worth / rate), the square-root law for the fewest requests at a given delay (Cho and
 Garcia-Molina 2003; Kolobov et al. 2019). If several listings show the same articles, one is read at this pace, the others now and then.
 
-Listings are fetched before articles. So the listings of a source on one host have a budget: a share of the requests that politeness allows.
+A due listing is fetched before all articles but one. So the listings of a source on one host have a budget: a share of the requests that
+politeness allows.
 """
 
 from __future__ import annotations

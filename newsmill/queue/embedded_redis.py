@@ -2,9 +2,10 @@
 
 The server writes nothing to disk: the ledger knows which pages are pending.
 
-Two lock files decide who starts and stops it. `flock` ends with its process, so a kill -9 needs no cleanup:
-  redis.gate   exclusive, held only while starting or stopping
-  redis.users  shared, held for the life of every command; the last command can lock it exclusively
+Three lock files decide who starts and stops it. `flock` ends with its process, so a kill -9 needs no cleanup:
+  redis.gate    exclusive, held only while starting or stopping
+  redis.users   shared, held for the life of every command; the last command can lock it exclusively
+  redis.server  exclusive, held by the process that runs the server (redis_process.py), which ends it if the last command was killed
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import platform
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +29,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from newsmill.exceptions import ServiceError
+from newsmill.queue import redis_process
 from newsmill.queue.redis_socket import find_socket
 
 START_TIMEOUT_SECONDS = 10.0  # it takes 16 to 34 ms; the rest is for a machine that swaps
@@ -43,7 +46,7 @@ class EmbeddedRedis:
         self.folder, self.socket = find_socket(data)
         self.url = f"unix://{quote(str(self.socket))}"
         self._users: IO[bytes] | None = None
-        self._child: int | None = None  # process id of the server, when we started it
+        self._child: int | None = None  # id of the process that runs the server, when we started it
         # A probe must fail at once: by default redis-py retries every command 10 times with backoff, 3.5 s.
         self._client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
@@ -79,17 +82,16 @@ class EmbeddedRedis:
         """Leave the users; the last one stops the server."""
         if self._users is None:
             return None
-        if not self.folder.is_dir():  # moved or deleted: no other process can find the server either
+        if not self.folder.is_dir():  # moved or deleted: no other process can find the server either, and its own process stops it
             self._leave()
-            self._client.close()
-            return self._kill_child()
+            return self._client.close()
         with self._gate():
             self._leave()
             with (self.folder / "redis.users").open("ab") as users:
                 try:
                     fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return None
+                except BlockingIOError:  # others use it, or its own process was faster and stops it: then this waits
+                    return fcntl.flock(users, fcntl.LOCK_SH)
                 self._shut_down()
         return None
 
@@ -116,7 +118,9 @@ class EmbeddedRedis:
         if self._answers():
             return
         log = self.folder / "redis.log"
-        self._child = _spawn([find_server(), *_server_options(self.socket)], log)
+        files = (self.folder / "redis.users", self.folder / "redis.server", self.socket)
+        runner = (sys.executable, "-I", "-S", redis_process.__file__)
+        self._child = _spawn([*runner, *map(str, files), find_server(), *_server_options(self.socket)], log)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._answers():
             if self._died() or time.monotonic() > deadline:
@@ -125,7 +129,7 @@ class EmbeddedRedis:
             time.sleep(0.01)
 
     def _died(self) -> bool:
-        """Whether the server that this process started has ended. Reaps it."""
+        """Whether the server that this process started has ended. Reaps the process that ran it."""
         if self._child is None:
             return False
         ended, _ = os.waitpid(self._child, os.WNOHANG)
@@ -135,7 +139,7 @@ class EmbeddedRedis:
 
     def _kill_child(self) -> None:
         if self._child is not None:
-            os.kill(self._child, signal.SIGKILL)
+            os.kill(self._child, signal.SIGTERM)
             os.waitpid(self._child, 0)
             self._child = None
 
@@ -215,7 +219,7 @@ def _spawn(command: list[str], log: Path) -> int:
     """Start `command` with its output in `log`. Returns the process id.
 
     It has its own session, so that Ctrl-C does not stop it for other commands. Popen would warn: the server may outlive this process.
-    The environment is empty: any process of this user could read it.
+    The environment is empty: any process of this user could read it. No signal is blocked, whatever this process blocks.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     files = [
@@ -223,7 +227,7 @@ def _spawn(command: list[str], log: Path) -> int:
         (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    return os.posix_spawn(command[0], command, {}, file_actions=files, setsid=True)
+    return os.posix_spawn(command[0], command, {}, file_actions=files, setsid=True, setsigmask=())
 
 
 def _server_options(socket: Path) -> list[str]:

@@ -23,7 +23,7 @@ from redis.retry import Retry
 from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job
 
-from newsmill.exceptions import ServiceError
+from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.text.redaction import redact
 
 EXTRACT_SEGMENT = "workers.jobs.extract_segment"
@@ -36,6 +36,7 @@ ALLOWED_FUNCTIONS = frozenset(
 SERIALIZER = "json"  # RQ's default is pickle, which runs code while it is read
 JOB_TIMEOUT_SECONDS = 3600  # above everything that a segment may take: 32 pages, 30 s each, three crashes
 FAILED_JOB_TTL_SECONDS = 60  # for which a failed job can be inspected
+MAX_COUNTED_JOBS = 1000  # failed ones: each is read
 REFUSED_KEY = "newsmill:refused"
 # Raised by RQ for fields that it did not write.
 UNREADABLE_JOB_ERRORS = (ValueError, TypeError, KeyError, AttributeError, AssertionError, OverflowError, RecursionError)
@@ -205,6 +206,20 @@ class Queue:
             waiting += [(scheduled.key, job_id) for job_id in scheduled.get_jobs_to_schedule()]
             return sum(self._requeue_submission(key, job_id) for key, job_id in waiting)
 
+    def count_failed_submissions(self) -> int:
+        """How many submitted URLs another RQ worker has failed and no worker of Newsmill has taken back, up to MAX_COUNTED_JOBS."""
+        with translate_redis_errors():
+            ids = self.rq.failed_job_registry.get_job_ids(0, MAX_COUNTED_JOBS - 1, cleanup=False)
+            return sum(map(self._is_failed_submission, ids))
+
+    def _is_failed_submission(self, job_id: str) -> bool:
+        try:
+            job = PageJob(job_id, connection=self.connection, serializer=SERIALIZER)
+            job.refresh()
+        except NoSuchJobError:
+            return False
+        return job.is_submission
+
     def _requeue_submission(self, registry_key: str, job_id: str) -> bool:
         try:
             job = PageJob(job_id, connection=self.connection, serializer=SERIALIZER)
@@ -287,14 +302,15 @@ def translate_redis_errors() -> Iterator[None]:
 def connect_redis(url: str, *, allow_no_password: bool = False, timeout_seconds: float = 10.0) -> Redis:
     """A client for `url` (redis://, rediss:// or unix://) that fails at once, because the code that uses it retries itself.
 
-    It makes a round trip; an answer may take `timeout_seconds`. Raises ServiceError, never with the password in it: no answer, wrong
-    password, no password in the URL of a server on the network, a read-only replica, or a maxmemory-policy that would silently drop jobs.
+    It makes a round trip; an answer may take `timeout_seconds`. Raises ConfigError for a URL that is invalid or has no password though its
+    server is on the network, and ServiceError for no answer, a wrong password, a read-only replica, or a maxmemory-policy that would
+    silently drop jobs. No error has the password in it.
     """
     location = redact(url)
     if not url.startswith("unix://") and not urlsplit(url).password and not allow_no_password:
-        raise ServiceError(
+        raise ConfigError(
             f"REDIS_URL ({location}) has no password: anyone who reaches that server could enqueue jobs; "
-            "set requirepass and write redis://:PASSWORD@HOST:6379/0"
+            "set requirepass there and write redis://:PASSWORD@HOST:6379/0"
         )
     try:
         if not url.startswith("unix://") and not re.fullmatch(r"/?\d*/?", urlsplit(url).path):
@@ -302,7 +318,7 @@ def connect_redis(url: str, *, allow_no_password: bool = False, timeout_seconds:
         # redis-py retries each failed command 10 times with backoff, 3.5 s: too long for a probe or a crawler.
         client: Redis = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=timeout_seconds, retry=Retry(NoBackoff(), 0))
     except ValueError as error:
-        raise ServiceError(f"REDIS_URL ({location}) is not a Redis URL; write redis://:PASSWORD@HOST:6379/0") from error
+        raise ConfigError(f"REDIS_URL ({location}) is not a Redis URL; write redis://:PASSWORD@HOST:6379/0") from error
     check_redis(client, location)
     return client
 

@@ -17,8 +17,24 @@ MAX_SOCKET_PATH_BYTES = 100
 
 def find_socket(data: Path) -> tuple[Path, Path]:
     """The folder for the server's files, made if needed, and its socket. Raises ServiceError."""
-    folder = _make_folder(data)
-    return folder, _choose_socket(folder)
+    folder, path = _make_folder(data), name_socket(data)
+    if path.parent != folder:
+        _make_short_folder(path.parent)
+    return folder, path
+
+
+def name_socket(data: Path) -> Path:
+    """The path of the socket, whether it exists or not. Makes nothing.
+
+    It is in the folder `redis` of the data folder, or in a private folder in /tmp when that path is too long for a socket. Not TMPDIR: two
+    commands with different environments must use the same socket.
+    """
+    folder = data.resolve() / "redis"
+    path = folder / "redis.sock"
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
+        return path
+    name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
+    return Path("/tmp") / f"newsmill-{os.geteuid()}-{name}" / "redis.sock"  # noqa: S108 — made 0700 and its owner is checked below
 
 
 def _make_folder(data: Path) -> Path:
@@ -33,20 +49,11 @@ def _make_folder(data: Path) -> Path:
     return folder
 
 
-def _choose_socket(folder: Path) -> Path:
-    """`folder`/redis.sock, or a private folder in /tmp when that path is too long for a socket.
-
-    Not TMPDIR: two commands with different environments must use the same socket.
-    """
-    path = folder / "redis.sock"
-    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
-        return path
-    name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
-    short = Path("/tmp") / f"newsmill-{os.geteuid()}-{name}"  # noqa: S108 — made 0700 and its owner is checked below
-    short.mkdir(mode=0o700, exist_ok=True)
-    status = short.lstat()
+def _make_short_folder(folder: Path) -> None:
+    """Make a private folder in /tmp. Raises ServiceError if another user has made it."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise ServiceError(
-            f"{short} is not a private folder of this user, so it cannot hold the socket; use a data folder with a shorter path"
+            f"{folder} is not a private folder of this user, so it cannot hold the socket; use a data folder with a shorter path"
         )
-    return short / "redis.sock"

@@ -35,8 +35,6 @@ HANDLER = "newsmill.sandbox.page_handler:PageHandler"
 PRELOAD_MODULE = "newsmill.sandbox.preload"  # loads what DEFAULT_READER loads at its first page
 SLOW_SECONDS = 0.2  # ten times what an ordinary page of an unknown site takes
 WAIT_SECONDS = 5.0  # between two calls of `on_wait`, which renews a lease of 60 s
-MAX_WARMUP_SECONDS = 0.5  # up to which a child's first pages get twice the limit: for longer pages, a new child hardly counts
-WARMUP_PAGES = 20  # a child's first pages take up to twice as long, because what they touch is copied or loaded first
 
 Key = TypeVar("Key")
 
@@ -91,7 +89,7 @@ class Sandbox:
 
         `brief`: leave out the blocks that are not the document's. `is_reextraction`: the page was read before.
         `text_before`: the result has a verdict on its text in place of this one.
-        `cpu_seconds`: a limit of CPU time below that of all pages; up to MAX_WARMUP_SECONDS, twice as much in a child's first pages.
+        `cpu_seconds`: a limit of CPU time below that of all pages.
         `on_slow`: called once if no answer comes within SLOW_SECONDS. `on_wait`: then called every WAIT_SECONDS until the deadline.
         Raises NewsmillError when no child can be started.
         """
@@ -142,14 +140,11 @@ class Sandbox:
         self.child.start()
         if self.child.requests == 0:
             self._sent_profiles.clear()
-        cpu_seconds = request.cpu_seconds
-        if cpu_seconds is not None and self.child.requests < WARMUP_PAGES:
-            cpu_seconds = max(cpu_seconds, min(2 * cpu_seconds, MAX_WARMUP_SECONDS))
         page, bodies = detach_bodies(request.page)
         sizes = tuple(map(len, bodies)) if page.parts else ()
         head = to_json(REQUEST_ADAPTER, self._replace_profile(replace(request, page=page, body_sizes=sizes)))
         try:
-            self.child.send(head, bodies[0] if len(bodies) == 1 else b"".join(bodies), cpu_seconds)
+            self.child.send(head, bodies[0] if len(bodies) == 1 else b"".join(bodies), request.cpu_seconds)
         except ChildCrashError as error:
             return _make_crash(error)
         return None

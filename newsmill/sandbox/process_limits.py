@@ -41,8 +41,9 @@ def measure_memory() -> Memory:
 def limit_cpu(seconds: float | None) -> None:
     """Have the kernel kill this process after `seconds` more of CPU time, also inside a C library. None removes the limit.
 
-    CPU time, because a busy machine makes no page longer. Not RLIMIT_CPU: it knows whole seconds only and would have to be raised for
-    each page. It counts ticks and getrusage(2) run time, and the two drift apart by 4 %: after 12,000 pages it kills an innocent one.
+    CPU time, because a busy machine lengthens the wall time of a page without a bound, and its CPU time to about the double.
+    Not RLIMIT_CPU: it knows whole seconds only and would have to be raised for each page. It counts ticks and getrusage(2) run time, and
+    the two drift apart by 4 %: after 12,000 pages it kills an innocent one.
     """
     signal.setitimer(signal.ITIMER_PROF, seconds or 0.0)  # nobody handles SIGPROF, so it kills
 

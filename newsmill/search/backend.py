@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row
 from newsmill.search.parsed_query import Node
 from newsmill.search.positions import IndexPosition, Span
 
+GroupedTime = tuple[int, int, int]  # copy_group, copy_place and moment of a match in a group of copies
 FACET_COLUMNS = ("moment", "document_id", "source", "language", "section", "authors", "type", "site", "copy_group")
 
 
@@ -75,11 +76,11 @@ class Backend(ABC):
 
     @abstractmethod
     def grouped(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[Row[Any]]:
-        """The matches that are in a group of copies: (moment, document_id, source, copy_group)."""
+        """The matches that are in a group of copies: (moment, document_id, source, copy_group, copy_place)."""
 
     @abstractmethod
-    def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[tuple[int, int]]:
-        """The matches that are in a group of copies, newest first: (copy_group, moment). Up to all documents, so they are plain tuples."""
+    def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[GroupedTime]:
+        """The matches that are in a group of copies. Up to all documents, so they are plain tuples."""
 
     @abstractmethod
     def newest_facets(

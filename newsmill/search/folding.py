@@ -1,7 +1,7 @@
-"""Folding: of each group of copies, the earliest match stands for all.
+"""Folding: of each group of copies, the first match stands for all: the head of the group if it matches, else the match seen first.
 
-Which matches are left out depends on the query, the groups and the times alone, not on the order of results: pages, counts, facets and
-timelines of one query leave out the same documents, and a group with a match never disappears, whatever a query excludes.
+Which matches are left out depends on the query and the groups alone, not on the order of results: pages, counts, facets and timelines of
+one query leave out the same documents, and a group with a match never disappears, whatever a query excludes.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, select
 
+from newsmill.search.backend import GroupedTime
 from newsmill.search.index_query import IndexQuery
-from newsmill.search.positions import FIRST_DATED_MOMENT, IndexPosition, Span
+from newsmill.search.positions import IndexPosition, Span
 from newsmill.storage.schema import copy_groups, search_entries
 
-MAX_COMPARED = 200  # of a group's earliest members; the others are compared only if none of these matches
+MAX_COMPARED = 200  # of a group's first members; the others are compared only if none of these matches
 
 _GROUPS: BindParameter[Any] = bindparam("b_groups", expanding=True)
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 _COPY_GROUP = search_entries.c.copy_group
 _IN_GROUPS = select(search_entries.c.document_id, _COPY_GROUP).where(search_entries.c.document_id.in_(_IDS), _COPY_GROUP.is_not(None))
 _MEMBERS = (
-    select(search_entries.c.moment, search_entries.c.document_id, copy_groups.c.group_id)
+    select(search_entries.c.moment, search_entries.c.document_id, search_entries.c.copy_place, copy_groups.c.group_id)
     .join_from(copy_groups, search_entries, search_entries.c.document_id == copy_groups.c.document_id)
     .where(copy_groups.c.group_id.in_(_GROUPS))
 )
@@ -36,11 +37,6 @@ class BucketCount:
 
     bucket: int
     n: int
-
-
-def precedence(position: IndexPosition) -> tuple[bool, IndexPosition]:
-    """The order in which members stand for their group: by time, undated documents last."""
-    return position[0] < FIRST_DATED_MOMENT, position
 
 
 def fold_copies(
@@ -67,13 +63,11 @@ def fold_copies(
 
 def _list_members(index: IndexQuery, span: Span, groups: Collection[int]) -> dict[int, list[IndexPosition]]:
     """The members of groups within a span, by group, in the order in which they stand for it."""
-    members = defaultdict[int, list[IndexPosition]](list)
-    for moment, document, group in index.conn.execute(_MEMBERS, {"b_groups": sorted(groups)}):
+    members = defaultdict[int, list[tuple[int, IndexPosition]]](list)
+    for moment, document, place, group in index.conn.execute(_MEMBERS, {"b_groups": sorted(groups)}):
         if span.lower <= (moment, document) < span.upper:
-            members[group].append((moment, document))
-    for found in members.values():
-        found.sort(key=precedence)
-    return members
+            members[group].append((place or 0, (moment, document)))
+    return {group: [position for _, position in sorted(found)] for group, found in members.items()}
 
 
 def _find_matches(
@@ -91,16 +85,26 @@ def _find_matches(
     return matches
 
 
-def count_copies(times: Sequence[tuple[int, int]]) -> int:
-    """How many of the matches that are in groups folding leaves out. `times` as in `fold_buckets`."""
-    return len(times) - len(dict(times))
+def count_copies(times: Sequence[GroupedTime]) -> int:
+    """How many of the matches that are in groups folding leaves out."""
+    return len(times) - len({group for group, _, _ in times})
 
 
-def fold_buckets(counts: Mapping[int, int], times: Sequence[tuple[int, int]], bucket: int) -> Counter[int]:
-    """The matches per bucket of `bucket` units without copies. `times`: (copy_group, moment) of dated matches in groups, newest first."""
+def find_first(times: Sequence[GroupedTime]) -> dict[int, tuple[int, int]]:
+    """Of each group the (place, moment) of its first match."""
+    first: dict[int, tuple[int, int]] = {}
+    for group, place, moment in times:
+        known = first.get(group)
+        if known is None or (place, moment) < known:
+            first[group] = place, moment
+    return first
+
+
+def fold_buckets(counts: Mapping[int, int], times: Sequence[GroupedTime], bucket: int) -> Counter[int]:
+    """The matches per bucket of `bucket` units without copies. `times`: of the dated matches in groups."""
     folded = Counter(dict(counts))
-    folded.subtract(Counter([moment // bucket for _, moment in times]))
-    folded.update(Counter([moment // bucket for moment in dict(times).values()]))  # the last moment of each group: its earliest
+    folded.subtract(Counter([moment // bucket for _, _, moment in times]))
+    folded.update(Counter([moment // bucket for _, moment in find_first(times).values()]))
     return folded
 
 
@@ -108,15 +112,17 @@ def count_buckets_folded(
     index: IndexQuery, bucket: int, count: Callable[[Span, float | None], Sequence[Any]]
 ) -> Callable[[Span, float | None], Sequence[Any]]:
     """`count` for the chunks of a scan from the newest on, with corrections for copies in this chunk and in earlier ones."""
-    earliest: dict[int, int] = {}  # group → the moment of its earliest match so far
+    first: dict[int, tuple[int, int]] = {}  # of each group its first match so far
 
     def count_folded(chunk: Span, seconds: float | None) -> Sequence[Any]:
         counts = {row.bucket: row.n for row in count(chunk, seconds)}
         times = index.grouped_times(chunk, seconds)
-        folded, first = fold_buckets(counts, times, bucket), dict(times)
-        for group in first.keys() & earliest.keys():
-            folded[earliest[group] // bucket] -= 1
-        earliest.update(first)
+        folded = fold_buckets(counts, times, bucket)
+        for group, match in find_first(times).items():
+            known = first.get(group, match)
+            if group in first:
+                folded[max(known, match)[1] // bucket] -= 1
+            first[group] = min(known, match)
         return [BucketCount(number, n) for number, n in folded.items()]
 
     return count_folded
@@ -125,13 +131,13 @@ def count_buckets_folded(
 def fold_sources(counts: Mapping[str, int], grouped: Iterable[Any]) -> dict[str, int]:
     """The matches per source without copies; sources that are left without documents are left out.
 
-    `grouped`: the matches that are in groups, with moment, document_id, source and copy_group.
+    `grouped`: the matches that are in groups, with moment, document_id, source, copy_group and copy_place.
     """
     groups = defaultdict[int, list[Any]](list)
     for row in grouped:
         groups[row.copy_group].append(row)
     left = Counter(dict(counts))
     for found in groups.values():
-        found.sort(key=lambda row: precedence((row.moment, row.document_id)))
+        found.sort(key=lambda row: (row.copy_place or 0, row.moment, row.document_id))
         left.subtract(row.source or "" for row in found[1:])
     return {source: n for source, n in left.items() if n > 0}

@@ -26,7 +26,7 @@ _CREATE_TERMS = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_terms USING fts5
 # Lemmas (U+E006), common bigrams (from U+E100 on) and `title_term`. FTS5 splits other facets: their names have an underscore.
 _TERMS = f"""SELECT term, doc, col FROM temp.search_terms WHERE term >= '\ue006' AND term <= '\uf8ff\uffff'
 AND (col <> 'facets' OR term GLOB '{title_term("")[:-1]}*') AND doc BETWEEN :first AND :last"""
-_CHUNK = text("""SELECT document_id, moment, copy_group FROM search_entries AS e WHERE moment > :after
+_CHUNK = text("""SELECT document_id, moment, copy_group, copy_place FROM search_entries AS e WHERE moment > :after
 AND NOT EXISTS (SELECT 1 FROM search_pending WHERE document_id = e.document_id) ORDER BY moment LIMIT :chunk""")
 
 Terms = tuple[list[str], ...]  # of each column
@@ -45,7 +45,8 @@ def iterate_entries(conn: Connection) -> Iterator[tuple[Any, ...]]:
             marked = read_marks(conn, ids)
             for row in read_documents(conn, ids):
                 known = entries[row["id"]]
-                entry = {**build_vector(build_entry(row, marked[row["id"]], terms[known.moment])), "copy_group": known.copy_group}
+                copied = {"copy_group": known.copy_group, "copy_place": known.copy_place}
+                entry = build_vector(build_entry(row, marked[row["id"]], terms[known.moment])) | copied
                 yield tuple(entry[name] for name in ENTRY_COLUMNS)
 
 

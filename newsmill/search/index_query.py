@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from newsmill.search.backend import Backend, StatementTimeoutError
+from newsmill.search.backend import Backend, GroupedTime, StatementTimeoutError
 from newsmill.search.form_table import Forms, load_forms
 from newsmill.search.parsed_query import AllOf, Node, Terms, inflected_terms, needs_word_positions, reads_matches_only
 from newsmill.search.positions import MIN_POSITION, IndexPosition, Span
@@ -73,11 +73,11 @@ class IndexQuery:
         return self.backend.newest_facets(self.conn, self._match_within(span), span, limit, seconds)
 
     def grouped(self, span: Span, seconds: float | None = None) -> Sequence[Row[Any]]:
-        """The matches of a span that are in a group of copies: (moment, document_id, source, copy_group)."""
+        """The matches of a span that are in a group of copies: (moment, document_id, source, copy_group, copy_place)."""
         return self.backend.grouped(self.conn, self._match_within(span), span, seconds)
 
-    def grouped_times(self, span: Span, seconds: float | None = None) -> Sequence[tuple[int, int]]:
-        """The matches of a span that are in a group of copies, newest first: (copy_group, moment)."""
+    def grouped_times(self, span: Span, seconds: float | None = None) -> Sequence[GroupedTime]:
+        """The matches of a span that are in a group of copies."""
         return self.backend.grouped_times(self.conn, self._match_within(span), span, seconds)
 
     def restrict_to_titles(self) -> IndexQuery | None:

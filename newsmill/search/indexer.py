@@ -57,7 +57,7 @@ _PUT = text(f"""INSERT INTO search_entries (document_id, {", ".join(_COLUMNS)})
 VALUES (:document_id, {", ".join(f":{name}" for name in _COLUMNS[:-1])}, CAST(:vector AS tsvector))
 ON CONFLICT (document_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}""")
 
-_RESTORE_COPY_GROUPS = text("""UPDATE search_entries SET copy_group = (SELECT g.group_id FROM documents AS d
+_RESTORE_COPY_GROUPS = text("""UPDATE search_entries SET (copy_group, copy_place) = (SELECT g.group_id, g.place FROM documents AS d
 JOIN copy_groups AS g ON g.ledger_id = d.ledger_id AND g.document_id = d.id WHERE d.id = search_entries.document_id)
 WHERE document_id IN :b_ids""").bindparams(_IDS)
 _CODE_COLUMNS = tuple(column.name for column in search_codes.c)

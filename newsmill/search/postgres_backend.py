@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exc, text
 
-from newsmill.search.backend import FACET_COLUMNS, Backend, StatementTimeoutError
+from newsmill.search.backend import FACET_COLUMNS, Backend, GroupedTime, StatementTimeoutError
 from newsmill.search.index_terms import EVERY_ENTRY, facet_term
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Near, Node, NoneOf, SyntheticTerm, Terms
 from newsmill.search.positions import IndexPosition, Span
@@ -113,17 +113,17 @@ class PostgresBackend(Backend):
         return conn.execute(text(statement), _pg_parameters(match, span)).all()
 
     def grouped(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[Row[Any]]:
-        matches = _select_matches("moment, document_id, source, copy_group", match, span)
+        matches = _select_matches("moment, document_id, source, copy_group, copy_place", match, span)
         with statement_timeout(conn, seconds):
             return conn.execute(text(f"{matches} AND copy_group IS NOT NULL"), _pg_parameters(match, span)).all()
 
-    def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[tuple[int, int]]:
-        rows = f"{_select_matches('copy_group, moment', match, span)} AND copy_group IS NOT NULL ORDER BY moment DESC"
-        # as two arrays: that is a third faster than some 100,000 rows
-        statement = f"SELECT array_agg(copy_group) AS groups, array_agg(moment) AS moments FROM ({rows}) AS f"
+    def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[GroupedTime]:
+        rows = f"{_select_matches('copy_group, COALESCE(copy_place, 0) AS place, moment', match, span)} AND copy_group IS NOT NULL"
+        # as arrays: that is a third faster than some 100,000 rows
+        statement = f"SELECT array_agg(copy_group) AS groups, array_agg(place) AS places, array_agg(moment) AS moments FROM ({rows}) AS f"
         with statement_timeout(conn, seconds):
             found = conn.execute(text(statement), _pg_parameters(match, span)).one()
-        return list(zip(found.groups or (), found.moments or (), strict=True))
+        return list(zip(found.groups or (), found.places or (), found.moments or (), strict=True))
 
     def newest_facets(
         self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None

@@ -65,7 +65,7 @@ _FindPage = Callable[[IndexQuery, Query, int, "str | None", float], _Page]
 class Search:
     """Reads only. Every call may raise ServiceError. `user`: whose marks the filters is:, has:, tag: and note: are about.
 
-    With `fold`, the earliest match of each group of copies stands for all of them.
+    With `fold`, the first match of each group of copies stands for all of them.
     """
 
     def __init__(self, engine: Engine, user: str = "") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Row, text
 
-from newsmill.search.backend import FACET_COLUMNS, Backend
+from newsmill.search.backend import FACET_COLUMNS, Backend, GroupedTime
 from newsmill.search.index_terms import EVERY_ENTRY, facet_term
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Near, Node, NoneOf, SyntheticTerm, Terms
 from newsmill.search.positions import IndexPosition, Span
@@ -35,15 +35,14 @@ _SQLITE_MATCH_TIMES = f"SELECT rowid AS moment FROM search_words WHERE {_SQLITE_
 _SQLITE_MATCH_AT = """SELECT search_words.rowid FROM json_each(:times) AS m CROSS JOIN search_words ON search_words.rowid = m.value
 WHERE search_words MATCH :match"""
 
-_GROUPED = "SELECT moment, document_id, source, copy_group FROM search_entries"
-_SQLITE_GROUPED_MATCHES = f"""SELECT e.moment, e.document_id, e.source, e.copy_group FROM search_words
+_GROUPED = "SELECT moment, document_id, source, copy_group, copy_place FROM search_entries"
+_SQLITE_GROUPED_MATCHES = f"""SELECT e.moment, e.document_id, e.source, e.copy_group, e.copy_place FROM search_words
 CROSS JOIN search_entries AS e ON e.moment = search_words.rowid WHERE {_SQLITE_MATCH_IN_SPAN} AND e.copy_group IS NOT NULL"""
 _SQLITE_GROUPED_TIMES = (
-    f"SELECT copy_group, moment FROM search_entries WHERE {_SQLITE_IN_SPAN} AND copy_group IS NOT NULL ORDER BY moment DESC"
+    f"SELECT copy_group, COALESCE(copy_place, 0), moment FROM search_entries WHERE {_SQLITE_IN_SPAN} AND copy_group IS NOT NULL"
 )
-_SQLITE_GROUPED_MATCH_TIMES = f"""SELECT e.copy_group, e.moment FROM search_words
-CROSS JOIN search_entries AS e ON e.moment = search_words.rowid
-WHERE {_SQLITE_MATCH_IN_SPAN} AND e.copy_group IS NOT NULL ORDER BY search_words.rowid DESC"""
+_SQLITE_GROUPED_MATCH_TIMES = f"""SELECT e.copy_group, COALESCE(e.copy_place, 0), e.moment FROM search_words
+CROSS JOIN search_entries AS e ON e.moment = search_words.rowid WHERE {_SQLITE_MATCH_IN_SPAN} AND e.copy_group IS NOT NULL"""
 _SQLITE_CODES = "SELECT document_id, lemmatizer, codes FROM search_codes WHERE document_id IN (SELECT value FROM json_each(:ids))"
 
 
@@ -132,7 +131,7 @@ JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"""
         statement = f"{_GROUPED} WHERE {_SQLITE_IN_SPAN} AND copy_group IS NOT NULL" if match is None else _SQLITE_GROUPED_MATCHES
         return conn.execute(text(statement), _sqlite_parameters(match, span, _NO_LIMIT)).all()
 
-    def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[tuple[int, int]]:
+    def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[GroupedTime]:
         statement = _SQLITE_GROUPED_TIMES if match is None else _SQLITE_GROUPED_MATCH_TIMES
         return _fetch_tuples(conn.execute(text(statement), _sqlite_parameters(match, span, _NO_LIMIT)))
 

@@ -62,6 +62,7 @@ class FoundListing:
     newest: datetime | None = None  # the newest date of an entry
     is_news: bool = False  # a news sitemap: its entries have titles
     failure: OutcomeRecord | None = None  # why it cannot be read
+    damage: Detail | None = None  # what is wrong with a listing that was read
 
     @property
     def is_usable(self) -> bool:

@@ -73,7 +73,7 @@ def find_obstacle(inspection: SiteInspection) -> Obstacle | None:
     """Why the listings that were found, or the articles that were fetched, cannot be used."""
     listings = (*inspection.feeds, *inspection.sitemaps)
     if inspection.kind in (Kind.FEED, Kind.SITEMAP) and not any(listing.is_usable for listing in listings):
-        return Obstacle.EMPTY
+        return Obstacle.EMPTY if inspection.failure is None else Obstacle.UNREACHABLE
     min_links = MIN_ARTICLE_LINKS if inspection.kind is Kind.HOMEPAGE else 1
     if not any(listing.is_usable for listing in listings) and inspection.article_links < min_links:
         return Obstacle.NO_LINKS

@@ -114,7 +114,7 @@ def _run(url: str, delay: float | None, on_start: OnStart | None, on_finding: On
         return load_inspection(result)
     except ValidationError:
         lines = err.decode("utf-8", "replace").strip().splitlines() or ["no message"]
-        raise NewsmillError(f"{url} cannot be inspected: {lines[-1]}") from None
+        raise NewsmillError(f"{url} cannot be inspected: {lines[-1].removeprefix('scrapy: ')}") from None
 
 
 def inspect_sites(

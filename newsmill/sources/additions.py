@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -144,17 +144,11 @@ def _plan_extension(sources: SourceIndex, owner: Source, table: Mapping[str, Any
 
 def list_hosts(source: Source) -> set[str]:
     """The hosts that a source names, without "www."."""
-    return {host for url in _list_urls(source) if (host := _strip(_host(url)))}
-
-
-def _list_urls(source: Source) -> Iterator[str]:
-    yield from () if source.homepage is None else (source.homepage,)
-    for key in LISTING_FIELDS:
-        yield from getattr(source, key)
+    return {host for url in source.plan_urls if (host := _strip(_host(url)))}
 
 
 def _list_keys(source: Source) -> Iterable[str]:
-    return map(_key, _list_urls(source))
+    return map(_key, source.plan_urls)
 
 
 @lru_cache(MAX_CACHED_URLS)

@@ -151,6 +151,7 @@ class SourceTable(BaseModel):
     discover: bool = Field(default=True, description="true or false")
     enabled: bool = Field(default=True, description="true or false")
     robots: bool = Field(default=True, description="true or false; false only where the publisher permits it")
+    trusted: bool = Field(default=False, description="true or false; true where the dates on its pages can be relied on")
     spider: str | None = Field(default=None, pattern=SPIDER_PATTERN, description='"package.module:ClassName" of a Scrapy spider')
     spider_args: dict[str, str] = Field(default={}, description="a table of strings")
     spider_limits: SpiderLimitsTable = Field(default=SpiderLimitsTable(), description="a table with time, memory_mb and pages")

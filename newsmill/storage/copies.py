@@ -44,7 +44,10 @@ def back_up(database: Path, archive: Path, folder: Path) -> Copied:
             new += _copy(path, folder / "archive" / path.relative_to(archive))
         _remove_log(folder / DATABASE)
         unfinished.replace(folder / DATABASE)
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
+        reason = error.strerror or error
+        raise ServiceError(f"the backup in {folder} is not complete: {reason} ({error.filename or folder})") from error
+    except sqlite3.Error as error:
         raise ServiceError(f"the backup in {folder} is not complete: {error}") from error
     return Copied(len(paths), new)
 

@@ -65,7 +65,7 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite"), json_serializer=dump_json, pool_size=POOL_SIZE, connect_args={"timeout": busy_seconds}
     )
-    _check_before_use(engine, OpenFile(Path(url.database)))
+    check_before_use(engine, OpenFile(Path(url.database)).check)
 
     @event.listens_for(engine, "connect")
     def configure(dbapi: sqlite3.Connection, _record: object) -> None:
@@ -89,16 +89,16 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
     return engine
 
 
-def _check_before_use(engine: Engine, file: OpenFile) -> None:
-    """Raise MovedFileError in place of a new connection or transaction on a file that is no longer at its path."""
+def check_before_use(engine: Engine, check: Callable[[], None]) -> None:
+    """Call `check` before each new connection and each use of one. What it raises is raised in place of the connection."""
 
     @event.listens_for(engine, "do_connect")
     def check_new(*_: object) -> None:  # SQLite would create an empty file
-        file.check()
+        check()
 
     @event.listens_for(engine, "checkout")
     def check_pooled(*_: object) -> None:
-        file.check()
+        check()
 
 
 def _sqlite_to_read(url: URL, path: Path, busy_seconds: float) -> Engine:

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, TextClause, bindparam, text
 
-from newsmill.archive.archive import Archive
+from newsmill.archive.archive import Archive, SegmentReader
+from newsmill.archive.external_files import ExternalReader
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import OUTCOMES, Outcome, State
 from newsmill.storage.columns import UtcDateTime
@@ -19,6 +20,7 @@ from newsmill.storage.counter_repair import describe_wrong_totals, find_wrong_co
 from newsmill.storage.database import reading, writing
 from newsmill.storage.dialects import is_sqlite
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.statements import AnyRow
 
 MAX_EXAMPLES = 5  # per finding
 ORPHAN_AGE = timedelta(hours=1)  # a younger file may not be in the ledger yet
@@ -57,13 +59,14 @@ _UNINDEXED = (
     "FROM documents d WHERE NOT EXISTS (SELECT 1 FROM search_entries e WHERE e.document_id = d.id)"
     " AND NOT EXISTS (SELECT 1 FROM search_pending p WHERE p.document_id = d.id)"
 )
-# The document has no group, or is in one whose head is in another; or the index has another group.
+# The document has no group, or is in one whose anchor is in another; or the index has another group or place.
 _UNGROUPED = (
     "FROM documents d LEFT JOIN copy_groups g ON g.ledger_id = d.ledger_id LEFT JOIN copy_groups h ON h.ledger_id = g.group_id"
     " LEFT JOIN search_entries e ON e.document_id = d.id WHERE NOT EXISTS (SELECT 1 FROM copies_due c WHERE c.ledger_id = d.ledger_id)"
     " AND NOT EXISTS (SELECT 1 FROM search_pending p WHERE p.document_id = d.id) AND (g.ledger_id IS NULL"
     " OR (g.document_id = d.id AND NOT g.is_due AND ((g.group_id IS NOT NULL AND COALESCE(h.group_id, -1) <> g.group_id)"
-    " OR (e.document_id IS NOT NULL AND COALESCE(e.copy_group, -1) <> COALESCE(g.group_id, -1)))))"
+    " OR (e.document_id IS NOT NULL AND (COALESCE(e.copy_group, -1) <> COALESCE(g.group_id, -1)"
+    " OR COALESCE(e.copy_place, -1) <> COALESCE(g.place, -1))))))"
 )
 # Past versions that overlap, that are behind the last change of their document, or that do not lead to the document or its removal.
 _BROKEN_PAST = (
@@ -261,12 +264,11 @@ class Doctor:
         for segment_id in sorted(ids):
             with reading(self._engine) as conn:
                 rows = conn.execute(text('SELECT url, "offset" FROM ledger WHERE segment = :id'), {"id": segment_id}).all()
-            with self._archive.open(segment_id) as segment:
-                for row in rows:
-                    try:
-                        segment.page(row.offset, row.url)
-                    except ArchiveDamaged as error:
-                        yield f"{row.url}: {error}"
+            try:
+                with self._archive.open(segment_id) as segment:
+                    yield from (f"{row.url}: {error}" for row in rows if (error := _find_damage(segment, row)) is not None)
+            except ArchiveDamaged as error:
+                yield str(error)
 
     def _orphans(self, now: datetime, repair: bool) -> Iterator[Finding]:
         find_orphans = self._archive.remove_orphans if repair else self._archive.find_orphans
@@ -312,6 +314,14 @@ class Doctor:
         if lines:
             finding = _finding("counts", lines, "counters differ from the ledger", "counts again")
             yield replace(finding, repaired=repair)
+
+
+def _find_damage(segment: SegmentReader | ExternalReader, row: AnyRow) -> ArchiveDamaged | None:
+    try:
+        segment.page(row.offset, row.url)
+    except ArchiveDamaged as error:
+        return error
+    return None
 
 
 def _finding(check: str, found: Sequence[str], says: str, remedy: str | None = None) -> Finding:

@@ -1,4 +1,4 @@
-"""The group of copies that a document is in, in the order of time, and how each copy differs from the first one."""
+"""The group of copies that a document is in, the head first and then in the order of first sight, and how each copy differs from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from newsmill.storage.schema import copy_groups, documents
 
 MAX_COPIES = 100  # of one group that are compared: each costs reading its text, about 0.5 ms
 
-_HEAD = ("id", "url", "title", "source", "site_name", "language", "published_at", "published_precision", "first_seen_at")
+_HEAD = ("id", "url", "title", "source", "site_name", "language", "published_at", "published_precision", "first_seen_at", "text_seen_at")
 _COLUMNS = (*(documents.c[name] for name in _HEAD), documents.c.text, documents.c.authors)
 _IS_OF_DOCUMENT = and_(copy_groups.c.ledger_id == documents.c.ledger_id, copy_groups.c.document_id == documents.c.id)
 _GROUP = (
@@ -29,7 +29,7 @@ _MEMBERS = (
     select(*_COLUMNS)
     .join_from(copy_groups, documents, _IS_OF_DOCUMENT)
     .where(_IN_GROUP)
-    .order_by(copy_groups.c.second, copy_groups.c.document_id)
+    .order_by(copy_groups.c.place, copy_groups.c.document_id)
     .limit(MAX_COPIES)
 )
 _COUNT = select(func.count()).select_from(copy_groups).where(_IN_GROUP)
@@ -39,7 +39,7 @@ _HEAD_ROW = copy_groups.alias("head")
 _FIRSTS = (
     select(documents.c.id, _HEAD_ROW.c.document_id.label("first"))
     .join_from(documents, copy_groups, _IS_OF_DOCUMENT)
-    .join(_HEAD_ROW, _HEAD_ROW.c.ledger_id == copy_groups.c.group_id)
+    .join(_HEAD_ROW, (_HEAD_ROW.c.group_id == copy_groups.c.group_id) & (_HEAD_ROW.c.place == 0))
     .where(documents.c.id.in_(bindparam("b_ids", expanding=True)), _HEAD_ROW.c.document_id != documents.c.id)
 )
 
@@ -64,7 +64,7 @@ class DocumentCopies:
         return CopyGroup(None if not copies or copies[0].id == document_id else copies[0].id, agency, total, copies)
 
     def list_firsts(self, ids: Sequence[str]) -> dict[str, str]:
-        """The copies among some documents, each with the ID of the earliest document of its group."""
+        """The copies among some documents, each with the ID of the head of its group."""
         with reading(self._engine) as conn:
             return {row.id: row.first for row in conn.execute(_FIRSTS, {"b_ids": ids})}
 

@@ -1,7 +1,8 @@
 """Stores frozen at a time: SQLite files with the documents as they were, which are searched and exported as every store.
 
-A file holds nothing of the users and of the crawl, and it is made again after a takedown. Making one costs 0.7 ms of CPU a document, and
-10 ms more with the search index. It needs as much space as the documents have in their database.
+A file holds nothing of the users and of the crawl. Its name has a digest of all takedowns of the database, wherever they were made: after
+one more, the file is deleted, not read and made again. Making one costs 0.7 ms of CPU a document, and 10 ms more with the search index. It
+needs as much space as the documents have in their database.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,13 @@ from newsmill.search import indexer
 from newsmill.storage import copy_groups, database, fingerprints, schema_version
 from newsmill.storage.bulk_insert import insert_many
 from newsmill.storage.database import reading, writing
-from newsmill.storage.past_documents import Version, iterate_at
+from newsmill.storage.past_documents import Version, count_takedowns, iterate_at
 from newsmill.storage.schema import documents, ledger, past_takedowns
 from newsmill.text.urls import make_key
 from newsmill.version import __version__
 
 MAX_STORES = 3  # of different times, the last used ones
+MIN_KEPT_SECONDS = 30.0  # since the last use: the client that asked for a store comes back for it in 5 s (web/past_stores.py)
 MAX_PAUSE_SECONDS = 86_400.0  # between two writes to a store that is being made; then its process was killed
 _SUFFIX, _UNFINISHED = ".db", ".part"
 _INDEXED = "-indexed"  # the empty file beside a store whose index is complete
@@ -75,13 +78,15 @@ def is_ready(engine: Engine, folder: Path, at: datetime) -> bool:
 def freeze(engine: Engine, folder: Path, at: datetime, *, with_index: bool, on_progress: OnProgress = lambda what, more: None) -> Engine:
     """A read-only engine on the store at a time that `past_documents.settle` returned. `folder`: of the files, which it makes or reuses.
 
-    Of several processes that do this at once, one makes the store and the others wait. Raises ServiceError, also if a takedown is committed
-    meanwhile.
+    Of several processes that do this at once, one makes the store and the others wait. Raises ServiceError. So does each use of the engine
+    after a further takedown, which deletes the file.
     """
+    takedowns = count_takedowns(engine)
     path = folder / _make_name(engine, at)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove_others(folder, path)
+        remove_outdated(engine, folder)
+        _remove_unused(folder, path)
         if not path.exists() or (with_index and not _mark_of(path).exists()):
             with _lock(path):
                 if not path.exists():
@@ -96,7 +101,20 @@ def freeze(engine: Engine, folder: Path, at: datetime, *, with_index: bool, on_p
     except (OSError, MovedFileError) as error:
         _check_takedowns(engine, path, at)
         raise ServiceError(f"the store of {format_time(at)} cannot be made in {folder}: {getattr(error, 'strerror', error)}") from error
-    return database.connect(f"sqlite:///{path}", read_only=True)
+    return open_frozen(engine, path, takedowns)
+
+
+def open_frozen(engine: Engine, path: Path, takedowns: int) -> Engine:
+    """A read-only engine on a file that was made of the database `engine` when it had so many takedowns. After a further one, each use
+    deletes the file and raises ServiceError."""
+    frozen = database.connect(f"sqlite:///{path}", read_only=True)
+    database.check_before_use(frozen, partial(_check_count, engine, path, takedowns))
+    return frozen
+
+
+def _check_count(engine: Engine, path: Path, takedowns: int) -> None:
+    if count_takedowns(engine) != takedowns:
+        _refuse(path)
 
 
 def _mark_of(path: Path) -> Path:
@@ -111,35 +129,50 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def discard(folder: Path) -> None:
-    """Delete all files, also unfinished ones: they may hold what is to be erased. Call it after the takedown is committed."""
-    for suffix in (_SUFFIX, _UNFINISHED):
-        for path in folder.glob(f"*{suffix}*"):
-            path.unlink(missing_ok=True)
+def remove_outdated(engine: Engine, folder: Path) -> None:
+    """Delete the files that were begun before the last takedown, by another program or of another database, also unfinished ones.
+
+    Raises OSError. A process that is making one of them notices, and fails.
+    """
+    found = [one for one in folder.iterdir() if _SUFFIX in one.name or _UNFINISHED in one.name] if folder.is_dir() else []
+    state = _read_state(engine) if found else ""
+    for one in found:
+        if state not in one.name:
+            one.unlink(missing_ok=True)
 
 
 def _check_takedowns(engine: Engine, path: Path, at: datetime) -> None:
-    """Delete the file and raise ServiceError if a takedown was committed since it was begun: its `discard` may have come too early."""
+    """Delete the file and raise ServiceError if a takedown was committed since it was begun: its `remove_outdated` may have come before."""
     if _make_name(engine, at) != path.name:
-        for part in path.parent.glob(f"{path.name}*"):
-            part.unlink(missing_ok=True)
-        raise ServiceError(f"documents were taken down while the store of {format_time(at)} was made; run the command again")
+        _refuse(path)
+
+
+def _refuse(path: Path) -> None:
+    for part in path.parent.glob(f"{path.name}*"):
+        part.unlink(missing_ok=True)
+    raise ServiceError(
+        "documents were taken down while a store of the past was made or read, and its file is deleted; run the command again"
+    )
 
 
 def _make_name(engine: Engine, at: datetime) -> str:
-    """The name for a time, which is another one after a takedown, for another database and with another program."""
+    return f"{at:%Y%m%dT%H%M%S%fZ}-{_read_state(engine)}{_SUFFIX}"
+
+
+def _read_state(engine: Engine) -> str:
+    """A digest for the names of files, which is another one after a takedown, for another database and with another program."""
     with reading(engine) as conn:
         taken_down = [tuple(map(str, row)) for row in conn.execute(_TAKEDOWNS)]
     state = repr((engine.url.render_as_string(hide_password=True), schema_version.REVISIONS[-1], __version__, taken_down))
-    return f"{at:%Y%m%dT%H%M%S%fZ}-{hashlib.sha256(state.encode()).hexdigest()[:16]}{_SUFFIX}"
+    return hashlib.sha256(state.encode()).hexdigest()[:16]
 
 
-def _remove_others(folder: Path, path: Path) -> None:
-    """Delete the files that a takedown, another program or a kill has made useless, and those that were not used for longest."""
+def _remove_unused(folder: Path, path: Path) -> None:
+    """Delete the files that were not used for longest, and those of killed processes."""
     found = sorted((one for one in folder.glob(f"*{_SUFFIX}") if one != path), key=_read_time, reverse=True)
-    kept = [one for one in found if one.stem[-16:] == path.stem[-16:]][: MAX_STORES - 1]
     killed = [one for one in folder.glob(f"*{_UNFINISHED}") if _read_time(one) < time.time() - MAX_PAUSE_SECONDS]
-    for one in {*found, *killed} - set(kept):
+    unused = [one for one in found[MAX_STORES - 1 :] if _read_time(one) < time.time() - MIN_KEPT_SECONDS]
+    for one in (*unused, *killed):
         for part in folder.glob(f"{one.name}*"):  # with the write-ahead log
             part.unlink(missing_ok=True)
 
@@ -153,7 +186,7 @@ def _read_time(path: Path) -> float:
 
 
 def _make(engine: Engine, path: Path, at: datetime, on_progress: OnProgress) -> None:
-    temporary = path.with_name(f"{uuid.uuid4().hex}{_UNFINISHED}")
+    temporary = path.with_name(f"{path.stem}-{uuid.uuid4().hex}{_UNFINISHED}")
     frozen = database.connect(f"sqlite:///{temporary}")
     try:
         schema_version.upgrade(frozen)

@@ -1,14 +1,14 @@
-"""What operators see: hosts being fetched from, errors by group, used space."""
+"""What operators see: hosts being fetched from, results by group, used space."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, case, func, select
 
 from newsmill.model import OUTCOMES, Kind, Outcome, State
 from newsmill.storage.counter_updates import FOUND
@@ -20,6 +20,7 @@ from newsmill.storage.schema import counts, hosts, ledger, segments, sources
 from newsmill.storage.statements import IN_FLIGHT, state_is
 
 MAX_ROWS_READ = 100_000  # newest ledger rows searched for those of one source; 20 to 40 ms on SQLite if it has few
+FAILURES = frozenset(outcome for outcome, facts in OUTCOMES.items() if facts.state in (State.FAILED, State.QUARANTINED))
 _SOURCES_BY_STATE = select(sources.c.enabled, func.count().label("n")).group_by(sources.c.enabled)
 
 
@@ -35,11 +36,12 @@ class FetchingHost:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorGroup:
-    """The URLs with one error since a day, and the newest of them."""
+class ResultGroup:
+    """The URLs with one outcome since a day. A failure has its sources and the newest URL."""
 
     outcome: Outcome
     n: int
+    kinds: Mapping[Kind, int]  # most first
     sources: Mapping[str, int]  # most first; "" for none
     newest: Trace | None
 
@@ -91,32 +93,21 @@ class OperationStatistics:
             in_quarantine = select(func.count()).where(ledger.c.outcome.in_(quarantine_outcomes), ledger.c.state == "quarantined")
             return found | {State.DUE: due, State.QUARANTINED: conn.execute(in_quarantine).scalar_one()}
 
-    def errors(self, since: date) -> list[ErrorGroup]:
-        """Failed and quarantined pages and listings since a day (UTC) by outcome, the most frequent first."""
-        errors = [outcome for outcome, facts in OUTCOMES.items() if facts.state in (State.FAILED, State.QUARANTINED)]
+    def results(self, since: date) -> list[ResultGroup]:
+        """The results of pages and listings since a day (UTC) by outcome: quarantined and failed ones first, then the most frequent."""
+        of_source = case((counts.c.outcome.in_([outcome.value for outcome in FAILURES]), counts.c.source), else_="").label("of_source")
         statement = (
-            select(counts.c.outcome, counts.c.source, func.sum(counts.c.n))
-            .where(counts.c.day >= since, counts.c.outcome.in_([outcome.value for outcome in errors]))
-            .group_by(counts.c.outcome, counts.c.source)
-        )
-        found: dict[Outcome, dict[str, int]] = defaultdict(dict)
-        with reading(self._engine) as conn:
-            for outcome, source, n in conn.execute(statement):
-                if n > 0:
-                    found[Outcome(outcome)][source] = int(n)
-            groups = [_error_group(conn, outcome, by_source) for outcome, by_source in found.items()]
-        return sorted(groups, key=lambda group: (-group.n, group.outcome))
-
-    def totals(self, since: date) -> list[tuple[Kind, Outcome, int]]:
-        """(kind, outcome, URLs) since a day (UTC), most first."""
-        statement = (
-            select(counts.c.kind, counts.c.outcome, func.sum(counts.c.n).label("n"))
+            select(counts.c.outcome, counts.c.kind, of_source, func.sum(counts.c.n))
             .where(counts.c.day >= since, counts.c.outcome != FOUND)
-            .group_by(counts.c.kind, counts.c.outcome)
+            .group_by(counts.c.outcome, counts.c.kind, of_source)
         )
+        found: dict[Outcome, list[tuple[Kind, str, int]]] = defaultdict(list)
         with reading(self._engine) as conn:
-            rows = [(Kind(kind), Outcome(outcome), int(n)) for kind, outcome, n in conn.execute(statement)]
-        return sorted((row for row in rows if row[2] > 0), key=lambda row: (-row[2], row[1]))
+            for outcome, kind, source, n in conn.execute(statement):
+                if n > 0:
+                    found[Outcome(outcome)].append((Kind(kind), source, int(n)))
+            groups = [_result_group(conn, outcome, rows) for outcome, rows in found.items()]
+        return sorted(groups, key=lambda group: (group.outcome not in FAILURES, -group.n, group.outcome))
 
     def recent(self, source: str, limit: int = 30) -> list[Trace]:
         """The newest pages of a source, among the MAX_ROWS_READ newest URLs of all sources."""
@@ -133,7 +124,16 @@ class OperationStatistics:
             return UsedSpace(int(archive), files, read_size(conn))
 
 
-def _error_group(conn: Connection, outcome: Outcome, by_source: Mapping[str, int]) -> ErrorGroup:
+def _result_group(conn: Connection, outcome: Outcome, rows: Sequence[tuple[Kind, str, int]]) -> ResultGroup:
+    kinds, by_source = Counter[Kind](), Counter[str]()
+    for kind, source, n in rows:
+        kinds[kind] += n
+        by_source[source] += n
+    is_failure = outcome in FAILURES
+    sources = dict(sorted(by_source.items(), key=lambda item: (-item[1], item[0]))) if is_failure else {}
+    return ResultGroup(outcome, kinds.total(), dict(kinds.most_common()), sources, _find_newest(conn, outcome) if is_failure else None)
+
+
+def _find_newest(conn: Connection, outcome: Outcome) -> Trace | None:
     row: Any = conn.execute(select(ledger).where(ledger.c.outcome == outcome.value).order_by(ledger.c.id.desc()).limit(1)).one_or_none()
-    sources = dict(sorted(by_source.items(), key=lambda item: (-item[1], item[0])))
-    return ErrorGroup(outcome, sum(sources.values()), sources, None if row is None else to_trace(row))
+    return None if row is None else to_trace(row)

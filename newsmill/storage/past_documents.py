@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, and_, bindparam, delete, exists, func, or_, select, union, union_all, update
@@ -25,7 +25,6 @@ from newsmill.text.urls import make_key
 
 BATCH = 200  # documents per statement, about 1 MB of text
 KEYED_ROWS = 500  # per transaction, 0.02 s of it
-FOREVER = datetime(9999, 12, 31, tzinfo=UTC)  # of a takedown whose document is not stored again
 ALL = (1 << 63) - 1  # above every number
 MAX_WAIT_SECONDS = 30.0  # for transactions that began before the time
 VERSION_COLUMNS = tuple(
@@ -62,6 +61,7 @@ _TAKEN_DOWN = (
     .where(past_takedowns.c.stored_at <= _AT, past_takedowns.c.valid_until > _AT)
     .order_by(past_takedowns.c.document_id, past_takedowns.c.valid_until)
 )
+_COUNT_TAKEDOWNS = select(func.count()).select_from(past_takedowns)
 _LIMITS = select(past_limits.c.began_at)
 _EXISTS = select(
     or_(
@@ -151,6 +151,12 @@ def list_taken_down(engine: Engine, at: datetime) -> list[TakenDown]:
     return [TakenDown(one, reasons[one]) for one in sorted(reasons)]
 
 
+def count_takedowns(engine: Engine) -> int:
+    """The number of takedowns of documents that were stored. It only grows."""
+    with reading(engine) as conn:
+        return conn.execute(_COUNT_TAKEDOWNS).scalar_one()
+
+
 def write_keys(engine: Engine) -> None:
     """Write the keys of the URLs in the past that have none yet, in small transactions, so that `take_down` has few left to write."""
     while True:
@@ -176,8 +182,7 @@ def take_down(conn: Connection, ids: Collection[str], keys: Collection[str], rea
         values = {"b_id": document_id, "b_number": number if document_id in stored else ALL}
         first, until = conn.execute(_SPAN, values).one()
         if first is not None:
-            note = {"document_id": document_id, "stored_at": first, "valid_until": until if document_id in stored else FOREVER}
-            _NOTE_TAKEN_DOWN.run(conn, [note | {"reason": reason}])
+            _NOTE_TAKEN_DOWN.run(conn, [{"document_id": document_id, "stored_at": first, "valid_until": until, "reason": reason}])
             conn.execute(_DELETE, values)
 
 

@@ -7,7 +7,11 @@ from hashlib import blake2b
 from pathlib import Path
 
 DATABASE = "newsmill.sqlite"
-FOLDERS = ("archive", "images", "keys", "logs", "redis", "spool")  # what a data folder holds besides the database
+FOLDERS = ("archive", "images", "keys", "logs", "past", "redis", "spool")  # what a data folder holds besides the database and FILES
+TOKEN_FILE = "web-token"  # noqa: S105 (a name)
+SIGN_IN_PAGE = "sign-in.html"  # leads a browser to a sign-in link
+FILES = (TOKEN_FILE, SIGN_IN_PAGE)
+MAX_READ_CHARACTERS = 1000  # a token has 65
 
 
 def make_image_name(url: str) -> str:
@@ -26,7 +30,7 @@ def make_private_folder(folder: Path) -> None:
     A folder that holds other files too (a home folder, /tmp) keeps its mode; only what Newsmill keeps in it becomes private.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if all(entry.name in FOLDERS or entry.name.startswith(DATABASE) for entry in folder.iterdir()):
+    if all(entry.name in (*FOLDERS, *FILES) or entry.name.startswith(DATABASE) for entry in folder.iterdir()):
         _take_access_of_others(folder)
     for name in FOLDERS:
         if (inner := folder / name).is_dir():
@@ -40,6 +44,23 @@ def make_private_file(path: Path) -> None:
     """
     os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     _take_access_of_others(path)
+
+
+def write_private_file(path: Path, text: str) -> None:
+    """Replace a file by a new one that other users cannot read at any moment. Raises OSError."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def read_private_file(path: Path) -> tuple[str, bool]:
+    """The text of a small file, and whether only this user could read and write it. ("", False) if it cannot be read."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), encoding="utf-8", errors="replace") as file:
+            status = os.fstat(file.fileno())
+            return file.read(MAX_READ_CHARACTERS), status.st_uid == os.geteuid() and not status.st_mode & 0o077
+    except OSError:
+        return "", False
 
 
 def _take_access_of_others(path: Path) -> None:

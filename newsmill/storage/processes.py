@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Engine, delete, select
 
@@ -17,7 +19,7 @@ BEAT_INTERVAL = timedelta(seconds=10)  # how often a process writes its row: one
 MAX_HEARTBEAT_AGE = timedelta(seconds=90)  # three missed heartbeats, and a page that takes 30 s
 DELETE_AFTER = timedelta(days=1)
 
-_UPSERT = Upsert(processes, ["name"], lambda new: {"beat_at": new.beat_at})
+_UPSERT = Upsert(processes, ["name"], lambda new: {"beat_at": new.beat_at, "takedowns": new.takedowns})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,17 @@ class Process:
     machine: str
     role: str
     beat_at: datetime
+    takedowns: int | None = None  # that it has applied to the derived files of its machine; None: not known
 
 
 class Heartbeat:
-    """The heartbeat of one process; call `beat` in every round of its loop. Raises ServiceError."""
+    """The heartbeat of one process; call `beat` in every round of its loop. Raises ServiceError.
 
-    def __init__(self, engine: Engine, *, role: str) -> None:
-        self._engine, self._machine, self._role = engine, socket.gethostname(), role
+    `apply_takedowns` applies those of all machines to the files of this one, and returns their number.
+    """
+
+    def __init__(self, engine: Engine, *, role: str, apply_takedowns: Callable[[], int | None] = lambda: None) -> None:
+        self._engine, self._machine, self._role, self._apply_takedowns = engine, socket.gethostname(), role, apply_takedowns
         self._name = make_owner_id()
         self._next: datetime | None = None
 
@@ -42,8 +48,10 @@ class Heartbeat:
         """Write the row if BEAT_INTERVAL has passed since the last time. The first call deletes rows older than DELETE_AFTER."""
         if self._next is not None and timedelta() < self._next - now <= BEAT_INTERVAL:  # further ahead: the clock was set back
             return
+        row: dict[str, Any] = {"name": self._name, "machine": self._machine, "role": self._role, "beat_at": now}
+        row["takedowns"] = self._apply_takedowns()
         with writing(self._engine) as conn:
-            _UPSERT.run(conn, [{"name": self._name, "machine": self._machine, "role": self._role, "beat_at": now}])
+            _UPSERT.run(conn, [row])
             if self._next is None:
                 conn.execute(delete(processes).where(processes.c.beat_at < now - DELETE_AFTER))
         self._next = now + BEAT_INTERVAL
@@ -60,4 +68,4 @@ def list_live_processes(engine: Engine, *, now: datetime) -> list[Process]:
         rows = conn.execute(
             select(processes).where(processes.c.beat_at >= now - MAX_HEARTBEAT_AGE).order_by(processes.c.role, processes.c.name)
         )
-        return [Process(row.name, row.machine, row.role, row.beat_at) for row in rows if not is_dead(row.name)]
+        return [Process(row.name, row.machine, row.role, row.beat_at, row.takedowns) for row in rows if not is_dead(row.name)]

@@ -196,7 +196,7 @@ def _make_row(result: Reextraction, row: Any) -> dict[str, Any]:
     """The row of a document with what the extraction found, and what it cannot know from before."""
     before, after = result.before, result.after
     assert after is not None
-    names = ("id", "requested_url", "source", "first_seen_at", "fetched_at", "revision", "archive_ref", "gone_at")
+    names = ("id", "requested_url", "source", "first_seen_at", "text_seen_at", "fetched_at", "revision", "archive_ref", "gone_at")
     document = replace(after, **{name: getattr(before, name) for name in names})
     return make_document_row(document, row.ledger_id, row.stored_at)
 

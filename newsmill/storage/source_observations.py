@@ -19,11 +19,11 @@ from newsmill.health.rhythm import Rhythm
 from newsmill.model import Outcome, Source
 from newsmill.storage.check_histories import CheckHistory
 from newsmill.storage.counter_updates import FOUND
-from newsmill.storage.ledger.priority import RANK_RECENT
+from newsmill.storage.ledger.priority import FROM_PLAN, RANK_RECENT
 from newsmill.storage.ledger.traces import to_trace
 from newsmill.storage.listing_observations import is_forgotten, is_relevant, to_record, update_failed, update_listings
 from newsmill.storage.page_observations import add_snapshot, build_windows, read_failing_pages
-from newsmill.storage.schema import count_totals, documents, ledger, sources
+from newsmill.storage.schema import count_totals, documents, hosts, ledger, listing_schedules, sources
 from newsmill.storage.source_rhythms import count_active_hours, update_rhythms
 from newsmill.storage.source_rows import SOURCE_NAMES, first_of, group_rows, read_rows
 from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, state_is
@@ -67,6 +67,15 @@ _DUE = select(sources.c.name).where(sources.c.name.in_(SOURCE_NAMES), _IS_DUE.is
 _TOTALS = select(count_totals.c.source, count_totals.c.outcome, count_totals.c.n).where(
     count_totals.c.source.in_(SOURCE_NAMES), count_totals.c.kind == "page"
 )
+_READS = (  # of the plan's listings, which are few
+    select(
+        ledger.c.source, func.max(listing_schedules.c.reads).label("reads"), func.max(hosts.c.response_seconds).label("response_seconds")
+    )
+    .outerjoin(listing_schedules, listing_schedules.c.ledger_id == ledger.c.id)
+    .outerjoin(hosts, hosts.c.host == ledger.c.host)
+    .where(IS_LISTING, ledger.c.source.in_(SOURCE_NAMES), ledger.c.found_by == FROM_PLAN)
+    .group_by(ledger.c.source)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +94,13 @@ def observe(
     names = [source.name for source in observed]
     listings = group_rows(to_trace(row) for row in read_rows(conn, _LISTINGS, names))
     newest = {row.source: row for row in read_rows(conn, _NEWEST, names)}
+    reads = {row.source: row for row in read_rows(conn, _READS, names)}
     totals: dict[str, dict[Outcome, int]] = defaultdict(dict)
+    with_pages: set[str] = set()
     for row in read_rows(conn, _TOTALS, names):
-        if row.outcome != FOUND and row.n > 0:
+        if row.outcome == FOUND and row.n > 0:
+            with_pages.add(row.source)
+        elif row.n > 0:
             totals[row.source][Outcome(row.outcome)] = int(row.n)
     known = {name: histories.get(name, CheckHistory()) for name in names}
     last = {name: row.first_seen_at for name, row in newest.items()}
@@ -110,6 +123,9 @@ def observe(
             hours.get(name, 0),
             source.enabled,
             name in waiting,
+            name in with_pages,
+            0 if name not in reads else reads[name].reads or 0,
+            None if name not in reads else reads[name].response_seconds,
         )
         snapshots = add_snapshot(history.snapshots, totals.get(name, {}), now)
         history = replace(history, listings=updated, failed=failed, snapshots=snapshots)

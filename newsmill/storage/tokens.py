@@ -1,7 +1,8 @@
 """Tokens of programs, sessions of browsers, and links that open one session.
 
-All three have the form `nm_ID_SECRET` and a scope. The database stores the SHA-256 of the secret: it is 32 random bytes, so it cannot be
-guessed, and a slow hash would only slow down every request.
+All three have the form `nm_ID_SECRET` and a scope. A session is valid for one audience only: the Host header of its browser.
+The database stores the SHA-256 of the secret: it is 32 random bytes, so it cannot be guessed, and a slow hash would only slow down every
+request.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from newsmill.storage.schema import tokens
 PREFIX = "nm"  # people and secret scanners recognise it
 MAX_TOKEN_CHARACTERS = 200  # of a presented token; valid ones have 59
 ENVIRONMENT_ID = "environment"  # the id of the token set in the environment
+LOCAL_PREFIX = "own"  # of the id of the token in a data folder; other ids are hexadecimal, and the column holds 16 characters
+LOCAL_NAME = "web-token"  # of such a token
 
 
 class Scope(StrEnum):
@@ -54,7 +57,17 @@ class Token:
     scope: Scope
     created_at: datetime
     expires_at: datetime | None
-    parent: str | None = None  # of a session: the id of the token that opened it; None where a link did
+    parent: str | None = None  # of a session or link: the id of the token that opened it; None where a printed link did
+
+    @property
+    def root(self) -> str:
+        """The id of the token itself, or of the token that opened the session."""
+        return self.parent or self.id
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its holder is the person who runs the server: a printed link, its session, and the token in the data folder."""
+        return self.root.startswith(LOCAL_PREFIX) or (self.parent is None and self.kind is not TokenKind.TOKEN)
 
 
 class Tokens:
@@ -72,13 +85,20 @@ class Tokens:
         kind: TokenKind = TokenKind.TOKEN,
         life: timedelta | None = None,
         parent: str | None = None,
+        audience: str = "",
+        id_prefix: str = "",
     ) -> str:
-        """Create a token. Returns it with its secret, which is not stored. `life` None: valid until it is revoked."""
-        token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-        row = {"id": token_id, "kind": kind.value, "name": name, "scope": scope.value, "digest": _digest(secret), "created_at": now}
+        """Create a token. Returns it with its secret, which is not stored. `life` None: valid until it is revoked.
+
+        It expires no later than `parent`. With an `audience`, `check` must be given the same one.
+        """
+        token_id, secret = id_prefix + secrets.token_hex(6), secrets.token_urlsafe(32)
+        row = {"id": token_id, "kind": kind.value, "name": name, "scope": scope.value, "digest": _digest(secret, audience)}
         with writing(self._engine) as conn:
             conn.execute(delete(tokens).where(tokens.c.expires_at <= now))
-            conn.execute(tokens.insert(), row | {"expires_at": now + life if life else None, "parent": parent})
+            limit = conn.execute(select(tokens.c.expires_at).where(tokens.c.id == parent)).scalar() if parent else None
+            expires_at = min(filter(None, (now + life if life else None, limit)), default=None)
+            conn.execute(tokens.insert(), row | {"created_at": now, "expires_at": expires_at, "parent": parent})
         return f"{PREFIX}_{token_id}_{secret}"
 
     def set_environment_token(self, secret: str | None, *, now: datetime) -> None:
@@ -93,8 +113,8 @@ class Tokens:
                 row = {"id": ENVIRONMENT_ID, "kind": "token", "name": "NEWSMILL_WEB_TOKEN", "scope": "admin", "digest": _digest(secret)}
                 conn.execute(tokens.insert(), row | {"created_at": now})
 
-    def check(self, presented: str, *, now: datetime) -> Token | None:
-        """The token, session or link that `presented` is; None for an unknown, expired or revoked one.
+    def check(self, presented: str, *, now: datetime, audience: str = "") -> Token | None:
+        """The token, session or link that `presented` is; None for an unknown, expired or revoked one, or one of another audience.
 
         A link whose name is that of a process (`processes.make_owner_id`) ends with this process, as far as this machine can tell.
         """
@@ -104,7 +124,7 @@ class Tokens:
         with reading(self._engine) as conn:
             row = conn.execute(select(tokens).where(tokens.c.id == name)).one_or_none()
         # Compared for unknown ids too, and in constant time, so that the duration reveals nothing about stored secrets.
-        same = hmac.compare_digest(_digest(secret), row.digest if row else _digest(""))
+        same = hmac.compare_digest(_digest(secret, audience), row.digest if row else _digest(""))
         found = _token(row) if row is not None and same else None
         return found if found is not None and _is_valid(found, now) else None
 
@@ -113,12 +133,6 @@ class Tokens:
         with reading(self._engine) as conn:
             rows = conn.execute(select(tokens).order_by(tokens.c.created_at, tokens.c.id))
             return [found for row in rows if _is_valid(found := _token(row), now)]
-
-    def has_program_token(self, *, now: datetime) -> bool:
-        """Whether a program's token is in force."""
-        valid = or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
-        with reading(self._engine) as conn:
-            return conn.execute(select(tokens.c.id).where(tokens.c.kind == "token", valid).limit(1)).first() is not None
 
     def revoke(self, id_or_name: str) -> Counter[TokenKind]:
         """Revoke the token, session or link with this id, or all with this name, and the sessions they opened; how many of each kind."""
@@ -148,8 +162,9 @@ def _parts(presented: str) -> tuple[str, str]:
     return name, secret
 
 
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+def _digest(secret: str, audience: str = "") -> str:
+    text = f"{secret}\0{audience}" if audience else secret  # `check` accepts no secret with a NUL
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _is_valid(token: Token, now: datetime) -> bool:

@@ -1,7 +1,6 @@
 """Authentication: tokens and browser sessions. Routes use `Depends(require_scope(Scope.READ))`.
 
-Until the first token exists, everybody on this machine may read, and the user who runs the server may do everything.
-All other requests need a token: programs send it in a header, browsers have a session cookie.
+Programs send a token in a header, browsers have a session cookie. Nobody has rights by being on this machine.
 """
 
 from __future__ import annotations
@@ -17,36 +16,31 @@ from starlette.exceptions import HTTPException
 from newsmill.storage.saved_searches import ANYONE
 from newsmill.storage.tokens import Scope, Token, TokenKind
 from newsmill.text.sentences import Sentence
-from newsmill.web.csrf import COOKIE, check_csrf, check_origin
-from newsmill.web.local_user import is_own_connection
+from newsmill.web.csrf import check_csrf, check_origin, session_cookie
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # of a request that may come from another machine
 bearer = HTTPBearer(auto_error=False, description="A token from `newsmill token add`.")  # only for the OpenAPI schema: it checks nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of a request. Without a token it is a user of this machine: the one who runs the server, or one who may read."""
+    """The sender of a request, with its token or session."""
 
-    name: str
-    scope: Scope
-    token: Token | None
+    token: Token
+
+    @property
+    def name(self) -> str:
+        """The name of the token, or of the token that opened the session."""
+        return self.token.name
 
     @property
     def user(self) -> str:
-        """Whose saved searches and marks the caller has: the name of the token of the caller or the session.
-
-        A user of this machine without a token, and a session that a link opened, have no name of their own.
-        """
-        token = self.token
-        if token is None or token.kind is TokenKind.LINK or (token.kind is TokenKind.SESSION and token.parent is None):
-            return ANYONE
-        return token.name
+        """Whose saved searches and marks the caller has: the token's name. The person who runs the server has those of the commands."""
+        return ANYONE if self.token.is_local else self.token.name
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller has the scope."""
-        return self.scope.covers(scope)
+        return self.token.scope.covers(scope)
 
 
 def get_caller(request: Request) -> Caller | None:
@@ -69,15 +63,10 @@ def _find_caller(request: Request) -> Caller | None:
         token = context.tokens.check(read_token(header), now=context.now())
         if token is None or token.kind is not TokenKind.TOKEN:
             raise unauthorized(request, Sentence("token unknown or expired: create a token with `newsmill token add NAME`"))
-        return Caller(token.name, token.scope, token)
-    if cookie := request.cookies.get(COOKIE):
-        session = context.tokens.check(cookie, now=context.now())
-        if session is not None and session.kind is TokenKind.SESSION:
-            return Caller(session.name, session.scope, session)
-    if not allows_anonymous_reading(request):
-        return None
-    is_own = is_own_connection(request.scope.get("client"), request.scope.get("server"))
-    return Caller("this machine", Scope.ADMIN if is_own else Scope.READ, None)
+        return Caller(token)
+    cookie = request.cookies.get(session_cookie(request), "")
+    session = context.tokens.check(cookie, now=context.now(), audience=request.headers["host"].lower()) if cookie else None
+    return Caller(session) if session is not None and session.kind is TokenKind.SESSION else None
 
 
 def read_token(header: str) -> str:
@@ -100,14 +89,6 @@ def is_still_allowed(request: Request, scope: Scope) -> bool:
     return caller is not None and caller.may(scope)
 
 
-def allows_anonymous_reading(request: Request) -> bool:
-    """Whether a request without a token may read: on this machine only, and until the first token exists."""
-    if request.app.state.config.is_exposed or any(name in request.headers for name in PROXY_HEADERS):
-        return False
-    context = request.app.state.context
-    return not context.tokens.has_program_token(now=context.now())
-
-
 def unauthorized(request: Request, detail: str) -> HTTPException:
     """The answer 401. Feed readers send a password only after such an answer."""
     challenge = 'Basic realm="newsmill", charset="UTF-8"' if request.url.path.startswith("/feeds/") else 'Bearer realm="newsmill"'
@@ -123,7 +104,7 @@ def require_scope(scope: Scope) -> Callable[[Request], Caller]:
 
     def check(request: Request) -> Caller:
         caller = get_caller(request)
-        if caller is None or (caller.token is None and not caller.may(scope)):
+        if caller is None:
             raise unauthorized(
                 request, Sentence("this needs a token: create one with `newsmill token add NAME` and send it as `Authorization: Bearer …`")
             )
@@ -134,12 +115,12 @@ def require_scope(scope: Scope) -> Callable[[Request], Caller]:
                     "this needs the scope {scope}; the token {name} has {actual}",
                     scope=scope.value,
                     name=repr(caller.name),
-                    actual=caller.scope.value,
+                    actual=caller.token.scope.value,
                 ),
             )
-        if request.method not in SAFE_METHODS and (caller.token is None or caller.token.kind is TokenKind.SESSION):
+        if request.method not in SAFE_METHODS and caller.token.kind is TokenKind.SESSION:
             check_origin(request)
-            if caller.token is not None and ("x-csrf-token" in request.headers or request.url.path.startswith("/api/")):
+            if "x-csrf-token" in request.headers or request.url.path.startswith("/api/"):
                 check_csrf(request, request.headers.get("x-csrf-token", ""))
         return caller
 

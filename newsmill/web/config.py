@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -10,6 +13,7 @@ WEBSUB_PATH = "/websub/"  # before the id of a callback
 DIRECTORY_PATH = "/.well-known/http-message-signatures-directory"  # of the keys that sign requests
 BOT_PATH = "/bot"
 OWNER_PATH = f"{BOT_PATH}/hosts/"  # before the secret of an owner's page
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")  # where names below localhost lead as well
 PUBLIC_PATHS = (WEBSUB_PATH, DIRECTORY_PATH, OWNER_PATH, "/static/")  # that hubs and publishers may reach under NEWSMILL_PUBLIC_URL
 
 
@@ -31,12 +35,34 @@ class WebConfig:
     max_streams: int = 50
     sends_webhooks: bool = True  # and alerts
     shows_images: bool = True  # NEWSMILL_WEB_IMAGES
+    local_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)  # of `make_local_key`
 
-    @property
-    def is_exposed(self) -> bool:
-        """Whether other machines can reach the server. Then all requests need a token."""
-        outside = [urlsplit(url).hostname or "" for url in (self.url, self.public_url) if url]
-        return not is_loopback(self.host) or any(not is_loopback(name) for name in outside)
+    def local_host(self, owner: str) -> str:
+        """The host name of an owner's sessions on the loopback interface, to which browsers resolve all names below localhost (RFC 6761).
+
+        A browser sends the cookies of a host to every port of it, also to the server of another user of this machine. No other user can
+        guess this name.
+        """
+        return f"newsmill-{hmac.digest(self.local_key, owner.encode(), 'sha256').hex()[:20]}.localhost"
+
+    def session_host(self, host: str, owner: str) -> str:
+        """The Host header under which a browser has its session, for the Host header of a request. "" is the owner of the server."""
+        if not self.moves_sessions(host):
+            return host.lower()
+        port = urlsplit(f"//{host}").port
+        return f"{self.local_host(owner)}:{port}" if port else self.local_host(owner)
+
+    def moves_sessions(self, host: str) -> bool:
+        """Whether sessions get the host name of `local_host`. With NEWSMILL_WEB_URL the operator has chosen another one."""
+        name = parse_host(host)
+        return not self.url and name is not None and (name in LOOPBACK_NAMES or name.endswith(".localhost"))
+
+    def base_url(self, port: int) -> str:
+        """The URL of the pages for the owner's browser on this machine, without a slash at the end, if the server listens on the port."""
+        if self.url:
+            return self.url.rstrip("/")
+        host = self.local_host("") if self.host in (*LOOPBACK_NAMES, "0.0.0.0", "::") else self.host  # noqa: S104 (compared only)
+        return f"http://{f'[{host}]' if ':' in host else host}{'' if port == 80 else f':{port}'}"
 
     @property
     def uses_https(self) -> bool:
@@ -65,6 +91,11 @@ class WebConfig:
         if self.url and name == (urlsplit(self.url).hostname or ""):
             return True
         return name == self.host.lower() or (not is_loopback(self.host) and _is_ip_address(name))
+
+
+def make_local_key(token: str) -> bytes:
+    """The key of the host names of sessions, the same at each start. Made slowly: a reader who knows a name must not guess the token."""
+    return hashlib.scrypt(token.encode(), salt=b"host names", n=2**14, r=8, p=1)
 
 
 def parse_host(host: str) -> str | None:

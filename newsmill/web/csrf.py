@@ -12,8 +12,12 @@ from starlette.exceptions import HTTPException
 
 from newsmill.text.sentences import Sentence
 
-COOKIE = "nm_session"
 CSRF_FIELD = "csrf"  # a hidden field of every form
+
+
+def session_cookie(request: Request) -> str:
+    """The name of the session's cookie. It has the port, because servers on several ports of a host share the host's cookies."""
+    return f"nm_session_{request.url.port or ''}".rstrip("_")
 
 
 def make_csrf_token(request: Request) -> str:
@@ -52,4 +56,4 @@ def check_csrf(request: Request, value: str) -> None:
 
 def _expected_csrf(request: Request) -> bytes:
     """Derived from the secret of the session. Without a session it is constant, and only the origin is checked."""
-    return hmac.digest(request.cookies.get(COOKIE, "").encode(), b"newsmill forms", "sha256")
+    return hmac.digest(request.cookies.get(session_cookie(request), "").encode(), b"newsmill forms", "sha256")

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.network.address_guard import Guard
+from newsmill.network.http_get import FetchError, Hop, fetch_hop
 from newsmill.storage.private_files import make_image_mark, make_image_name
 from newsmill.storage.publishers import PublisherOrder
 from newsmill.text import urls
 from newsmill.text.redaction import redact
 from newsmill.text.sentences import Sentence
-from newsmill.web.http_get import FetchError, Hop, fetch_hop
 from newsmill.web.raster import read_raster
 
 MAX_CACHE_BYTES = 200_000_000  # about 2,000 images
@@ -63,13 +63,15 @@ class ImageCache:
         return None
 
     def put(self, url: str, content: bytes) -> None:
-        """Keep an image, or b"" for a failure."""
+        """Keep an image, or b"" for a failure, unless no document has asked for it by `get`, or a takedown has removed all that did."""
         path = self._path(url)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, exist_ok=True)
             draft.write_bytes(content)
             draft.replace(path)
+            if next(self._folder.glob(f"{path.name}.*"), None) is None:  # a takedown deleted it meanwhile
+                path.unlink()
             self._add_bytes(len(content) + path.stat().st_blksize)
 
     def _add_bytes(self, added: int) -> None:

@@ -1,15 +1,16 @@
-"""The stores of past times that requests search, each made in a process of its own, one at a time."""
+"""The stores of past times that requests search, each made in a process of its own, one at a time; callers take turns."""
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import threading
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import ExitStack, suppress
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.process import BaseProcess
 from typing import Annotated
@@ -25,57 +26,90 @@ from newsmill.search.query import check_is_lasting
 from newsmill.settings import Settings
 from newsmill.storage import frozen_stores, past_documents
 from newsmill.storage.frozen_stores import parse_time
+from newsmill.storage.tokens import Scope
 from newsmill.text.sentences import Sentence
+from newsmill.web.auth import require_scope
 from newsmill.web.parameters import Context, QueryText
 
 MAX_WAIT_SECONDS = 3.0  # of a request, for a store that is being made; the client then asks again
 RETRY_SECONDS = 5
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A store that a caller waits for."""
+
+    at: datetime
+    made: Future[None]
+
+
 class PastStores:
-    """Makes the stores of past times. Used by several threads."""
+    """Makes the stores of past times. Each caller has one that is made or waits, so a caller delays another by one store at most."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: tuple[datetime, Future[None], tuple[BaseProcess, ...]] | None = None
+        self._queue = ThreadPoolExecutor(1, "past-stores")
+        self._orders: dict[str, _Order] = {}  # by caller
+        self._processes: tuple[BaseProcess, ...] = ()
+        self._is_closed = False
 
-    def prepare(self, context: AppContext, at: datetime) -> None:
-        """Make the store of a time that `past_documents.settle` returned, unless it exists.
+    async def prepare(self, context: AppContext, at: datetime, caller: str) -> None:
+        """Make the store of a time that `past_documents.settle` returned, unless it exists. Waits without a thread.
 
-        Raises HTTPException 503 while it is being made, or another one, and ServiceError.
+        Raises HTTPException 503 until it is made, 429 while the caller waits for another one, and ServiceError.
         """
-        if frozen_stores.is_ready(context.engine, contexts.past_folder(context.settings), at):
+        if await run_in_threadpool(_is_ready, context, at):
+            return
+        made = asyncio.wrap_future(self._order(context, at, caller))
+        made.add_done_callback(lambda future: future.cancelled() or future.exception())  # also when the request has ended
+        await asyncio.wait({made}, timeout=MAX_WAIT_SECONDS)
+        if not made.done():
+            raise _refusal(
+                503, Sentence("the store of {time} is being made: try again in a few seconds", time=frozen_stores.format_time(at))
+            )
+        made.result()
+
+    def _order(self, context: AppContext, at: datetime, caller: str) -> Future[None]:
+        """The result of making the store: of this caller's last request for it, if it waits or failed, else of a new place in the queue."""
+        with self._lock:
+            last = self._orders.get(caller)
+            if last is not None and not last.made.done() and last.at != at:
+                time_of_last = frozen_stores.format_time(last.at)
+                raise _refusal(429, Sentence("your token waits for the store of {time}: try again when it is made", time=time_of_last))
+            if last is not None and last.made.done():
+                del self._orders[caller]
+            if last is None or (last.made.done() and (last.at != at or last.made.exception() is None)):
+                last = self._orders[caller] = _Order(at, self._queue.submit(self._run, context, at))
+            return last.made
+
+    def _run(self, context: AppContext, at: datetime) -> None:
+        if _is_ready(context, at):  # by the request of another caller
             return
         with self._lock:
-            if self._running is None or (self._running[1].done() and self._running[0] != at):
-                pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-                future = pool.submit(_make, context.settings, at, os.getpid())
-                self._running = at, future, tuple(pool._processes.values())
-                pool.shutdown(wait=False)  # the process ends with its work, also if no request waits for it by then
-            running_at, future, _ = self._running
-        with suppress(FutureTimeoutError):
-            error = future.exception(MAX_WAIT_SECONDS)
-            with self._lock:
-                if self._running is not None and self._running[1] is future:
-                    self._running = None
-            if running_at == at:
-                if error is not None:
-                    raise error
+            if self._is_closed:
                 return
-        raise HTTPException(
-            503,
-            Sentence("the store of {time} is being made: try again in a few seconds", time=frozen_stores.format_time(running_at)),
-            headers={"Retry-After": str(RETRY_SECONDS)},
-        )
+            pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            made = pool.submit(_make, context.settings, at, os.getpid())
+            self._processes = tuple(pool._processes.values())
+            pool.shutdown(wait=False)  # the process ends with its work
+        made.result()
 
     def close(self) -> None:
         """Kill the process. Its unfinished files are deleted by the next one."""
+        self._queue.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            running, self._running = self._running, None
-        if running is not None:
-            for process in running[2]:
-                process.kill()
-                process.join()
+            self._is_closed = True
+        for process in self._processes:
+            process.kill()
+            process.join()
+
+
+def _refusal(status: int, detail: Sentence) -> HTTPException:
+    return HTTPException(status, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def _is_ready(context: AppContext, at: datetime) -> bool:
+    return frozen_stores.is_ready(context.engine, contexts.past_folder(context.settings), at)
 
 
 def _make(settings: Settings, at: datetime, server: int) -> None:
@@ -107,14 +141,12 @@ async def search_context(
     check_is_lasting(q)
     if "marks" in request.query_params.getlist("include"):
         raise ConfigError("include=marks does not work with as_of, because marks, stories and later documents are not part of that time")
+    caller = require_scope(Scope.READ)(request)
+    at = await run_in_threadpool(past_documents.settle, context.engine, parse_time(as_of), now=context.now())
+    await request.app.state.past_stores.prepare(context, at, caller.token.root)
     with ExitStack() as stack:
-        yield await run_in_threadpool(_open, stack, request.app.state.past_stores, context, parse_time(as_of))
-
-
-def _open(stack: ExitStack, stores: PastStores, context: AppContext, at: datetime) -> AppContext:
-    at = past_documents.settle(context.engine, at, now=context.now())
-    stores.prepare(context, at)
-    return stack.enter_context(contexts.open_past(context, at, with_index=True)).context
+        past = await run_in_threadpool(stack.enter_context, contexts.open_past(context, at, with_index=True))
+        yield past.context
 
 
 SearchContext = Annotated[AppContext, Depends(search_context)]

@@ -90,6 +90,6 @@ def caller_key(scope: Any) -> str:
     """The token's ID, or the client's IP address for a request without a valid token."""
     with suppress(HTTPException, NewsmillError):  # the route raises both again and answers them
         caller = get_caller(Request(scope))
-        if caller is not None and caller.token is not None:
+        if caller is not None:
             return caller.token.id
     return scope["client"][0] if scope.get("client") else "unknown"

@@ -9,16 +9,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from newsmill.context import AppContext
+from newsmill.context import AppContext, make_heartbeat
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.health.outage_log import OutageLog
-from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
-from newsmill.storage.tokens import Tokens
+from newsmill.storage.processes import BEAT_INTERVAL
 from newsmill.web.config import WebConfig
 from newsmill.web.header_timeout import TimedProtocol
 from newsmill.web.server import create_app
@@ -30,8 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def run(context: AppContext, config: WebConfig, listener: socket.socket) -> int:
-    """Serve on the socket of `listen` until a signal; the exit code. Raises NewsmillError as `require_token` does."""
-    require_token(context.tokens, config, context.now())
+    """Serve on the socket of `listen` until a signal; the exit code."""
     server = build_server(create_app(context, config))
 
     def stop(*_: object) -> None:
@@ -77,15 +74,6 @@ def listen_error(config: WebConfig, error: OSError) -> NewsmillError:
     return NewsmillError(f"{reason}: set an IP address of this machine, such as NEWSMILL_WEB=127.0.0.1:{config.port or 8470}")
 
 
-def require_token(tokens: Tokens, config: WebConfig, now: datetime) -> None:
-    """Raises NewsmillError when other machines can reach the server and no token exists."""
-    if config.is_exposed and not tokens.has_program_token(now=now):
-        raise NewsmillError(
-            f"other machines can reach {config.url or config.host}, but no token exists: "
-            "make one with `newsmill token add NAME --scope admin`"
-        )
-
-
 def build_server(app: ASGIApp, shutdown_seconds: int = SHUTDOWN_SECONDS) -> uvicorn.Server:
     """The configured server."""
     return uvicorn.Server(
@@ -106,7 +94,7 @@ def build_server(app: ASGIApp, shutdown_seconds: int = SHUTDOWN_SECONDS) -> uvic
 @contextmanager
 def sending_heartbeats(context: AppContext) -> Iterator[None]:
     """Send heartbeats from a thread. It continues when the database is not available."""
-    heartbeat, stop = Heartbeat(context.engine, role="web"), threading.Event()
+    heartbeat, stop = make_heartbeat(context, "web"), threading.Event()
     outage = OutageLog(log, "the database answers again")
 
     def beat() -> None:

@@ -25,6 +25,7 @@ from newsmill.archive import warc, warc_writer
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError
 from newsmill.model import Hint, Page, Segment
+from newsmill.text.sentences import MARK
 
 ZIPPED = gzip.compress("<p>Zwölf Boxkämpfer</p>".encode() * 500, mtime=0)
 PAGES = [
@@ -93,7 +94,7 @@ pages = st.builds(
     request_headers=st.lists(st.tuples(header_text, header_text), max_size=3).map(tuple),
     source=st.none() | st.text(max_size=9),
     rendered=st.none() | st.binary(max_size=300),
-    rendering_failure=st.none() | st.text(max_size=9),
+    rendering_failure=st.none() | st.text(st.characters(exclude_characters=MARK), max_size=9),
 )
 
 

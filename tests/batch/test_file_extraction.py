@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import multiprocessing
 import os
 import pickle
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -13,15 +15,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import fsspec
 import pyarrow
 import pyarrow.parquet
 import pytest
+from services import object_store
 from warc_records import SITE, article, list_bytes, make_record, record
 
 import newsmill
+from newsmill.archive.buckets import open_buckets
+from newsmill.archive.remote_files import is_url, read_version
 from newsmill.batch import BatchOptions, FileCounts, collect_profile_pages, extract_file, file_extraction, profile_learning
 from newsmill.batch.processes import process_files
+from newsmill.engines.job import prepare
 from newsmill.exceptions import ConfigError
 from newsmill.intake.warc_files import read_warc
 from newsmill.sandbox import parent
@@ -47,6 +52,14 @@ def crawl(tmp_path: Path) -> Path:
     path = tmp_path / "crawl.warc.gz"
     path.write_bytes(b"".join(map(gzip.compress, RECORDS)))
     return path
+
+
+def make_zip(members: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return made.getvalue()
 
 
 def read(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -117,12 +130,10 @@ def test_names_and_urls(crawl: Path, tmp_path: Path) -> None:
     other = tmp_path / "other" / crawl.name
     other.parent.mkdir()
     other.write_bytes(crawl.read_bytes())
-    with fsspec.open("memory://bucket/crawl.warc.gz", "wb") as file:
-        file.write(crawl.read_bytes())
-    for source in (crawl, other, "memory://bucket/crawl.warc.gz"):
+    for source in (crawl, other, other.as_uri()):
         assert extract_file(source, tmp_path / "out").documents == 4
     assert len(read(tmp_path / "out", "documents")) == 12
-    for source, message in (("s4://bucket/a.warc.gz", "s4"), ("memory://bucket/none.warc", None)):
+    for source, message in (("s4://bucket/a.warc.gz", "s4"), ("file:///none.warc", None)):
         if message is None:
             assert extract_file(source, tmp_path / "out").outcomes == {"unreadable": 1}
         else:
@@ -137,6 +148,89 @@ def test_names_and_urls(crawl: Path, tmp_path: Path) -> None:
     assert extract_file(missing, tmp_path / "out").documents == 1  # it is read again
     odd = crawl.rename(os.fsdecode(bytes(tmp_path / "caf") + b"\xe9.warc.gz"))
     assert extract_file(odd, tmp_path / "out").source == f"{tmp_path}/caf\\udce9.warc.gz"
+
+
+def make_job(source: str, folder: Path) -> FileCounts:
+    """As a task of datatrove, Ray or Spark."""
+    job = prepare([source], folder, None)
+    counts, tables = job.extract(job.sources[0])
+    assert sum(table.num_rows for table in tables) == counts.documents
+    return counts
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """fsspec's file system of a bucket `files`, of a server as the settings name it."""
+    with object_store() as endpoint:
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
+        for name, value in zip(names, ("test", "test", "us-east-1", endpoint), strict=True):
+            monkeypatch.setenv(name, value)
+        files = open_buckets()
+        files.makedirs("files", exist_ok=True)  # a server keeps the buckets of the one before
+        yield files
+
+
+@pytest.mark.parametrize("work", [extract_file, make_job, collect_profile_pages])
+@pytest.mark.parametrize("source", ["crawl.warc.gz", "s3://files/crawl.warc.gz"])
+def test_a_file_that_changed_is_read_again_and_its_rows_are_replaced(
+    work: Callable[..., FileCounts], source: str, tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download that was cut off, then complete; then another file of the same size."""
+    monkeypatch.chdir(tmp_path)
+    whole = b"".join(gzip.compress(article(name)) for name in ("council", "port", "mayor"))
+
+    def write(content: bytes) -> None:
+        bucket.pipe(source, content) if is_url(source) else Path(source).write_bytes(content)
+
+    def run() -> int:
+        counts = work(source, tmp_path / "out")
+        rows = read(tmp_path / "out", "pages" if work is collect_profile_pages else "documents")
+        assert len(rows) == counts.documents and len(list((tmp_path / "out" / "_finished").iterdir())) == 1
+        return counts.documents
+
+    write(whole[: len(whole) * 5 // 6])
+    assert run() == 2
+    before = list_bytes(tmp_path / "out")
+    assert run() == 2 and list_bytes(tmp_path / "out") == before
+    write(whole)
+    assert run() == 3
+    write(whole[:100] + bytes(len(whole) - 100))
+    assert run() == 0
+    bucket.rm(source) if is_url(source) else Path(source).unlink()
+    assert run() == 0  # it is finished, and cannot be compared any more
+
+
+def test_the_version_of_an_object_in_a_bucket(bucket: Any) -> None:
+    versions = list[str | None]()
+    for content in (b"a", None, b"b"):
+        if content is not None:
+            bucket.pipe("files/a.warc", content)
+        versions.append(read_version("s3://files/a.warc"))
+    assert versions[0] is not None and versions[0] == versions[1] != versions[2]
+    assert read_version("s3://files/none.warc") is None
+
+
+WITHOUT_RECORD = {
+    "a.warc": b"",
+    "a.warc.gz": b"",
+    "b.warc.gz": gzip.compress(b""),
+    "c.wacz": b"",
+    "d.wacz": make_zip({}),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_RECORD)
+def test_a_file_without_a_record_has_an_outcome(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(WITHOUT_RECORD[name])
+    counts = extract_file(path, tmp_path / "out")
+    assert (counts.documents, sum(counts.outcomes.values())) == (0, 1)
+    (row,) = read(tmp_path / "out", "outcomes")
+    expected = ("unreadable", "WACZ file") if name.endswith(".wacz") else ("damaged", "the file has no WARC record")
+    assert (row["file"], row["outcome"], expected[1] in row["detail"]) == (str(path), expected[0], True)
+    assert counts.outcomes == {expected[0]: 1}
+    path.write_bytes(article("late") if not name.endswith(".wacz") else make_zip({"archive/a.warc": article("late")}))
+    assert extract_file(path, tmp_path / "out").documents == 1
 
 
 @pytest.mark.parametrize(("module", "work"), [(file_extraction, extract_file), (profile_learning, collect_profile_pages)])

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -153,6 +154,7 @@ def test_a_workbook_has_texts_and_no_formulas(newsmill: Newsmill) -> None:
     with zipfile.ZipFile("news.xlsx") as book:
         sheet = book.read("xl/worksheets/sheet1.xml").decode()
     assert "<is><t>=1+1</t></is>" in sheet and "<f>" not in sheet and "<hyperlink" not in sheet
+    assert '<autoFilter ref="A1:' in sheet and len(set(re.findall('width="([0-9]+)', sheet))) > 3
     assert sheet.count("<row ") == 4 and "<is><t>marks_note</t></is>" in sheet and '<c r="X' in sheet
 
 
@@ -312,6 +314,8 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
         (["--since-last"], "--since-last needs --to TARGET"),
         (["--partition", "day"], "--partition needs --to TARGET"),
         (["--format", "warc"], "--format warc writes a folder; use --to TARGET"),
+        (["--seed", "8"], "--seed works with --sample N"),
+        (["--since", "soon"], "--since: expected a day or time (UTC) such as"),
         (["--to", "x", "-o", "y"], "-o writes one file and --to a folder"),
         (["--to", "x", "--since-last", "--overwrite"], "use one of the two"),
         (["--to", "x", "--partition", "year"], "--partition: expected one of day, month, source, not 'year'"),

@@ -137,6 +137,13 @@ def test_html_on_standard_input_is_one_page(newsmill: Newsmill, monkeypatch: pyt
     assert newsmill("extract", "-", "page.html", "--format", "text").out.count("paragraph 0") == 2
 
 
+def test_an_empty_standard_input_is_named(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    for data in (b"", b"\n"):
+        feed(monkeypatch, data)
+        done = newsmill("extract")
+        assert (done.code, done.out, done.err) == (0, "", "standard input is empty; nothing was extracted\n")
+
+
 def test_json_lines_after_a_byte_order_mark(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     for start in (b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"):
         feed(monkeypatch, start + b'{"id": 1, "path": "page.html"}\n{"id": 2, "path": "empty.html"}\n')
@@ -171,7 +178,14 @@ def test_wrong_use_exits_with_2(newsmill: Newsmill, arguments: list[str], senten
 
 def test_a_folder_without_pages_is_refused(newsmill: Newsmill, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    assert "none: has no page" in newsmill("extract", "none").err
+    done = newsmill("extract", "none")
+    assert (done.code, "none: has no page" in done.err) == (2, True)
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "a.html").write_text("<p>Nothing")
+    (tmp_path / "empty.warc").touch()
+    done = newsmill("extract", "none", "some", "empty.warc")
+    assert (done.code, len(done.lines)) == (1, 1) and "none: has no page" in done.err
+    assert "empty.warc, offset 0: the file has no WARC record" in done.err
 
 
 def test_other_formats(newsmill: Newsmill) -> None:

@@ -93,7 +93,7 @@ def test_ctrl_c_keeps_what_is_done(crawl: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["missing.warc"], "missing.warc: no such file or folder"),
-        (["s4://bucket/a.warc"], "Protocol not known: s4"),
+        (["s4://bucket/a.warc"], "s4://bucket/a.warc' cannot be read; expected file"),
         (["."], "has no WARC file"),
         (["a.warc", "--url", "https://paper.example/"], "not with --format parquet"),
         (["a.warc", "--since", "May"], "expected a day, month or year"),
@@ -113,6 +113,22 @@ def test_what_is_refused_before_any_work(
     for alone in (["--format", "parquet"], ["--status", "200"], ["--urls", "list.txt"]):
         done = newsmill("extract", "a.warc", *alone)
         assert (done.code, "needs -o FOLDER" in done.err) == (2, True)
+
+
+def test_an_empty_folder_does_not_refuse_the_others(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("empty", "other", "crawl"):
+        (tmp_path / name).mkdir()
+    arguments = ("--format", "parquet", "-o", "out")
+    done = newsmill("extract", "empty", "other", *arguments)
+    assert (done.code, done.err.count("has no WARC file"), (tmp_path / "out").exists()) == (2, 2, False), done.err
+    (tmp_path / "crawl" / "a.warc").write_bytes(article("story")[:300])
+    done = newsmill("extract", "empty", "crawl", *arguments)
+    assert done.code == 0 and "empty has no WARC file; their names end with" in done.err and "0 documents, 1 damaged" in done.err
+    (tmp_path / "crawl" / "a.warc").write_bytes(article("story"))
+    done = newsmill("extract", "crawl", "empty", *arguments)
+    assert done.code == 0 and "1 file changed since then; the new rows replace those of before\n" in done.err
+    assert done.err.endswith("1 document\n") and len(list((tmp_path / "out" / "documents").iterdir())) == 1
 
 
 def test_options_reach_every_file(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

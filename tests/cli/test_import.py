@@ -44,7 +44,7 @@ def test_files_that_cannot_be_imported_are_named_before_any_work(newsmill: Newsm
     cases = (
         ("empty", "no file that ends in .parquet"),
         ("none", "none: no such file"),
-        ("memory://none.parquet", "memory://none.parquet: no"),
+        ("file:///none.parquet", "file:///none.parquet: no"),
     )
     for name, message in cases:
         done = newsmill("import", "parts", name)

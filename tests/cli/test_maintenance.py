@@ -67,7 +67,8 @@ def test_targets_and_stores_that_backup_rejects(newsmill: Newsmill, tmp_path: Pa
     done = newsmill("backup", "")
     assert (done.code, done.err) == (2, "newsmill: FOLDER is empty; name a folder\n")
     done = newsmill("backup", "a" * 300)
-    assert (done.code, "File name too long" in done.err) == (1, True)
+    assert (done.code, "File name too long" in done.err, "Errno" in done.err) == (1, True, False)
+    assert newsmill("backup", "/proc/x").err == "newsmill: the backup in /proc/x is not complete: No such file or directory (/proc/x)\n"
     monkeypatch.setenv("ARCHIVE_URL", "s3://bucket/x")
     done = newsmill("backup", "copy")
     assert (done.code, "docs/guides/operating.md" in done.err) == (2, True)

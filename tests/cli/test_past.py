@@ -13,7 +13,7 @@ from rows import SITE, SOURCE, Mill, after, document_of, good, links
 
 import newsmill as newsmill_package
 from newsmill.exceptions import ConfigError
-from newsmill.exports.citation import Citation
+from newsmill.exports.citation import COVERED, Citation
 from newsmill.search import indexer
 from newsmill.storage import database
 from newsmill.storage.frozen_stores import format_time
@@ -91,7 +91,9 @@ def test_an_export_of_a_past_time_stays_the_same(newsmill: Newsmill, data: Path,
 
 def test_a_citation_can_be_computed_without_newsmill(newsmill: Newsmill, data: Path) -> None:
     citation = Citation.parse(newsmill("cite", "--as-of", T0, 'title:"the harbour"', "OR", "election").out)
-    lines = [f"{one['id']} {one['revision']} {one['content_hash']}\n" for one in newsmill("export", "harbour OR election").lines]
+    found = newsmill("export", "harbour OR election").lines
+    rows = [json.dumps([one[name] for name in COVERED], ensure_ascii=False, separators=(",", ":")) for one in found]
+    lines = [f"{sha256(row.encode()).hexdigest()}\n" for row in rows]
     assert citation.digest == sha256("".join(sorted(lines)).encode()).hexdigest()
     assert (citation.query, citation.documents, citation.sources) == ('title:"the harbour" OR election', 2, 1)
     for query in ("nothing", "می\u200cخواهم", "harbour\u00a0OR \u202eferry"):  # no match; characters that terminals and pages lose
@@ -131,6 +133,7 @@ def test_a_corpus_of_the_past(data: Path) -> None:
         (("cite", "--verify", CITED % ("\\q", "3")), "the line is not a citation"),
         (("cite", "--verify", CITED % ("", ",")), "the line is not a citation"),
         (("cite", "--verify", CITED % ("\\ud800", "3")), "0 found"),
+        (("cite", "--verify", (CITED % ("", "3")).replace("SHA-256 ", "SHA-256/3 ")), "a digest of version 3; install newsmill 1,"),
         (("cite", "--as-of", "0001-01-01T00:00+05:00"), "is not a time"),
         (("cite", "--verify", "x", "harbour"), "--verify takes query and time from its line"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -61,6 +62,15 @@ def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monke
     assert (search["name"], search["query"], search["user"], search["new"]) == ("Harbours", "harbour -ferry", "", 1)
     assert newsmill("alerts", "remove", alert).code == 0 and newsmill("alerts", "remove", alert).code == 2
     assert newsmill("searches", "remove", "Harbours").code == 0 and newsmill("searches", "remove", "Harbours").code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("search", "x", "--after", "2026"), ("search", "--limt=3"), ("searches", "add", "a", "--foo"), ("stories", "list", "--big")],
+)
+def test_an_unknown_option_is_no_word_of_a_query(newsmill: Newsmill, words: Sequence[str]) -> None:
+    done = newsmill(*words)
+    assert done.code == 2 and "no such option; a query has filters instead" in done.err
 
 
 @pytest.mark.parametrize(

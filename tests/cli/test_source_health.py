@@ -13,13 +13,15 @@ from command_result import Newsmill
 from rows import SITE, Mill, bad, document_of, ended, good, links
 
 from newsmill import context, settings
-from newsmill.cli.crawl import describe_problem, has_never_answered
+from newsmill.cli.crawl import describe_problem
+from newsmill.cli.crawl_monitor import describe_listings
+from newsmill.cli.sources.listed import COLUMNS, read_listed, to_row
 from newsmill.cli.sources.state import describe_cause, describe_health, format_since
 from newsmill.cli.terminal import now
 from newsmill.context import AppContext
 from newsmill.health.causes import Cause, Evidence, Finding, HealthState
-from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Source
-from newsmill.storage.ledger import Ended, Postponed
+from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Source, State
+from newsmill.storage.ledger import Ended, Postponed, Progress
 from newsmill.storage.source_health import SourceHealth
 from newsmill.web.pages import source_health_view
 from newsmill.web.pages.translations import load_translations
@@ -56,11 +58,6 @@ def test_every_command_says_what_fails(store: AppContext, newsmill: Newsmill) ->
     assert {row["health"]["outcome"] for row in newsmill("sources", "list", "--json").json} == {"http_error", "refused", "dns"}
 
 
-def test_a_new_source_without_any_answer_is_told_from_one_that_refuses(store: AppContext) -> None:
-    """`newsmill crawl` does not keep the first."""
-    assert [has_never_answered(store, source) for source in store.ledger.sources.list_all()] == [True, False, True]
-
-
 def test_the_doctor_shows_evidence_and_remedy(store: AppContext, newsmill: Newsmill) -> None:
     shown = newsmill("sources", "doctor", "forbidden")
     assert shown.code == 1
@@ -72,7 +69,7 @@ def test_the_doctor_shows_evidence_and_remedy(store: AppContext, newsmill: Newsm
 
 
 def test_a_feed_of_the_plan_that_is_not_found_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill) -> None:
-    """A guessed one that does not exist does not, nor does one that the source has given up."""
+    """A guessed one that does not exist does not, nor does one that the source has given up; the table leaves both out."""
     monkeypatch.chdir(tmp_path)
     planned, guessed, old = (f"{SITE}/{name}" for name in ("rss", "feed", "old"))
     with context.open_context(settings.load(), create=True) as store:
@@ -82,8 +79,17 @@ def test_a_feed_of_the_plan_that_is_not_found_fails_the_check(tmp_path: Path, mo
         mill = Mill(store.ledger, now=now())
         store.ledger.url_endings.end([ended(row, Outcome.GONE, "HTTP 404") for row in mill.lease()], now=now())
     check = newsmill("sources", "check", "--json")
-    assert (check.code, check.json["alarms"]) == (1, [f"paper: feed {planned} failed: gone (HTTP 404)"])
+    assert (check.code, check.json["alarms"]) == (1, [f"paper: feed {planned} failed: not found: HTTP 404"])
     assert {row["url"] for row in check.json["listings"]["paper"]} == {planned, guessed, old}
+    table = newsmill("sources", "check").out
+    assert (planned in table, guessed in table, old in table) == (True, False, False)
+
+
+def test_a_listing_that_waits_for_its_next_try_fails_the_check(store: AppContext, newsmill: Newsmill) -> None:
+    """Nothing has ended yet: HTTP 403 may pass."""
+    check = newsmill("sources", "check")
+    assert check.code == 1 and check.err.count(" failed: ") == 3
+    assert "forbidden: homepage http://forbidden.example/ failed: blocked: HTTP 403" in check.err
 
 
 def test_the_check_shows_the_last_try_of_each_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill) -> None:
@@ -150,6 +156,29 @@ def test_a_source_whose_articles_are_all_refused_says_so_at_once(
         problem = describe_problem(store, source) or ""
         assert "(3 http_error, 1 not_article); most frequent failure: blocked: HTTP 403" in problem
         assert "no article fetched yet" not in newsmill("sources", "list").out
+
+
+def test_the_columns_of_a_source_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing that is due is no page, and an unchanged page is a stored one."""
+    monkeypatch.chdir(tmp_path)
+    with open_store_with_homepage() as (store, mill, _):
+        for again in (False, True):
+            store.ledger.links.add(links(1), now=mill.now, again=again)
+            mill.store(*(good(claim, replace(document_of(claim.url), archive_ref=None)) for claim in mill.claim(mill.save(mill.lease()))))
+        store.ledger.links.add(links(5), now=mill.now)
+        _, dropped, failed = mill.lease(limit=3)
+        store.ledger.url_endings.end([ended(failed, Outcome.HTTP_ERROR, "HTTP 404")], now=mill.now)
+        store.ledger.url_endings.end([ended(dropped, Outcome.DENIED)], now=mill.now)
+        store.ledger.sources.make_listings_due("paper", now=mill.now)
+        (listed,) = read_listed(store)
+        row = dict(zip(COLUMNS, to_row(listed), strict=True))
+        assert listed.progress.outcomes[Outcome.UNCHANGED] == 1 and listed.progress.pending_listings == 1
+        assert [row[name] for name in ("pages", "stored", "dropped", "failed", "pending pages")] == [5, 1, 1, 1, 2]
+
+
+def test_a_crawl_without_pages_yet_counts_its_listings() -> None:
+    progress = Progress(12, listings={State.DONE: 3, State.FETCHING: 1, State.DUE: 4})
+    assert describe_listings(progress) == "reading listings, 3 of 8 read"
 
 
 def test_a_source_whose_articles_were_all_fetched_again_unchanged_has_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

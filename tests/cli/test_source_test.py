@@ -149,6 +149,6 @@ def test_a_missing_page_and_a_refused_one_are_named(newsmill: Newsmill, site: Si
     write_sources(tmp_path, spider="missing:PaperSpider")
     result = newsmill("sources", "test", "paper")
     assert (result.code, result.out) == (1, "")
-    refused = "1 request refused: ssrf_blocked (Private IP address; NEWSMILL_ALLOW_NETS permits networks)"
+    refused = "1 request refused: ssrf_blocked (Private IP address, or a port that is not 80 or 443; NEWSMILL_ALLOW_NETS permits networks)"
     assert f"paper: empty_listing: {refused}; 1 response with HTTP 404" in result.err
     assert "nothing found: check the URLs that the spider starts with" in result.err

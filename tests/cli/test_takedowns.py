@@ -9,7 +9,9 @@ from command_result import Newsmill
 from rows import page_of
 
 from newsmill import context, settings
+from newsmill.cli.maintenance.takedowns import print_result
 from newsmill.intake.page_submission import store_pages
+from newsmill.storage.ledger.takedown_demands import TakedownResult
 
 URL = "https://www.example.org/a"
 
@@ -50,6 +52,16 @@ def test_what_is_refused(newsmill: Newsmill) -> None:
         done = newsmill("takedowns", "add", *arguments)
         assert (done.code, says in done.err) == (2, True), done.err
     assert newsmill("takedowns", "list").err == "no URL is barred\n"
+
+
+def test_articles_are_listed_one_on_a_line(newsmill: Newsmill, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the question, and the ones with nearly the same text after it."""
+    urls = [f"https://www.example.org/{n}" for n in range(20)]
+    asked = newsmill("takedowns", "add", *urls, "--reason", "x").err.splitlines()
+    assert asked[:20] == [f"  {url}, which has no document" for url in urls]
+    assert asked[20:] == ["newsmill: Remove these 20 articles? Confirm with --yes"]
+    print_result(TakedownResult((), ()), urls)
+    assert capsys.readouterr().err.splitlines()[-21:] == ["20 other documents with nearly the same text:", *(f"  {url}" for url in urls)]
 
 
 def test_a_damaged_archive(newsmill: Newsmill, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_a_wide_table_becomes_blocks_at_60_columns() -> None:
     assert needed_width(COLUMNS, ROWS) > 60
     blocks = format_blocks(COLUMNS, ROWS, 60)
     assert max(map(len, blocks.splitlines())) <= 60
-    assert blocks.startswith("source    example-org\nstate     blocked: HTTP 403 since 13:33 UTC\n")
+    assert blocks.startswith("source         example-org\nstate          blocked: HTTP 403 since 13:33 UTC\n")
     assert needed_width(("pages", "outcome"), [[1, "stored"]]) <= 60
 
 
@@ -55,7 +55,7 @@ def test_a_terminal_of_60_columns_breaks_no_word() -> None:
     os.close(parent)
     lines = shown.decode().replace("\r\n", "\n").splitlines()
     assert max(map(len, lines)) <= 60
-    assert "state     blocked: HTTP 403 since 13:33 UTC" in lines
+    assert "state          blocked: HTTP 403 since 13:33 UTC" in lines
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(99, "99 s"), (720, "12 min"), (108_000, "30 h"), (287_556, "3 days")])

@@ -70,21 +70,22 @@ def file(template: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["folder", "postgres", "http"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """The arguments of `newsmill.open`."""
     if request.param == "postgres":
-        yield request.getfixturevalue("postgres")
+        yield {"where": request.getfixturevalue("postgres")}
         return
     file = request.getfixturevalue("file")
     if request.param == "http":
         door = open_door(tmp_path, WebConfig())
         with served(door) as url:
-            yield f"{url}/"
+            yield {"where": f"{url}/", "token": door.reader_token}
         door.close()
         return
-    yield {"folder": tmp_path, "file": str(file), "sqlite": f"sqlite:///{file}"}[request.param]
+    yield {"where": {"folder": tmp_path, "file": str(file), "sqlite": f"sqlite:///{file}"}[request.param]}
 
 
 def test_reading(where: Any) -> None:
-    with newsmill.open(where) as corpus:
+    with newsmill.open(**where) as corpus:
         assert {document.title for document in corpus.documents()} == {document.title for document in DOCUMENTS}
         assert {document.title for document in corpus.documents("harbour -shuts")} == {"The harbour opens"}
         assert list(corpus.documents(since=after(days=1))) == []
@@ -123,7 +124,7 @@ def test_reading(where: Any) -> None:
 
 
 def test_the_outcome_of_a_url(where: Any) -> None:
-    with newsmill.open(where) as corpus:
+    with newsmill.open(**where) as corpus:
         outcome = corpus.outcome(f"https://www.{HOST}/a?utm_source=x")
         assert outcome is not None
         assert (outcome.url, outcome.state, outcome.outcome) == (f"https://{HOST}/a", State.DONE, Outcome.STORED)
@@ -166,8 +167,8 @@ def test_near_duplicates_and_copies(tmp_path: Path) -> None:
     copy_groups.catch_up(database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}"))
     door = open_door(tmp_path, WebConfig())
     with served(door) as url:
-        for place in (tmp_path, url):
-            with newsmill.open(place) as corpus:
+        for place, token in ((tmp_path, None), (url, door.reader_token)):
+            with newsmill.open(place, token=token) as corpus:
                 (found,) = corpus.near_duplicates(f"https://{HOST}/a?utm_source=x")
                 assert [found] == corpus.near_duplicates(made[0].id, least=0.9, limit=1)
                 assert (found.id, found.title, found.first_seen_at) == (made[1].id, "b", NOON) and 0.9 < found.similarity < 1
@@ -198,8 +199,8 @@ def test_revisions(tmp_path: Path) -> None:
     door = open_door(tmp_path, WebConfig())
     results = []
     with served(door) as url:
-        for place in (tmp_path, url):
-            with newsmill.open(place) as corpus:
+        for place, token in ((tmp_path, None), (url, door.reader_token)):
+            with newsmill.open(place, token=token) as corpus:
                 listed = corpus.revisions(f"{made.url}?utm_source=x")
                 assert corpus.revisions(made.id) == listed
                 assert [corpus.revision(made.id, 4), corpus.revision("0" * 32, 1), corpus.revision("", 1)] == [None] * 3
@@ -263,7 +264,7 @@ def state(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("where", ["folder", "file", "sqlite", "postgres"], indirect=True)
 def test_opening_writes_nothing(where: Any, tmp_path: Path) -> None:
     before = state(tmp_path)
-    corpus = newsmill.open(where)
+    corpus = newsmill.open(**where)
     assert isinstance(corpus, module.LocalCorpus)
     list(corpus.documents())
     with pytest.raises(Exception, match=r"readonly|read-only"), corpus._engine.begin() as conn:
@@ -346,13 +347,13 @@ def test_a_stream_waits_for_what_comes(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_corpus_may_be_given_to_another_process(where: Any) -> None:
-    with newsmill.open(where) as corpus, pickle.loads(pickle.dumps(corpus)) as copy:
+    with newsmill.open(**where) as corpus, pickle.loads(pickle.dumps(corpus)) as copy:
         assert copy.search("harbour") == corpus.search("harbour")
 
 
 FORKED = """
 import multiprocessing, sys, newsmill
-corpus = newsmill.open(sys.argv[1])
+corpus = newsmill.open(sys.argv[1], token=sys.argv[2] or None)
 ids = [document.id for document in corpus.documents()]
 def read(id):
     return corpus.document(id)
@@ -364,16 +365,17 @@ print([document.id for document in found] == ids * 20, corpus.document(ids[0]).i
 
 def test_forked_processes_share_a_corpus(where: Any) -> None:
     """The pool of multiprocessing forks by default on Linux before Python 3.14."""
-    done = subprocess.run([sys.executable, "-c", FORKED, str(where)], capture_output=True, text=True, timeout=60, check=False)
+    arguments = (str(where["where"]), where.get("token", ""))
+    done = subprocess.run([sys.executable, "-c", FORKED, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "True True\n", done.stderr[-2000:]
 
 
 def test_bad_arguments_are_refused(where: Any) -> None:
     """Also by a server: the same errors as from a store."""
-    with newsmill.open(where) as corpus:
+    with newsmill.open(**where) as corpus:
         for refused in (
             lambda: corpus.search("harbour", order="oldest"),  # type: ignore[arg-type]
-            lambda: corpus.timeline("harbour", step="year"),  # type: ignore[arg-type]
+            lambda: corpus.timeline("harbour", step="decade"),  # type: ignore[arg-type]
             lambda: corpus.timeline("harbour", since=datetime(2026, 1, 1)),  # noqa: DTZ001
             lambda: list(corpus.stream(since=datetime(2026, 1, 1), wait=0)),  # noqa: DTZ001
             lambda: list(corpus.documents("harbour", since=datetime(2026, 1, 1))),  # noqa: DTZ001

@@ -31,7 +31,7 @@ LIMITS = {
     "patterns, health": 54,
     "modules, status": 410,
     "patterns, status": 89,
-    "modules, crawl": 612,
+    "modules, crawl": 620,
     "patterns, crawl": 175,
     "modules, worker": 559,
     "patterns, worker": 144,

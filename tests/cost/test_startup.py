@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from cost.limits import find_excess
 
@@ -44,3 +45,25 @@ def test_a_process_loads_what_it_uses() -> None:
         printed = process.communicate(timeout=120)[0]
         costs[f"modules, {name}"], costs[f"patterns, {name}"] = json.loads(printed)
     assert find_excess(costs) == {}
+
+
+FIRST_PAGE = """
+import sys
+import newsmill.sandbox.preload
+from datetime import UTC, datetime
+from pathlib import Path
+from justext.core import define_stoplist
+from newsmill.extraction.pipeline import read
+from newsmill.model import Page
+modules, misses = set(sys.modules), define_stoplist.cache_info().misses
+url = "http://127.0.0.1/404"
+read(Page(url, url, datetime.now(UTC), 200, (("Content-Type", "text/html"),), Path(sys.argv[1]).read_bytes()))
+print(sorted(set(sys.modules) - modules), define_stoplist.cache_info().misses - misses)
+"""
+
+
+def test_the_first_page_of_a_child_loads_nothing() -> None:
+    """A page with little text needs the stop words of jusText, 0.09 s of CPU. On a busy machine it reached the limit of such a page."""
+    page = Path(__file__).parents[1] / "newspaper" / "site" / "404.html"
+    done = subprocess.run([sys.executable, "-c", FIRST_PAGE, str(page)], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[] 0\n", done.stderr

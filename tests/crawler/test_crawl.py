@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from fake_site import Farm, Hit, Response, Site
 from sqlalchemy import update
 from world import World, now
 
+from newsmill.cli.sources.state import describe_health
 from newsmill.health.causes import Cause
 from newsmill.model import Kind, Link, Outcome, State
 from newsmill.queue.queue import Queue, connect_redis
@@ -16,6 +18,9 @@ from newsmill.storage.database import writing
 from newsmill.storage.ledger.takedowns import Takedowns
 from newsmill.storage.schema import ledger
 from newsmill.storage.source_checks import SourceAlarms
+from newsmill.storage.source_health import SourceHealthReader
+from newsmill.web.pages import source_health_view
+from newsmill.web.pages.translations import load_translations
 
 
 def test_a_feed_and_its_articles(sites: Farm, world: World) -> None:
@@ -192,7 +197,8 @@ def test_an_article_has_the_hints_of_the_homepage_and_of_the_feed(sites: Farm, w
 def test_a_homepage_leads_to_feed_section_and_sitemap(sites: Farm, world: World) -> None:
     """Feed from its head, section from its menu, sitemap from robots.txt with its parts, and the section's further pages."""
     site = sites.site()
-    articles = [site.article(f"/2026/11/25/the-council-meets-again-{n}") for n in range(10)]
+    today = f"{now():%Y/%m/%d}"  # the part of an index is read again while its URLs are of the last days
+    articles = [site.article(f"/{today}/the-council-meets-again-{n}") for n in range(10)]
     paths = [url.removeprefix(site.url("")) for url in articles]
     head, menu = '<link rel=alternate type="application/rss+xml" href="/feed.xml">', '<nav><a href="/politics/">Politics</a></nav>'
     home = site.page("/", f"<head>{head}</head>{menu}{links(paths[0])}")
@@ -410,3 +416,45 @@ def test_no_redis_no_schema(world: World) -> None:
     assert world.start(redis_url="redis://:secret@127.0.0.1:9/0").wait(30) == 1
     assert world.start(database_url=f"sqlite:///{world.data}/empty.db").wait(30) == 1
     assert "secret" not in world.log()
+
+
+def test_a_site_without_articles_and_a_slow_site_are_named(sites: Farm, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the second read that found nothing, and after responses that take longer than the limit. Both are amber."""
+    monkeypatch.setattr("newsmill.health.assessment.MIN_SLOW_SECONDS", 0.4)
+    shop, slow = sites.site(), sites.site()
+    world.source("shop", homepage=shop.page("/", "<html><body><p>Buy our things.</p></body></html>"))
+    world.source("slow", feeds=(slow.feed("/rss", slow.article("/a")),))
+    slow.pages = {path: replace(response, delay=0.8) for path, response in slow.pages.items() if isinstance(response, Response)}
+    shown = []
+    for _ in range(2):
+        world.crawl(delay=0.0)
+        healths = SourceHealthReader(world.engine).read_all(world.ledger.sources.list_all(), now=now())
+        shown.append({name: describe_health(health, now()) for name, health in healths.items()})
+        for name in ("shop", "slow"):
+            world.ledger.sources.make_listings_due(name, now=now())
+    assert (shown[0]["shop"], shown[1]["shop"]) == ("ok", "nothing found in 2 reads")
+    assert shown[1]["slow"].startswith("slow: ") and shown[1]["slow"].endswith(" s for a response")
+    views = {name: source_health_view.describe_health(name, one, load_translations("de"), now()) for name, one in healths.items()}
+    assert (views["shop"].mark, views["shop"].text) == ("failing", "bei 2 Abrufen nichts gefunden")
+    assert (views["slow"].mark, views["slow"].text) == ("failing", "langsam: 1 s je Antwort")
+
+
+def test_the_first_articles_come_between_the_first_listings(sites: Farm, world: World) -> None:
+    """After the homepage and one feed; one request after the other, each with its delay."""
+    site = sites.site()
+    paths = [f"/2026/11/2{n}/the-council-meets" for n in range(9)]
+    names = ["politics", "sport", "culture", "science", "business", "world", "local", "travel", "health"]
+    menu = f"<nav>{''.join(f'<a href=/{name}/>{name}</a>' for name in names)}</nav>"
+    for path in paths:
+        site.article(path)
+    feed = site.feed("/feed.xml", site.url(paths[0]))
+    site.page("/", f'<head><link rel=alternate type="application/rss+xml" href="{feed}"></head>{menu}{links(*paths)}')
+    for name in names:
+        site.page(f"/{name}/", links(*paths[:2]))
+    world.source(homepage=site.url("/"), delay=0.1)
+    world.crawl()
+    kinds = ["page" if hit.path in paths else "listing" for hit in site.log if hit.path != "/robots.txt"]
+    assert [hit.path for hit in site.log[:3]] == ["/robots.txt", "/", "/feed.xml"]
+    assert kinds[2:18] == ["page", "listing"] * 8
+    assert world.page(site.url(paths[0])).hint.published_at is not None, "the feed came first"
+    assert min(site.gaps()[1:]) >= 0.1 - 0.03 and kinds.count("page") == 9

@@ -259,15 +259,19 @@ def test_private_ips_on_web_ports(engine: Any, host: str) -> None:
 
 
 def test_other_ports_of_public_ips_are_closed(engine: Any) -> None:
+    remedy = "NEWSMILL_ALLOW_NETS=93.184.216.34 permits all ports of 93.184.216.34"
     engine.names["smtp.example"] = lambda: ["93.184.216.34"]
     outcome_record = engine.fetch("http://smtp.example:25/")
-    assert (outcome_record.outcome, outcome_record.detail) == (Outcome.SSRF_BLOCKED, "port 25 is not 80 or 443")
+    assert (outcome_record.outcome, outcome_record.detail) == (Outcome.SSRF_BLOCKED, f"port 25 is not 80 or 443; {remedy}")
 
 
 def test_a_name_that_points_inside(engine: Any, canary: Site) -> None:
     engine.names["inside.example"] = lambda: ["127.66.6.6"]
     outcome_record = engine.fetch(f"http://inside.example:{canary.port}/")
-    assert (outcome_record.outcome, outcome_record.detail) == (Outcome.SSRF_BLOCKED, "127.66.6.6 is not a public IP address")
+    assert (outcome_record.outcome, outcome_record.detail) == (
+        Outcome.SSRF_BLOCKED,
+        "127.66.6.6 is not a public IP address; NEWSMILL_ALLOW_NETS=127.66.6.6 permits it",
+    )
 
 
 def test_rebinding_names(engine: Any, site: Site, canary: Site) -> None:

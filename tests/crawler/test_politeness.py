@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -180,3 +181,19 @@ def test_a_long_crawl_delay_is_clamped() -> None:
     throttle.robots = RobotsTxt.parse(b"User-agent: *\nCrawl-delay: 1000000000")
     throttle.set_delay(1.0)
     assert throttle.delay == 120.0
+
+
+def test_the_newest_responses_weigh_most_in_the_time_of_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for a host's turn does not count."""
+    clock = [100.0]
+    monkeypatch.setattr("crawler.politeness.throttle.time.monotonic", lambda: clock[0])
+    throttle = HostThrottle("slow.example", "Newsmill", StopSignal())
+    means = []
+    for seconds in (20.0, 20.0, 0.0, *[1.0] * 20):
+        asyncio.run(throttle.acquire())
+        clock[0] += seconds
+        throttle.mark_response()
+        throttle.mark_response()  # of a redirect that was not followed
+        means.append(throttle.response_seconds)
+    assert means[:3] == [20.0, 20.0, 16.0]
+    assert means[-1] == pytest.approx(1.0, abs=0.3)

@@ -15,6 +15,7 @@ from crawler.inspection.site_inspector import SiteInspector
 from crawler.listings.parser import ListingParser
 from crawler.politeness.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt
+from newsmill.discovery.xml_elements import CUT_OFF
 from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Page
 from newsmill.sandbox.pages import Sandbox
 from newsmill.site_inspection.findings import FoundListing, Obstacle, SampleArticle, SiteInspection
@@ -189,6 +190,15 @@ async def inspect_all() -> None:
         elsewhere = "https://storage.example/paper/sitemap.xml"
         stored = await run(parser, "/", {"/": home(), elsewhere: NEWS}, f"Sitemap: {elsewhere}\n")
         assert finish(stored).plan["sitemaps"] == [elsewhere] and len(stored.article_urls) == 1
+
+        # a feed that is cut off: named, whether it can be used or not
+        for cut, kept in ((rss(*STORIES)[:60], None), (rss(*STORIES)[:-30], 5)):
+            beside = await run(parser, "/", {"/": home(*STORIES, head=FEED_LINK), "/feed": cut})
+            (one,) = beside.found.feeds
+            assert finish(beside).can_follow and one.is_usable == bool(kept) and (one.damage is None) == (kept is None)
+            assert str(one.damage or one.failure.detail) == CUT_OFF  # type: ignore[union-attr]
+        alone = finish(await run(parser, "/f", {"/f": rss(*STORIES)[:60]}))
+        assert (alone.obstacle, alone.failure) == (Obstacle.UNREACHABLE, OutcomeRecord(Outcome.DATA_LOSS, CUT_OFF))
 
         # what cannot be followed
         cases: list[tuple[str, Mapping[str, str | bytes | OutcomeRecord], str, Obstacle]] = [

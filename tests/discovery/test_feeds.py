@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newsmill.discovery.feeds import read_entries, read_feed
-from newsmill.exceptions import ListingError
+from newsmill.discovery.xml_elements import CUT_OFF
+from newsmill.exceptions import IncompleteListingError, ListingError
 from newsmill.model import Hint, Kind, Link
 from newsmill.storage.columns import dump_hint, load_hint
 from newsmill.storage.ledger.links import _merge_hints
@@ -153,6 +154,23 @@ def test_json_feed():
     assert listing.pages[0].hint == Hint("A", ("J",), datetime(2026, 11, 24, 9, tzinfo=UTC), None, "en", ("x",))
     assert listing.pages[1].hint.authors == ("K",)
     assert listing.warnings == ("entries without a usable URL: 1",)
+
+
+def test_an_xml_feed_that_is_cut_off_keeps_its_entries_and_names_the_damage():
+    """Before the first link it is an error of its own: it is a feed, though an incomplete one."""
+    head = '<?xml version="1.0"?>\n<rss version="2.0"><channel><title>P</title>'
+    items = [f"<item><title>Story {n}</title><link>https://news.example/{n}</link></item>" for n in range(3)]
+    whole = f"{head}{''.join(items)}</channel></rss>"
+    for length in range(len(head), len(whole) - 5, 7):
+        try:
+            listing = read_feed(whole[:length].encode(), URL)
+        except IncompleteListingError as error:
+            assert length < len(head) + len(items[0]) and str(error) == CUT_OFF
+        else:
+            assert CUT_OFF in listing.warnings and len(listing.pages) >= (length - len(head)) // len(items[0])
+    assert read_feed(whole.encode(), URL).warnings == ()
+    with pytest.raises(ListingError, match="not a feed"):
+        read_feed(b"<html><body><p>cut o", URL)
 
 
 @pytest.mark.parametrize("separator", [",", " ,\n  "])

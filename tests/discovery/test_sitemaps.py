@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from newsmill.discovery import sitemap_entries, sitemaps
 from newsmill.discovery.sitemaps import SitemapReader
-from newsmill.exceptions import ListingError
+from newsmill.exceptions import IncompleteListingError, ListingError
 from newsmill.model import Hint, Kind, Link
 from newsmill.text import urls
 
@@ -79,6 +79,9 @@ def test_links_before_the_cut_count(cut):
     packed = gzip.compress(whole)
     links, warnings = read(packed[: len(packed) - 40])
     assert len(links) > 20 and "the gzip stream is cut off" in warnings
+    for start in (whole[:80], whole[:120]):
+        with pytest.raises(IncompleteListingError, match=CUT):
+            read(start)
 
 
 def test_reading_continues_after_broken_markup():

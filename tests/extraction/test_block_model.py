@@ -14,6 +14,7 @@ import pytest
 
 from newsmill.extraction.body.block_features import compute_features
 from newsmill.extraction.body.block_model import load_shipped_model, parse_model, to_probability
+from newsmill.extraction.body.block_reasons import describe_features
 from newsmill.extraction.body.block_walk import segment
 from newsmill.extraction.body.layout_stats import LayoutStats
 from newsmill.extraction.body.page_facts import PageFacts
@@ -38,11 +39,17 @@ def test_rows_come_in_the_order_of_the_table():
     assert model.make_rows({"other": [9, 9], "kept": [1, 0], "linked": [0.1, 0.9]}) == [(0.1, 1), (0.9, 0)]
 
 
-def test_the_features_that_spoke_for_the_outcome_are_named_with_their_values():
+def test_the_features_that_spoke_for_the_outcome_are_named():
     model, row = parse_model(json.dumps(TABLE)), (0.9, 1.0)
-    features = model.explain(row, *model.compute_odds([row]))
-    assert [(name, value) for name, value, _ in features] == [("linked", 0.9)]
-    assert features[0][2] == pytest.approx(-2.0)
+    assert dict(model.explain(row, *model.compute_odds([row]))) == pytest.approx({"linked": 2.0, "kept": -0.5})
+
+
+def test_every_feature_of_the_shipped_model_is_described_in_words():
+    reasons = {describe_features([(name, 1.0)]) for name in load_shipped_model().features}
+    assert len(reasons) == 10 and not any("_" in reason for reason in reasons)
+    assert describe_features([("page_news", 5.0), ("like_chunk_kept", 0.4), ("sign_kept", 0.4), ("depth", 0.7)]) == (
+        "judged by similar blocks on the page"
+    )
 
 
 def test_probability_is_bounded_and_monotone():

@@ -33,6 +33,10 @@ def og(text: str) -> str:
             "<h1>Bridge closes</h1>",
             ("Bridge closes", "dom"),
         ),
+        # a title that is only the host's name is the last choice
+        ("<title>morning-paper.example</title>", "<h1></h1><h2>Bridge closes</h2>", ("Bridge closes", "dom")),
+        ('<meta name="title" content="morning-paper.example"><title>Bridge closes</title>', "", ("Bridge closes", "dom")),
+        ("<title>morning-paper.example</title>", "<h2>Morning-Paper.example</h2>", ("morning-paper.example", "dom")),
         # a breadcrumb trail carries the search engine's title
         (
             JSON_LD.format("Lime bridge closed 2026") + og("A bridge says goodbye"),

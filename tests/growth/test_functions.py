@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -23,7 +24,7 @@ from newsmill.discovery.html_listings import read_section
 from newsmill.discovery.retry_after import parse_retry_after
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.discovery.sitemaps import SitemapReader
-from newsmill.exceptions import UrlError
+from newsmill.exceptions import IncompleteListingError, UrlError
 from newsmill.exports import csv_tables, json_lines, news_article, parquet, peer_formats
 from newsmill.exports.markdown import render_markdown
 from newsmill.extraction.article_parts import join_parts
@@ -62,7 +63,10 @@ class Case:
 
 def _sitemap(body: bytes, step: int = 1 << 16) -> list[Link]:
     reader = SitemapReader(URL, now=NOW)
-    return [*(link for at in range(0, len(body), step) for link in reader.feed(body[at : at + step])), *reader.close()]
+    links = [link for at in range(0, len(body), step) for link in reader.feed(body[at : at + step])]
+    with suppress(IncompleteListingError):
+        links += reader.close()
+    return links
 
 
 def _url(text: str) -> None:
@@ -113,8 +117,9 @@ def _make_parts(n: int) -> tuple[ExtractionResult, list[tuple[Page, ExtractionRe
     return results[0][1], results[1:]
 
 
-def _feed(body: bytes) -> object:
-    return read_feed(body, URL, "application/xml", now=NOW)
+def _feed(body: bytes) -> None:
+    with suppress(IncompleteListingError):
+        read_feed(body, URL, "application/xml", now=NOW)
 
 
 def _add_sites(body: bytes) -> None:

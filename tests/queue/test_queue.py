@@ -16,7 +16,7 @@ import pytest
 from redis import Redis
 from services import eventually
 
-from newsmill.exceptions import ServiceError
+from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.queue.embedded_redis import EmbeddedRedis, find_server
 from newsmill.queue.queue import (
     EXTRACT_SEGMENT,
@@ -180,7 +180,7 @@ def test_a_redis_that_hangs_up_is_asked_once(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://:secret@host:6379", "redis://:secret@host:port/0"])
 def test_a_wrong_url_is_a_sentence_without_the_secret(url: str) -> None:
-    with pytest.raises(ServiceError) as caught:
+    with pytest.raises(ConfigError) as caught:
         connect_redis(url)
     assert "REDIS_URL" in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -189,12 +189,12 @@ def test_a_wrong_url_is_a_sentence_without_the_secret(url: str) -> None:
 @pytest.mark.parametrize("path", ["/news", "/news/0", "/0/1"])
 def test_a_database_that_is_not_a_number_is_refused(path: str) -> None:
     """Two installations on one server would share database 0."""
-    with pytest.raises(ServiceError, match="is not a Redis URL; write redis://:PASSWORD@HOST:6379/0"):
+    with pytest.raises(ConfigError, match="is not a Redis URL; write redis://:PASSWORD@HOST:6379/0"):
         connect_redis(f"redis://:secret@127.0.0.1:1{path}")
 
 
 def test_a_network_server_needs_a_password() -> None:
-    with pytest.raises(ServiceError, match="has no password"):
+    with pytest.raises(ConfigError, match="has no password"):
         connect_redis("redis://redis.example:6379/0")
     with network_server() as port:
         connect_redis(f"redis://127.0.0.1:{port}/0", allow_no_password=True).close()

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, inspect, text
 
 from newsmill.storage import database, schema_version
 from newsmill.storage.database import reading, writing
-from newsmill.storage.schema import documents, ledger, metadata, past_documents, past_limits
+from newsmill.storage.schema import documents, hosts, ledger, metadata, past_documents, past_limits
 
 _PAST = (past_documents, past_limits)
 
@@ -32,10 +32,10 @@ def upgrade_to(last: str, engine: Engine, folder: Path, monkeypatch: pytest.Monk
 
 @contextmanager
 def filled_by_this_program(engine: Engine) -> Iterator[None]:
-    """Lend an older schema the columns of ledger and documents that the statements of this program name."""
+    """Lend an older schema the columns of hosts, ledger and documents that the statements of this program name."""
     with reading(engine) as conn:
-        names = {table.name: {column["name"] for column in inspect(conn).get_columns(table.name)} for table in (ledger, documents)}
-    lent = [column for table in (ledger, documents) for column in table.c if column.name not in names[table.name]]
+        names = {table.name: {column["name"] for column in inspect(conn).get_columns(table.name)} for table in (hosts, ledger, documents)}
+    lent = [column for table in (hosts, ledger, documents) for column in table.c if column.name not in names[table.name]]
     with writing(engine) as conn:
         for column in lent:
             conn.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {column.type.compile(engine.dialect)}"))

@@ -14,6 +14,7 @@ from newsmill.intake.document_import import import_part, list_parts
 from newsmill.notifications.alerts import AlertSender, AlertWriter
 from newsmill.storage import database, frozen_stores, past_documents, schema_version, story_decisions
 from newsmill.storage.copies import back_up as back_up_store
+from newsmill.storage.derived_files import DerivedFiles
 from newsmill.storage.story_edits import StoryEdits
 
 
@@ -25,7 +26,8 @@ def take_down(options: dict[str, Any]) -> int:
     arm(options["step"])
     app.takedowns.add([options["article"]], "letter 23", now=app.now())
     if options["erases"]:
-        app.takedowns.erase(app.archive, folder / "images", now=app.now())
+        DerivedFiles(engine, folder / "past", folder / "images").erase()
+        app.takedowns.erase(app.archive, now=app.now())
     return 0
 
 
@@ -74,6 +76,14 @@ def match_stories(options: dict[str, Any]) -> int:
     sender = AlertSender(app, cast(AlertWriter, None))
     arm(options["step"])
     sender.prepare(after(hours=24))
+    return 0
+
+
+def erase_derived_files(options: dict[str, Any]) -> int:
+    """What a process erases from the files of its machine after a takedown on another one."""
+    engine, folder = database.connect(options["url"]), Path(options["folder"])
+    arm(options["step"])
+    DerivedFiles(engine, folder / "past", folder / "images").apply_takedowns()
     return 0
 
 

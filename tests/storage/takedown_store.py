@@ -101,7 +101,7 @@ def take_down(app: AppContext, urls_or_ids: Sequence[str], reason: str) -> Taked
 
 
 def erase_archived_pages(app: AppContext) -> Erasure:
-    return app.takedowns.erase(app.archive, Path(app.archive._url).parent / "images", now=app.now())
+    return app.takedowns.erase(app.archive, now=app.now())
 
 
 def check_counters(engine: Engine) -> None:

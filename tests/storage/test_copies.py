@@ -87,7 +87,7 @@ def test_a_page_that_was_taken_down_leaves_the_next_backup(tmp_path: Path) -> No
     assert back_up(data / "newsmill.sqlite", data / "archive", copy).new == 1
     app = build_context(home.engine, str(data / "archive"), now=lambda: after(hours=1))
     app.takedowns.add(["https://paper.example/1"], "letter 23", now=app.now())
-    assert app.takedowns.erase(app.archive, tmp_path / "images", now=app.now()).pages == 1
+    assert app.takedowns.erase(app.archive, now=app.now()).pages == 1
     assert back_up(data / "newsmill.sqlite", data / "archive", copy).new == 1
     assert back_up(data / "newsmill.sqlite", data / "archive", copy).new == 0
     (copied,) = (copy / "archive").rglob("*.warc.gz")

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from rows import NOON, document_of, insert_pages
@@ -42,26 +43,31 @@ def make_documents(rng: random.Random, count: int) -> list[Document]:
     found = []
     for number, text in enumerate(texts):
         published = NOON - timedelta(minutes=rng.randrange(12)) if rng.random() < 0.8 else None
-        document = document_of(f"https://site{number}.example/a", text=text, title=str(number), published_at=published)
-        found.append(replace(document, first_seen_at=NOON + timedelta(minutes=rng.randrange(9))))
+        document = document_of(f"https://site{number % 6}.example/{number}", text=text, title=str(number), published_at=published)
+        found.append(replace(document, first_seen_at=NOON, text_seen_at=NOON + timedelta(minutes=rng.randrange(9))))
     return found
 
 
 def group(found: Iterable[Document]) -> dict[str, str]:
-    """Each document with the first one of its group, by the definition: documents in the order of their times join the earliest head."""
-    heads: list[tuple[Document, ComparedText]] = []
-    first = {}
-    key = {one.id: order_key(document_time(one.published_at, one.published_precision, one.first_seen_at), one.id) for one in found}
-    for document in sorted(found, key=lambda one: key[one.id]):
+    """Each document with the head of its group, by the definition.
+
+    Documents join the earliest anchor in the order in which they were seen. Of the site of the anchor, the head has the earliest date.
+    """
+    groups: list[list[Document]] = []
+    for document in sorted(found, key=lambda one: order_key(one.text_seen_at or NOON, one.id)):
         text, bands = ComparedText(document.text), fingerprint(document.text)
-        for head, other in heads:
-            theirs = fingerprint(head.text)
-            if bands and theirs and may_be_copies(bands, theirs) and text.is_copy_of(other):
-                first[document.id] = head.id
+        for members in groups:
+            theirs = fingerprint(members[0].text)
+            if bands and theirs and may_be_copies(bands, theirs) and text.is_copy_of(ComparedText(members[0].text)):
+                members.append(document)
                 break
         else:
-            heads.append((document, text))
-            first[document.id] = document.id
+            groups.append([document])
+    first = {}
+    for members in groups:
+        own = [one for one in members if urlsplit(one.url).netloc == urlsplit(members[0].url).netloc]
+        head = min(own, key=lambda one: document_time(one.published_at, one.published_precision, one.first_seen_at))
+        first.update(dict.fromkeys((one.id for one in members), head.id))
     return first
 
 
@@ -75,13 +81,14 @@ def settle(engine: Engine) -> None:
 def read_groups(engine: Engine) -> dict[str, str]:
     groups, entries = schema.copy_groups, schema.search_entries
     with reading(engine) as conn:
-        rows = conn.execute(select(groups.c.ledger_id, groups.c.document_id, groups.c.group_id)).all()
-        indexed = {row.document_id: row.copy_group for row in conn.execute(select(entries.c.document_id, entries.c.copy_group))}
-    ids = {row.ledger_id: row.document_id for row in rows}
-    assert indexed == {row.document_id: row.group_id for row in rows}
-    heads = {row.group_id for row in rows if row.group_id not in (None, row.ledger_id)}
-    assert heads == {row.ledger_id for row in rows if row.group_id == row.ledger_id}, "heads have their own page as the group"
-    return {row.document_id: ids[row.group_id or row.ledger_id] for row in rows}
+        rows = conn.execute(select(groups)).all()
+        indexed = {row.document_id: (row.copy_group, row.copy_place) for row in conn.execute(select(entries))}
+    assert indexed == {row.document_id: (row.group_id, row.place) for row in rows}
+    anchors = {row.group_id for row in rows if row.group_id not in (None, row.ledger_id)}
+    assert anchors == {row.ledger_id for row in rows if row.group_id == row.ledger_id}, "anchors have their own page as the group"
+    assert all(row.place is None if row.group_id is None else row.place in (0, row.seen) for row in rows)
+    heads = {row.group_id: row.document_id for row in rows if row.place == 0}
+    return {row.document_id: row.document_id if row.group_id is None else heads[row.group_id] for row in rows}
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -38,8 +38,10 @@ def test_every_field_has_a_column() -> None:
 
 
 def test_a_document_comes_back_as_it_went_in(ledger: Ledger, documents: Documents) -> None:
-    full = replace(FULL, id=urls.make_key(FULL.url))
-    empty = document_of(f"{SITE}/empty", text="", blocks=(), authors=(), tags=(), images=(), live_updates=(), rights={}, warnings=())
+    full = replace(FULL, id=urls.make_key(FULL.url), text_seen_at=NOON, original_url="https://agency.example/a")
+    empty = document_of(
+        f"{SITE}/empty", text="", text_seen_at=NOON, blocks=(), authors=(), tags=(), images=(), live_updates=(), rights={}, warnings=()
+    )
     store(ledger, full, empty)
     assert documents.get(full.id) == full
     assert documents.get(empty.id) == empty

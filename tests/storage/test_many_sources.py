@@ -25,6 +25,7 @@ from newsmill.settings import load
 from newsmill.storage.ledger import FROM_BACKFILL, Ledger
 from newsmill.storage.source_checks import SourceAlarms
 from newsmill.storage.source_health import SourceHealthReader
+from newsmill.storage.tokens import Scope
 from newsmill.web.api.metrics import read_metrics
 from newsmill.web.config import WebConfig
 from newsmill.web.pages.source_health_view import list_problems
@@ -85,7 +86,8 @@ def visit(app: AppContext) -> None:
     """Read pages and responses of the API."""
     asgi = create_app(app, WebConfig())
     asgi.router = shared_router()
-    with TestClient(asgi, base_url=BASE) as client:
+    headers = {"authorization": f"Bearer {app.tokens.add('reader', Scope.READ, now=app.now())}"}
+    with TestClient(asgi, base_url=BASE, headers=headers) as client:
         assert [path for path in PATHS if client.get(path).status_code != 200] == []
 
 

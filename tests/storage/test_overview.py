@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 
 from newsmill.model import Kind, Link, Outcome, Source, State
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.operation_statistics import OperationStatistics
+from newsmill.storage.operation_statistics import OperationStatistics, ResultGroup
 from newsmill.storage.statistics import STATISTICS_DAYS, Statistics
 
 
@@ -84,16 +84,17 @@ def test_what_is_being_fetched(engine: Engine, mill: Mill) -> None:
     assert (one.host, one.rows, one.source, one.since) == ("other.example", 2, "other", NOON)
 
 
-def test_what_failed_grouped(engine: Engine, mill: Mill) -> None:
+def test_results_grouped_with_failures_first(engine: Engine, mill: Mill) -> None:
     mill.ledger.links.add([Link("https://other.example/rss", Kind.FEED, "other")], now=NOON)
     rows = [row for row in mill.lease("other.example") if row.kind is Kind.FEED]
     mill.ledger.url_endings.end([ended(row, Outcome.TIMEOUT, "no answer from the feed") for row in rows], now=after(minutes=1))
-    timeout, too_deep = OperationStatistics(engine).errors(NOON.date())
+    timeout, too_deep, *others = OperationStatistics(engine).results(NOON.date())
     assert (timeout.outcome, timeout.n, dict(timeout.sources)) == (Outcome.TIMEOUT, 2, {"other": 1, "paper": 1})
     assert timeout.newest is not None and timeout.newest.detail == "no answer from the feed"
     assert (too_deep.outcome, too_deep.n) == (Outcome.TOO_DEEP, 1)
-    assert OperationStatistics(engine).errors(NOON.date() + timedelta(days=1)) == []
-    assert (Kind.PAGE, Outcome.STORED, 3) in OperationStatistics(engine).totals(NOON.date())
+    assert dict(timeout.kinds) == {Kind.FEED: 1, Kind.PAGE: 1}
+    assert ResultGroup(Outcome.STORED, 3, {Kind.PAGE: 3}, {}, None) in others, "only failures have sources and an example"
+    assert OperationStatistics(engine).results(NOON.date() + timedelta(days=1)) == []
 
 
 def test_the_last_pages_of_a_source_and_the_room(engine: Engine, mill: Mill) -> None:
@@ -120,7 +121,7 @@ def test_nothing_scans_the_large_tables(engine: Engine, mill: Mill) -> None:
 
     overview, operation = Statistics(engine), OperationStatistics(engine)
     overview.newest(20), overview.newest(20, "paper"), overview.per_hour(NOON), overview.list_sources(NOON.date())
-    operation.list_fetching_hosts(), operation.errors(NOON.date()), operation.recent("paper"), operation.count_by_state()
+    operation.list_fetching_hosts(), operation.results(NOON.date()), operation.recent("paper"), operation.count_by_state()
     event.remove(engine, "before_cursor_execute", note)
     for statement, parameters in statements:
         with engine.connect() as conn:

@@ -228,10 +228,11 @@ def test_a_takedown_deletes_the_past_of_every_document_at_the_url(engine: Engine
         past_documents.take_down(conn, [], {urls.make_key(f"{SITE}/1")}, "another letter")
         assert conn.execute(select(past_rows.c.document_id)).all() == []
     reasons = {ids[0]: "a letter", ids[1]: "another letter", ids[2]: "a letter"}
-    for at, listed in ((NOON, ids), (NOON + timedelta(days=1), [ids[0], ids[2]]), (now, [ids[0], ids[2]])):
+    for at, listed in ((NOON, ids), (NOON + timedelta(days=1), [ids[0], ids[2]]), (NOON + timedelta(days=3), [ids[0]]), (now, [])):
         expected = [(one, reasons[one]) for one in sorted(listed)]
         assert [(one.id, one.reason) for one in past_documents.list_taken_down(engine, at)] == expected
-        assert read_past(engine, at).keys() == set(ids) - set(listed)
+        gone = {ids[2]} if at > NOON + timedelta(days=2) else set()  # it was removed, and is no loss of later times
+        assert read_past(engine, at).keys() == set(ids) - set(listed) - gone - ({ids[0]} if at == now else set())
 
 
 @pytest.mark.parametrize("discards_first", [False, True])
@@ -240,24 +241,25 @@ def test_a_takedown_leaves_no_file_of_a_store_that_is_being_made(discards_first:
     insert_pages(engine, *(document_of(f"{SITE}/{number}") for number in range(2)))
     at = past_documents.settle(engine, None, now=NOON)
     folder = tmp_path / "past"
-    folder.mkdir()
-    for name in ("old.part", "old.part-wal", "new.part"):
-        (folder / name).touch()
-    os.utime(folder / "old.part", (0, time.time() - frozen_stores.MAX_PAUSE_SECONDS - 1))
     frozen_stores.freeze(engine, folder, at, with_index=False).dispose()
     (store,) = folder.glob("*.db")
-    assert {one.name for one in folder.iterdir()} == {store.name, f"{store.name}-lock", "new.part"}
+    unfinished = [f"{store.stem}-{name}.part" for name in ("old", "new")]
+    for name in ("another.db", "another.part-wal", *unfinished):
+        (folder / name).touch()
+    os.utime(folder / unfinished[0], (0, time.time() - frozen_stores.MAX_PAUSE_SECONDS - 1))
+    frozen_stores.freeze(engine, folder, at, with_index=False).dispose()
+    assert {one.name for one in folder.iterdir()} == {store.name, f"{store.name}-lock", unfinished[1]}
     store.unlink()
 
     def take_down(what: str, more: int) -> None:
         Takedowns(engine).add([f"{SITE}/0"], "a letter", now=NOON)
         if discards_first:
-            frozen_stores.discard(folder)
+            frozen_stores.remove_outdated(engine, folder)
 
-    with pytest.raises(ServiceError, match="documents were taken down while the store of"):
+    with pytest.raises(ServiceError, match="documents were taken down while a store of the past was made"):
         frozen_stores.freeze(engine, folder, at, with_index=True, on_progress=take_down)
     assert not list(folder.glob("*.db*"))
-    frozen_stores.discard(folder)
+    frozen_stores.remove_outdated(engine, folder)
     assert not list(folder.iterdir())
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from newsmill.model import Hint, Kind, Link, Source
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.ledger.priority import RANK_LISTING, RANK_NEW, RANK_OLD, RANK_RECENT, RANK_REQUESTED, rank
+from newsmill.storage.ledger.priority import RANK_LISTING, RANK_MAIN_LISTING, RANK_NEW, RANK_OLD, RANK_RECENT, RANK_REQUESTED, rank
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -21,7 +21,8 @@ def old(days: float) -> Hint:
 @pytest.mark.parametrize(
     ("link", "expected"),
     [
-        (Link("http://a.example/feed", Kind.FEED, found_by="homepage"), RANK_LISTING),
+        (Link("http://a.example/feed", Kind.FEED, found_by="homepage"), RANK_MAIN_LISTING),
+        (Link("http://a.example/politics/", Kind.SECTION, found_by="homepage"), RANK_LISTING),
         (Link("http://a.example/x"), RANK_REQUESTED),
         (Link("http://a.example/x", found_by="api"), RANK_REQUESTED),
         (Link("http://a.example/x", found_by="feed", hint=old(400)), RANK_NEW),

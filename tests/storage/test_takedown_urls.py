@@ -72,7 +72,7 @@ def test_the_title_and_text_of_a_removed_article_do_not_come_back_at_another_url
     assert store.show(f"{SITE}/another-notice", "Short", "Nothing here.") is Outcome.STORED
     assert f"{SITE}/story.php?id=1.102" in {one.url for one in store.app.takedowns.list()}
     keys = {urls.make_key(one.url) for one in store.app.takedowns.list()}
-    assert store.app.takedowns.remove(keys, now=NOON) == len(keys)
+    assert store.app.takedowns.remove(keys, store.app.archive, now=NOON) == len(keys)
     assert store.show(f"{SITE}/story.php?id=1.103", "Title", write_text(1)) is not Outcome.TAKEDOWN
     check(store, engine)
 

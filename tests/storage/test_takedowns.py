@@ -24,6 +24,7 @@ from newsmill.search.search import Search
 from newsmill.storage import doctor
 from newsmill.storage.changes import Changes
 from newsmill.storage.database import reading
+from newsmill.storage.derived_files import DerivedFiles
 from newsmill.storage.ledger import Fetched
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.private_files import make_image_mark, make_image_name
@@ -174,7 +175,7 @@ def test_again_permitted(store: Store, engine: Engine) -> None:
     take_down(app, [URL], "another reason")  # the first one stays
     assert {one.reason for one in app.takedowns.list()} == {REASON}
     keys = {urls.make_key(one.url) for one in app.takedowns.list()}
-    assert app.takedowns.remove(keys, now=NOON) == len(keys)
+    assert app.takedowns.remove(keys, app.archive, now=NOON) == len(keys)
     assert (app.takedowns.list(), store.store()) == ([], {Outcome.STORED: 1})
     assert app.documents.get(URL) is not None
     check_counters(engine)
@@ -226,5 +227,6 @@ def test_the_image_leaves_the_cache_of_the_web_pages(store: Store, tmp_path: Pat
     for path in (image, folder / make_image_name(earlier), other):
         path.write_bytes(b"JPEG")
     take_down(store.app, [URL], REASON)
-    assert (erase_archived_pages(store.app).images, [*folder.iterdir()]) == (2, [other])
-    assert erase_archived_pages(store.app).images == 0
+    files = DerivedFiles(store.app.engine, tmp_path / "past", folder)
+    assert (files.erase(), [*folder.iterdir()]) == (2, [other])
+    assert files.erase() == 0

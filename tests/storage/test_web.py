@@ -80,11 +80,10 @@ def test_a_changed_document_moves_to_the_end(mill: Mill, engine: Engine) -> None
 
 def test_tokens(engine: Engine) -> None:
     tokens = Tokens(engine)
-    assert not tokens.has_program_token(now=NOON)
     secret = tokens.add("ann", Scope.WRITE, now=NOON, life=timedelta(days=1))
     found = tokens.check(secret, now=NOON)
     assert found is not None and (found.name, found.scope, found.kind) == ("ann", Scope.WRITE, TokenKind.TOKEN)
-    assert tokens.has_program_token(now=NOON) and not tokens.has_program_token(now=after(days=2))
+    assert tokens.check(secret, now=NOON, audience="news.example") is None
     assert tokens.check(secret, now=after(days=1)) is None
     for wrong in ("", "nm_", secret + "x", secret[:-1], "nm_" + "é" * 300, "\0"):
         assert tokens.check(wrong, now=NOON) is None

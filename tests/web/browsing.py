@@ -16,7 +16,6 @@ from sample_store import SEARCH_ID
 from newsmill.context import AppContext
 from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web.config import WebConfig
-from newsmill.web.csrf import COOKIE
 from newsmill.web.serve import build_server
 from newsmill.web.server import create_app
 
@@ -39,12 +38,14 @@ class Site:
 def serve_site(context: AppContext) -> Iterator[Site]:
     """The application in a thread of this process."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = build_server(create_app(context, WebConfig(rate=1_000_000)))
+    host = f"127.0.0.1:{listener.getsockname()[1]}"
+    server = build_server(create_app(context, WebConfig(rate=1_000_000, url=f"http://{host}")))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    session = context.tokens.add("browser", Scope.ADMIN, now=context.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
+    now, life = context.now(), timedelta(hours=1)
+    session = context.tokens.add("browser", Scope.ADMIN, now=now, kind=TokenKind.SESSION, life=life, audience=host)
     thread.start()
     try:
-        yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", session)
+        yield Site(f"http://{host}", session)
     finally:
         server.should_exit = True
         thread.join()
@@ -103,7 +104,8 @@ def window(
         locale=language,
         timezone_id=zone,
     )
-    context.add_cookies([{"name": COOKIE, "value": site.session, "url": site.url}])
+    name = f"nm_session_{site.url.rpartition(':')[2]}"
+    context.add_cookies([{"name": name, "value": site.session, "url": site.url}])
     return context
 
 

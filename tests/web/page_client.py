@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from lxml import html
 from starlette.testclient import TestClient
 
 HTML = {"accept": "text/html"}
 MAX_BYTES = 100_000  # bytes of a page
+TIME = "//section[@aria-labelledby='time']"  # the chart of a search
 FOREIGN_SCRIPTS = "//script[not(starts-with(@src, '/static/')) or text()]"  # pages have files of their own and no script in the markup
 
 
@@ -25,3 +28,9 @@ def token(client: TestClient, path: str) -> str:
 
 def text_of(page: html.HtmlElement) -> str:
     return " ".join(page.text_content().split())
+
+
+def follow(client: TestClient, href: str) -> int:
+    """How many matches the page of a link has."""
+    (number,) = re.findall(r"(\d+) match", text_of(read(client, href).xpath("//h2[@id='results']")[0])) or ["0"]
+    return int(number)

@@ -269,9 +269,11 @@ def fetch(server: str, path: str) -> Page:
         return page_at(f"http://{PAPER}{path}", answer.read(), tuple(answer.headers.items()))
 
 
-def process_pages(world: SampleStore, sandbox: Sandbox, source: str, pages: Sequence[Page]) -> None:
-    """Process archived pages an hour ago (ledger, archive, worker), then learn the site."""
-    at = world.now = NOON - timedelta(minutes=70)
+def process_pages(
+    world: SampleStore, sandbox: Sandbox, source: str, pages: Sequence[Page], at: datetime = NOON - timedelta(minutes=70)
+) -> None:
+    """Process archived pages at a time (ledger, archive, worker), then learn the site."""
+    world.now = at
     links = [Link(page.url, source=source, found_by="section") for page in pages]
     leased = {row.url: row for row in lease_new(world, links, at, again=True)}
     found = [replace(page, source=source, fetched_at=at) for page in pages if urls.normalize(page.url) in leased]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,13 +20,14 @@ from newsmill.model import Document, Link, Page, Source
 from newsmill.settings import Settings
 from newsmill.storage import database
 from newsmill.storage.ledger import Trace
-from newsmill.storage.tokens import Scope, TokenKind
+from newsmill.storage.tokens import LOCAL_PREFIX, Scope, TokenKind
 from newsmill.web.config import WebConfig
-from newsmill.web.csrf import COOKIE
 from newsmill.web.serve import build_server, listen
 from newsmill.web.server import create_app
 
-BASE = "http://127.0.0.1:8470"
+HOST = "127.0.0.1:8470"
+BASE = f"http://{HOST}"
+COOKIE = "nm_session_8470"
 FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host of its own, so that no test leases it by accident
 
 
@@ -38,6 +39,18 @@ class RunningApp:
     app: FastAPI
     stranger: TestClient  # of this machine, without a token
 
+    @cached_property
+    def reader_token(self) -> str:
+        """It may read, with the marks and saved searches of the person who runs the server."""
+        return self.context.tokens.add("reader", Scope.READ, now=self.context.now(), id_prefix=LOCAL_PREFIX)
+
+    @cached_property
+    def reader(self) -> TestClient:
+        """A client with `reader_token`."""
+        client = self.client(authorization=f"Bearer {self.reader_token}")
+        client.portal = self.stranger.portal  # one event loop for all its requests
+        return client
+
     def client(self, **headers: str) -> TestClient:
         return TestClient(self.app, base_url=BASE, headers=headers, raise_server_exceptions=False, follow_redirects=False)
 
@@ -48,7 +61,8 @@ class RunningApp:
 
     def browser(self, scope: str = "admin") -> TestClient:
         """A client with a session."""
-        secret = self.context.tokens.add("browser", Scope(scope), now=self.context.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
+        now, life = self.context.now(), timedelta(hours=1)
+        secret = self.context.tokens.add("browser", Scope(scope), now=now, kind=TokenKind.SESSION, life=life, audience=HOST)
         client = self.client()
         client.cookies.set(COOKIE, secret)
         return client

@@ -473,18 +473,14 @@ def test_what_the_operator_has_not_set_up_is_refused() -> None:
 
 def test_each_user_sees_their_own(make_harness: Callable[..., AlertHarness], inbox: Receiver) -> None:
     web = make_harness().web
-    anyone = web.stranger.post(f"{API}/searches", json={"name": "Ferry", "query": "ferry"})
+    anyone = web.reader.post(f"{API}/searches", json={"name": "Ferry", "query": "ferry"})
     assert anyone.status_code == 201 and anyone.json()["notes"] == []
-    starred = web.stranger.post(f"{API}/searches", json={"name": "Later", "query": "ferry is:starred"}).json()
-    assert [note["kind"] for note in starred["notes"]] == ["marks"] and web.stranger.delete(f"{API}/searches/{starred['id']}").is_success
-    assert (
-        web.stranger.post(f"{API}/searches", json={"name": "x", "query": "y"}, headers={"origin": "https://evil.example"}).status_code
-        == 403
-    )
-    assert (
-        web.stranger.post(f"{API}/searches/{anyone.json()['id']}/alerts", json={"channel": "webhook", "target": inbox.url}).status_code
-        == 401
-    )
+    starred = web.reader.post(f"{API}/searches", json={"name": "Later", "query": "ferry is:starred"}).json()
+    assert [note["kind"] for note in starred["notes"]] == ["marks"] and web.reader.delete(f"{API}/searches/{starred['id']}").is_success
+    from_elsewhere = {"origin": "https://evil.example"}
+    assert web.browser().post(f"{API}/searches", json={"name": "x", "query": "y"}, headers=from_elsewhere).status_code == 403
+    alert = {"channel": "webhook", "target": inbox.url}
+    assert web.reader.post(f"{API}/searches/{anyone.json()['id']}/alerts", json=alert).status_code == 403
     assert [item["name"] for item in web.browser().get(f"{API}/searches").json()["items"]] == ["Ferry"], "a session that a link opened"
     ann, bea = web.program("admin"), web.program("read")
     search, alert = save(ann, channel="webhook", target=inbox.url)

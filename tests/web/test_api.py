@@ -16,7 +16,7 @@ from site_of_tests import RunningApp, archive, quarantine, served, stock
 import newsmill
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Block, BlockType, Kind, Link, Markup, Outcome, OutcomeRecord, TextLink
-from newsmill.search.timelines import MAX_DAY_BARS
+from newsmill.search.timelines import FITTED_BARS, MAX_BARS
 from newsmill.site_inspection.findings import SiteInspection
 from newsmill.storage import copy_groups, fingerprints
 from newsmill.storage.ledger import Ended
@@ -45,26 +45,26 @@ def pages(client: Any, path: str, **params: Any) -> list[Any]:
 
 def test_documents_are_paged_in_both_orders_without_gap_or_double(web: RunningApp) -> None:
     made = [document.id for document in stock(web, 7)]
-    assert [item["id"] for item in pages(web.stranger, f"{API}/documents", limit=3, order="stored")] == made
-    assert [item["id"] for item in pages(web.stranger, f"{API}/documents", limit=3)] == made[::-1]
-    assert pages(web.stranger, f"{API}/documents", source="other") == []
-    since = web.stranger.get(f"{API}/documents/{made[4]}").json()["stored_at"]
-    assert [item["id"] for item in pages(web.stranger, f"{API}/documents", stored_since=since, order="stored", limit=2)] == made[4:]
+    assert [item["id"] for item in pages(web.reader, f"{API}/documents", limit=3, order="stored")] == made
+    assert [item["id"] for item in pages(web.reader, f"{API}/documents", limit=3)] == made[::-1]
+    assert pages(web.reader, f"{API}/documents", source="other") == []
+    since = web.reader.get(f"{API}/documents/{made[4]}").json()["stored_at"]
+    assert [item["id"] for item in pages(web.reader, f"{API}/documents", stored_since=since, order="stored", limit=2)] == made[4:]
 
 
 def test_a_document_by_id_and_by_each_of_its_urls(web: RunningApp) -> None:
     (made,) = stock(web)
-    whole = web.stranger.get(f"{API}/documents/{made.id}").json()
+    whole = web.reader.get(f"{API}/documents/{made.id}").json()
     assert whole["text"] == made.text and whole["provenance"] == {"title": "json-ld"} and whole["authors"][0]["name"] == "Ann"
-    other = web.stranger.get(f"{API}/documents/by-url", params={"url": "http://www.paper.example/0/?utm_source=x"})
+    other = web.reader.get(f"{API}/documents/by-url", params={"url": "http://www.paper.example/0/?utm_source=x"})
     assert other.json() == whole
     for url in ("foo", made.id, "ftp://paper.example/0", ""):
-        refused = web.stranger.get(f"{API}/documents/by-url", params={"url": url})
+        refused = web.reader.get(f"{API}/documents/by-url", params={"url": url})
         assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json") and url in refused.json()[
             "detail"
         ]
     for path, params in ((f"{API}/documents/{'0' * 32}", {}), (f"{API}/documents/by-url", {"url": "https://nowhere.example/"})):
-        missing = web.stranger.get(path, params=params)
+        missing = web.reader.get(path, params=params)
         assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
 
 
@@ -73,7 +73,7 @@ def test_markdown_on_request_and_whether_a_document_is_doubtful(web: RunningApp)
     (low,) = stock(web, 1, blocks=(block,), confidence=0.0)
     (high,) = stock(web, 1, confidence=1.0)
     (unknown,) = stock(web, 1, confidence=None)
-    client = web.stranger
+    client = web.reader
     documents_by_id = {one: client.get(f"{API}/documents/{one}").json() for one in (low.id, high.id, unknown.id)}
     assert [one["doubtful"] for one in documents_by_id.values()] == [True, False, False]
     assert documents_by_id[low.id]["markdown"] is None
@@ -94,14 +94,14 @@ def test_documents_with_nearly_the_same_text_and_their_page(web: RunningApp) -> 
     (copy,) = stock(web, text=f"BERLIN (dpa) - {text}", title="<b>Copy</b>", source="other")
     stock(web, 3, text="Words about a harbour.")
     fingerprints.catch_up(web.context.engine)
-    answer = web.stranger.get(f"{API}/documents/{one.id}/near-duplicates").json()
+    answer = web.reader.get(f"{API}/documents/{one.id}/near-duplicates").json()
     (found,) = answer["items"]
     assert (found["id"], found["title"], found["source"], answer["next"]) == (copy.id, "<b>Copy</b>", "other", None)
     assert 0.9 < found["similarity"] < 1
     (documented,) = (shown for command, shown in examples() if "/near-duplicates" in command)
     assert form(answer) == form(documented), "the demo, on which the examples run, has no near duplicates"
-    assert web.stranger.get(f"{API}/documents/{one.id}/near-duplicates", params={"least": 1}).json()["items"] == []
-    assert web.stranger.get(f"{API}/documents/{'0' * 32}/near-duplicates").status_code == 404
+    assert web.reader.get(f"{API}/documents/{one.id}/near-duplicates", params={"least": 1}).json()["items"] == []
+    assert web.reader.get(f"{API}/documents/{'0' * 32}/near-duplicates").status_code == 404
     page = web.browser().get(f"/documents/{one.id}", headers={"accept-language": "de"}).text
     assert (
         "Fast identische Dokumente" in page
@@ -112,24 +112,24 @@ def test_documents_with_nearly_the_same_text_and_their_page(web: RunningApp) -> 
     alone = stock(web, text="Something else.")[0].id
     assert "Near duplicates" not in web.browser().get(f"/documents/{alone}").text
     copy_groups.catch_up(web.context.engine)
-    group = web.stranger.get(f"{API}/documents/{copy.id}/copies").json()
+    group = web.reader.get(f"{API}/documents/{copy.id}/copies").json()
     first, second = group["documents"]
     assert ((group["total"], group["wire_agency"]) == (2, "dpa") and {group["duplicate_of"], copy.id} == {one.id, copy.id}) or first[
         "id"
     ] == copy.id
     assert {first["words_added"], first["words_removed"], second["words_added"] + second["words_removed"]} == {0, 2}
-    assert web.stranger.get(f"{API}/documents/{alone}/copies").json()["total"] == 1
-    assert web.stranger.get(f"{API}/documents/{'0' * 32}/copies").status_code == 404
+    assert web.reader.get(f"{API}/documents/{alone}/copies").json()["total"] == 1
+    assert web.reader.get(f"{API}/documents/{'0' * 32}/copies").status_code == 404
     page = web.browser().get(f"/documents/{one.id}").text
     assert "Near duplicates" not in page and f'href="/documents/{one.id}/differences/{copy.id}"' in page and "<bdi>dpa</bdi>" in page
     difference = web.browser().get(f"/documents/{copy.id}/differences/{one.id}").text
     assert "<ins>BERLIN (dpa) - </ins>" in difference and "only here" in difference
     assert web.browser().get(f"/documents/{copy.id}/differences/{'0' * 32}").status_code == 404
-    hits = web.stranger.get(f"{API}/search", params={"q": "ferry"}).json()
+    hits = web.reader.get(f"{API}/search", params={"q": "ferry"}).json()
     assert [hit["copies"] for hit in hits["items"]] == [1] and hits["total"] == 1
-    assert web.stranger.get(f"{API}/search", params={"q": "ferry", "fold": "false"}).json()["total"] == 2
-    assert web.stranger.get(f"{API}/search/facets", params={"q": "ferry"}).json()["counted"] == 1
-    assert len(web.stranger.get(f"{API}/search/documents", params={"q": "ferry"}).json()["items"]) == 2
+    assert web.reader.get(f"{API}/search", params={"q": "ferry", "fold": "false"}).json()["total"] == 2
+    assert web.reader.get(f"{API}/search/facets", params={"q": "ferry"}).json()["counted"] == 1
+    assert len(web.reader.get(f"{API}/search/documents", params={"q": "ferry"}).json()["items"]) == 2
     shown = web.browser().get("/search?q=ferry").text
     assert "and 1 copy" in shown and "and 1 copy" not in web.browser().get("/search?q=ferry&fold=0").text
 
@@ -141,27 +141,27 @@ def test_the_revisions_of_a_document(web: RunningApp) -> None:
     (claim,) = mill.claim(mill.save(mill.lease("paper.example")))
     mill.store(good(claim, document_of(made.url, text="The ferry runs in June.", title=made.title, archive_ref=None)))
     path = f"{API}/documents/{made.id}/revisions"
-    answer = web.stranger.get(path).json()
+    answer = web.reader.get(path).json()
     (documented,) = (shown for command, shown in examples() if "/revisions?" in command)
     assert form(answer) == form(documented), "the demo, on which the examples run, has no second revision"
     assert [(one["revision"], one["cause"], one["changed"]) for one in answer["items"]] == [(2, "fetch", ["text"]), (1, None, [])]
-    first = web.stranger.get(f"{path}/1").json()
+    first = web.reader.get(f"{path}/1").json()
     assert (first["text"], first["blocks"][0]["type"]) == ("The ferry runs in May.", "heading")
     for missing in (f"{path}/3", f"{API}/documents/{'0' * 32}/revisions", f"{API}/documents/{'0' * 32}/revisions/1"):
-        assert web.stranger.get(missing).status_code == 404
+        assert web.reader.get(missing).status_code == 404
     for refused in (f"{path}/0", f"{path}/x", f"{path}/{1 << 40}", f"{path}?cursor=x", f"{path}?limit=0"):
-        assert web.stranger.get(refused).status_code == 422, refused
+        assert web.reader.get(refused).status_code == 422, refused
 
 
 def test_what_a_client_has_is_not_sent_again(web: RunningApp) -> None:
     (made,) = stock(web, text="Harbour. " * 500)
-    first = web.stranger.get(f"{API}/documents/{made.id}")
+    first = web.reader.get(f"{API}/documents/{made.id}")
     tag = first.headers["etag"]
     assert first.headers["content-encoding"] == "gzip"
     for if_none_match in (tag, f'"x", {tag}', "*", tag.removeprefix("W/")):
-        again = web.stranger.get(f"{API}/documents/{made.id}", headers={"if-none-match": if_none_match})
+        again = web.reader.get(f"{API}/documents/{made.id}", headers={"if-none-match": if_none_match})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-    assert web.stranger.get(f"{API}/documents/{made.id}", headers={"if-none-match": 'W/"x"'}).status_code == 200
+    assert web.reader.get(f"{API}/documents/{made.id}", headers={"if-none-match": 'W/"x"'}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_what_a_client_has_is_not_sent_again(web: RunningApp) -> None:
     ],
 )
 def test_a_wrong_parameter_is_a_problem_with_a_sentence(web: RunningApp, path: str, params: dict[str, str]) -> None:
-    answer = web.stranger.get(f"{API}/{path}", params=params)
+    answer = web.reader.get(f"{API}/{path}", params=params)
     assert answer.status_code == 422, answer.text
     problem = answer.json()
     assert answer.headers["content-type"] == "application/problem+json"
@@ -209,7 +209,7 @@ def test_what_no_database_takes_finds_nothing(web: RunningApp, path: str) -> Non
 
 def test_why_a_text_is_what_it_is(web: RunningApp) -> None:
     url = archive(web).url
-    answer = web.stranger.get(f"{API}/explain", params={"url": url})
+    answer = web.reader.get(f"{API}/explain", params={"url": url})
     assert answer.status_code == 200, answer.text
     reading = answer.json()
     assert reading["ending"]["outcome"] == "stored"
@@ -217,9 +217,9 @@ def test_why_a_text_is_what_it_is(web: RunningApp) -> None:
     removed = [block for block in reading["blocks"] if not block["kept"]]
     assert any("paragraph 3" in text for text in kept)
     assert any("All rights" in block["text"] and block["layer"] for block in removed)
-    assert web.stranger.get(f"{API}/explain", params={"url": "https://paper.example/never"}).status_code == 404
+    assert web.reader.get(f"{API}/explain", params={"url": "https://paper.example/never"}).status_code == 404
     stock(web)
-    assert web.stranger.get(f"{API}/explain", params={"url": "https://paper.example/1"}).status_code == 409, "its bytes are not there"
+    assert web.reader.get(f"{API}/explain", params={"url": "https://paper.example/1"}).status_code == 409, "its bytes are not there"
 
 
 # ---- search ---------------------------------------------------------------------------------------------------------------------
@@ -228,36 +228,38 @@ def test_why_a_text_is_what_it_is(web: RunningApp) -> None:
 def test_search_with_snippets_and_counts(web: RunningApp) -> None:
     stock(web, 5)
     stock(web, 1, text="Nothing of the kind.", language="de")
-    found = web.stranger.get(f"{API}/search", params={"q": "harbour lang:en", "limit": 2}).json()
+    found = web.reader.get(f"{API}/search", params={"q": "harbour lang:en", "limit": 2}).json()
     assert found["total"] == 5 and len(found["items"]) == 2 and found["next"]
     assert [type(piece) for piece in found["items"][0]["snippet"][0]] == [str, bool]
     assert "".join(piece for piece, _ in found["items"][0]["title_snippet"]) == found["items"][0]["title"]
     assert found["notes"] == [] and found["suggestion"] is None and found["items"][0]["score"] is None
-    explained = web.stranger.get(f"{API}/search", params={"q": "harbour", "explain": 1}).json()["items"][0]["score"]
+    explained = web.reader.get(f"{API}/search", params={"q": "harbour", "explain": 1}).json()["items"][0]["score"]
     assert explained["terms"][0]["term"] == "harbour" and explained["score"] > 0 and explained["recency"] >= 1
-    wrong = web.stranger.get(f"{API}/search", params={"q": "harbour after:noon"}).json()
+    wrong = web.reader.get(f"{API}/search", params={"q": "harbour after:noon"}).json()
     assert (wrong["total"], wrong["notes"][0]["kind"]) == (0, "date") and "write after:2026-01-31" in wrong["notes"][0]["message"]
-    assert len(pages(web.stranger, f"{API}/search", q="harbour lang:en", limit=2, order="newest")) == 5
-    assert sum(hour["n"] for hour in web.stranger.get(f"{API}/search/over-time", params={"q": "harbour"}).json()["items"]) == 6
-    assert web.stranger.get(f"{API}/search/by-source").json() == {"items": [{"source": "paper", "n": 6}], "next": None}
+    assert len(pages(web.reader, f"{API}/search", q="harbour lang:en", limit=2, order="newest")) == 5
+    assert sum(hour["n"] for hour in web.reader.get(f"{API}/search/over-time", params={"q": "harbour"}).json()["items"]) == 6
+    assert web.reader.get(f"{API}/search/by-source").json() == {"items": [{"source": "paper", "n": 6}], "next": None}
 
 
 def test_facets_and_timeline(web: RunningApp) -> None:
     stock(web, 5)
     stock(web, 1, text="Nothing of the kind.", language="de")
-    facets = web.stranger.get(f"{API}/search/facets", params={"limit": 1}).json()
+    facets = web.reader.get(f"{API}/search/facets", params={"limit": 1}).json()
     assert (facets["counted"], facets["is_complete"], facets["next"]) == (6, True, None)
     assert {"facet": "language", "value": "en", "n": 5, "filter": "lang:en"} in facets["items"]
     assert {"facet": "source", "value": "paper", "n": 6, "filter": "source:paper"} in facets["items"]
-    found = web.stranger.get(f"{API}/search/timeline", params={"q": "lang:en", "since": "2026-01-01T00:00:00Z", "step": "month"}).json()
+    found = web.reader.get(f"{API}/search/timeline", params={"q": "lang:en", "since": "2026-01-01T00:00:00Z", "step": "month"}).json()
     assert found["step"] == "month" and found["items"][0]["start"] == "2026-01-01T00:00:00Z"
     assert sum(item["n"] for item in found["items"]) == 5 and sum(item["all_documents"] for item in found["items"]) == 6
     assert {item["share"] for item in found["items"]} == {0.0, 5 / 6}
-    long = web.stranger.get(f"{API}/search/timeline", params={"since": "2024-01-01T00:00:00Z", "step": "day"}).json()
-    described = web.stranger.get(f"{API}/openapi.json").json()["paths"][f"{API}/search/timeline"]["get"]["parameters"]
+    opened = web.reader.get(f"{API}/search/timeline").json()
+    assert opened["items"][0]["n"] and opened["items"][-1]["n"] and sum(item["n"] for item in opened["items"]) == 6
+    long = web.reader.get(f"{API}/search/timeline", params={"since": "2024-01-01T00:00:00Z", "step": "day"}).json()
+    described = web.reader.get(f"{API}/openapi.json").json()["paths"][f"{API}/search/timeline"]["get"]["parameters"]
     (step,) = (one for one in described if one["name"] == "step")
-    assert long["step"] == "week" and f"more than {MAX_DAY_BARS} days, `day` becomes `week`" in step["description"]
-    assert web.stranger.get(f"{API}/search/timeline", params={"step": "hour"}).status_code == 422
+    assert long["step"] == "week" and f"{FITTED_BARS} bars; a step of more than {MAX_BARS} bars" in step["description"]
+    assert web.reader.get(f"{API}/search/timeline", params={"step": "hour"}).status_code == 422
 
 
 def test_a_body_that_cannot_be_read_is_explained(web: RunningApp) -> None:
@@ -439,17 +441,17 @@ def test_only_an_admin_may_leave_robots_txt_aside(web: RunningApp) -> None:
 def test_progress_counts_and_the_trace_of_a_url(web: RunningApp) -> None:
     stock(web, 3)
     quarantine(web)
-    assert web.stranger.get(f"{API}/ledger/progress").json()["outcomes"] == {"stored": 3, "died": 1}
-    assert web.stranger.get(f"{API}/ledger/progress", params={"source": "paper"}).json()["pages"] == 3
-    today = web.stranger.get(f"{API}/ledger/counts", params={"by": ["source", "outcome"], "source": "paper"}).json()
+    assert web.reader.get(f"{API}/ledger/progress").json()["outcomes"] == {"stored": 3, "died": 1}
+    assert web.reader.get(f"{API}/ledger/progress", params={"source": "paper"}).json()["pages"] == 3
+    today = web.reader.get(f"{API}/ledger/counts", params={"by": ["source", "outcome"], "source": "paper"}).json()
     assert [(row["source"], row["outcome"], row["n"], row["day"]) for row in today["items"]] == [("paper", "stored", 3, None)]
-    trace = web.stranger.get(f"{API}/ledger/trace", params={"url": "paper.example/1"})
+    trace = web.reader.get(f"{API}/ledger/trace", params={"url": "paper.example/1"})
     assert trace.status_code == 422, "a URL has a scheme"
-    trace = web.stranger.get(f"{API}/ledger/trace", params={"url": "https://www.paper.example/1"})
+    trace = web.reader.get(f"{API}/ledger/trace", params={"url": "https://www.paper.example/1"})
     assert (trace.json()["state"], trace.json()["outcome"]) == ("done", "stored")
-    assert web.stranger.get(f"{API}/ledger/trace", params={"url": "https://paper.example/never"}).status_code == 404
-    assert len(pages(web.stranger, f"{API}/ledger/traces", source="paper", limit=2)) >= 3
-    meanings = web.stranger.get(f"{API}/ledger/outcomes").json()
+    assert web.reader.get(f"{API}/ledger/trace", params={"url": "https://paper.example/never"}).status_code == 404
+    assert len(pages(web.reader, f"{API}/ledger/traces", source="paper", limit=2)) >= 3
+    meanings = web.reader.get(f"{API}/ledger/outcomes").json()
     assert {"outcome": "stored", "state": "done", "meaning": "Document stored"} in meanings["items"]
 
 
@@ -525,10 +527,10 @@ def test_reading_goes_on_without_redis(make_web: Callable[..., RunningApp]) -> N
     web = make_web(WebConfig())
     web.app.state.context = replace(web.context, queue_depth=away)
     stock(web, 2)
-    health = web.stranger.get(f"{API}/health")
+    health = web.reader.get(f"{API}/health")
     assert health.status_code == 200
     assert (health.json()["redis"], health.json()["queue"], health.json()["documents"]) == (False, None, 2)
-    assert len(pages(web.stranger, f"{API}/documents")) == 2
+    assert len(pages(web.reader, f"{API}/documents")) == 2
     assert web.program("write").post(f"{API}/urls", json={"urls": ["https://paper.example/new"]}).status_code == 202
 
 
@@ -536,19 +538,20 @@ def test_reading_goes_on_without_redis(make_web: Callable[..., RunningApp]) -> N
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_database_that_is_not_available_is_503_without_its_path(web: RunningApp, tmp_path: Any) -> None:
     stock(web)
+    assert web.reader.get(f"{API}/documents").status_code == 200
     store = tmp_path / "0" / "newsmill.sqlite"
     for file in store.parent.glob("newsmill.sqlite*"):
         file.rename(file.with_name(f"away-{file.name}"))
     store.mkdir()
     web.context.engine.dispose()  # not before: the webhook thread would open another connection to the file that goes
-    answer = web.stranger.get(f"{API}/documents")
+    answer = web.reader.get(f"{API}/documents")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert str(tmp_path) not in answer.text
     store.rmdir()
     for file in store.parent.glob("away-*"):
         file.rename(file.with_name(file.name.removeprefix("away-")))
     web.context.engine.dispose()  # the webhook thread may have made and opened an empty one in between
-    assert web.stranger.get(f"{API}/documents").status_code == 200
+    assert web.reader.get(f"{API}/documents").status_code == 200
 
 
 def test_a_notebook_reads_over_the_api(web: RunningApp) -> None:
@@ -591,12 +594,12 @@ def test_a_program_inspects_a_site_and_adds_it(web: RunningApp) -> None:
 
 def test_what_came_after_the_last_page(web: RunningApp) -> None:
     stock(web, 2)
-    last = web.stranger.get(f"{API}/documents", params={"order": "stored"}).json()["last"]
-    assert web.stranger.get(f"{API}/documents", params={"order": "stored", "cursor": last}).json() == {
+    last = web.reader.get(f"{API}/documents", params={"order": "stored"}).json()["last"]
+    assert web.reader.get(f"{API}/documents", params={"order": "stored", "cursor": last}).json() == {
         "items": [],
         "removed": [],
         "next": None,
         "last": last,
     }
     made = [document.id for document in stock(web, 2, ago=30)]
-    assert [item["id"] for item in pages(web.stranger, f"{API}/documents", order="stored", cursor=last)] == made
+    assert [item["id"] for item in pages(web.reader, f"{API}/documents", order="stored", cursor=last)] == made

@@ -32,7 +32,7 @@ PUBLIC = "https://news.example.org"
 def owner(make_web: Callable[..., RunningApp]) -> tuple[RunningApp, TestClient]:
     """The application, and a browser on the internet, without a token."""
     config = WebConfig(sends_webhooks=False, public_url=PUBLIC, allow_nets=("127.0.0.0/24",))
-    web = make_web(config, Settings(contact="<b>desk</b>@example.org", public_url=PUBLIC))
+    web = make_web(config, Settings(contact="https://example.org/?<b>desk</b>", public_url=PUBLIC))
     browser = TestClient(web.app, base_url=PUBLIC, raise_server_exceptions=False, follow_redirects=False)
     return web, browser
 
@@ -55,7 +55,7 @@ def test_the_page_says_who_runs_the_crawler_in_both_languages(owner: tuple[Runni
     for language, text in (("en", "About this crawler"), ("de", "Über diesen Crawler")):
         page = browser.get("/bot", headers={"Accept-Language": language}).text
         assert text in page
-        assert "&lt;b&gt;desk&lt;/b&gt;@example.org" in page
+        assert "?&lt;b&gt;desk&lt;/b&gt;" in page and "<b>desk" not in page
         assert "User-agent: Newsmill" in page
     refused = browser.post("/bot", data={"csrf": csrf(browser, "/bot"), "host": '"><script>'}, headers={"Origin": PUBLIC})
     assert (refused.status_code, "<script>" in refused.text.partition("<main")[2]) == (422, False)

@@ -23,13 +23,13 @@ HOSTILE = "</title><script>alert(1)</script>]]>&amp;\x00\x0b\ufffe\u202e \"'<![C
 def test_our_own_reader_understands_all_three(web: RunningApp) -> None:
     made = stock(web, 3, text="First.\n\nSecond & <b>last</b>.")
     for kind in ("json", "atom", "rss"):
-        answer = web.stranger.get(f"/feeds/{kind}", params={"source": "paper"})
+        answer = web.reader.get(f"/feeds/{kind}", params={"source": "paper"})
         assert answer.status_code == 200, answer.text
         listing = read_feed(answer.content, f"http://127.0.0.1:8470/feeds/{kind}", answer.headers["content-type"])
         assert [link.url for link in listing.pages] == [document.url for document in made[::-1]]
         assert listing.pages[0].hint.title == "Harbour 2"
         assert (
-            web.stranger.get(f"/feeds/{kind}", headers={"if-none-match": answer.headers["etag"]}, params={"source": "paper"}).status_code
+            web.reader.get(f"/feeds/{kind}", headers={"if-none-match": answer.headers["etag"]}, params={"source": "paper"}).status_code
             == 304
         )
 
@@ -37,13 +37,13 @@ def test_our_own_reader_understands_all_three(web: RunningApp) -> None:
 def test_a_search_is_a_feed(web: RunningApp) -> None:
     stock(web, 2)
     stock(web, 1, text="Of ships.", title="Ships")
-    feed = web.stranger.get("/feeds/json", params={"q": 'harbour "words about"'}).json()
+    feed = web.reader.get("/feeds/json", params={"q": 'harbour "words about"'}).json()
     assert feed["version"] == "https://jsonfeed.org/version/1.1"
     assert len(feed["items"]) == 2
     assert feed["feed_url"] == "http://127.0.0.1:8470/feeds/json?q=harbour+%22words+about%22"
     for q in ("harbour NOT", '"harbour', "ships OR (harbour"):
-        of_source = web.stranger.get("/feeds/json", params={"q": q, "source": "paper"}).json()
-        assert len(of_source["items"]) == len(web.stranger.get("/feeds/json", params={"q": q}).json()["items"]) > 0, q
+        of_source = web.reader.get("/feeds/json", params={"q": q, "source": "paper"}).json()
+        assert len(of_source["items"]) == len(web.reader.get("/feeds/json", params={"q": q}).json()["items"]) > 0, q
 
 
 @pytest.mark.parametrize("kind", ["json", "atom", "rss"])
@@ -79,11 +79,11 @@ def test_nothing_of_a_document_becomes_markup(web: RunningApp) -> None:
 
 def check(web: RunningApp, params: dict[str, str]) -> None:
     for kind in ("atom", "rss"):
-        answer = web.stranger.get(f"/feeds/{kind}", params=params)
+        answer = web.reader.get(f"/feeds/{kind}", params=params)
         assert answer.status_code == 200
         root = etree.fromstring(answer.content, etree.XMLParser(resolve_entities=False))
         assert not root.xpath("//*[local-name() = 'script']")
-    text = web.stranger.get("/feeds/json", params=params).text
+    text = web.reader.get("/feeds/json", params=params).text
     assert "javascript:" not in text
     json.loads(text)
 
@@ -114,6 +114,6 @@ def test_old_documents_of_a_renamed_source_do_not_come_first(web: RunningApp) ->
     assert SourceChanges(web.context.engine).rename(source, "gazette", now=web.context.now()) == 2
     while index_pending(web.context.engine):
         pass
-    items = web.stranger.get("/feeds/json").json()["items"]
+    items = web.reader.get("/feeds/json").json()["items"]
     assert (items[0]["id"], len(items)) == (f"urn:newsmill:{new.id}", 3)
-    assert len(web.stranger.get("/feeds/json", params={"source": "gazette"}).json()["items"]) == 2
+    assert len(web.reader.get("/feeds/json", params={"source": "gazette"}).json()["items"]) == 2

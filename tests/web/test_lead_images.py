@@ -66,7 +66,7 @@ def test_what_is_no_image_is_not_shown_and_not_asked_for_again(
     web = make_web(WebConfig(allow_nets=ALLOWED), Settings(data=tmp_path))
     (ours,) = add(web, site.url + path)
     for _ in range(2):
-        answer = web.stranger.get(ours)
+        answer = web.reader.get(ours)
         assert answer.status_code == 404 and b"hit()" not in answer.content
     assert site.paths[path] == (1 + lead_images.MAX_REDIRECTS if path == "/loop" else 1)
 
@@ -77,7 +77,7 @@ def test_no_request_leads_into_a_private_network(make_web: Callable[..., Running
         web = make_web(WebConfig(allow_nets=ALLOWED))
         direct = [f"http://{host}:{forbidden.port}/a.png" for host in ("127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]")]
         for path in add(web, *direct, f"{site.url}/elsewhere", "http://169.254.169.254/latest/meta-data/"):
-            assert web.stranger.get(path).status_code == 404
+            assert web.reader.get(path).status_code == 404
         assert forbidden.connects == 0 and site.paths == {"/elsewhere": 1}
 
 
@@ -85,7 +85,7 @@ def test_a_host_gets_one_request_at_a_time(make_web: Callable[..., RunningApp], 
     web = make_web(WebConfig(allow_nets=ALLOWED))
     paths = add(web, *(f"{site.url}/slow?{number // 2}" for number in range(12)))
     with ThreadPoolExecutor(12) as pool:
-        assert {answer.status_code for answer in pool.map(web.stranger.get, paths)} == {200}
+        assert {answer.status_code for answer in pool.map(web.reader.get, paths)} == {200}
     assert site.most_running == 1
     assert not web.app.state.lead_images._locks and not web.app.state.lead_images._fetching
 
@@ -93,15 +93,16 @@ def test_a_host_gets_one_request_at_a_time(make_web: Callable[..., RunningApp], 
 def test_images_can_be_switched_off(make_web: Callable[..., RunningApp], site: ImageSite) -> None:
     web = make_web(WebConfig(allow_nets=ALLOWED, shows_images=False))
     (path,) = add(web, f"{site.url}/good")
-    assert web.stranger.get(path).status_code == 404
+    assert web.reader.get(path).status_code == 404
     for page in ("/search", path.removesuffix("/image")):
-        assert "<img" not in web.stranger.get(page).text
+        assert "<img" not in web.reader.get(page).text
     assert not site.paths
 
 
 def test_the_cache_is_bounded_and_works_without_a_disk(tmp_path: Path) -> None:
     cache = ImageCache(tmp_path / "images", max_bytes=100_000)
     for number in range(60):
+        cache.get(f"https://a.example/{number}", "1f")
         cache.put(f"https://a.example/{number}", bytes(5000))
     sizes = [path.stat().st_size for path in (tmp_path / "images").iterdir()]
     assert 0 < sum(sizes) <= 100_000

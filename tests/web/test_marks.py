@@ -51,19 +51,19 @@ def test_marks_over_the_api_belong_to_the_token(web: RunningApp) -> None:
 def test_another_site_cannot_change_marks(web: RunningApp) -> None:
     (document,) = stock(web)
     change = {"ids": [document.id], "starred": True}
-    assert web.stranger.post(f"{API}/marks", json=change, headers={"origin": "https://evil.example"}).status_code == 403
-    assert web.stranger.post(f"{API}/marks", json=change, headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
+        assert web.browser().post(f"{API}/marks", json=change, headers=headers).status_code == 403
     assert web.browser().post(f"{API}/marks", json=change).status_code == 403  # a session needs its CSRF token
-    assert web.stranger.post("/marks", data={"star": document.id}).status_code == 403
-    refused = web.stranger.get("/marks", params={"star": document.id})
+    assert web.browser().post("/marks", data={"star": document.id}).status_code == 403
+    refused = web.reader.get("/marks", params={"star": document.id})
     assert (refused.status_code, refused.json()["detail"]) == (405, "/marks does not accept GET; it accepts POST")
-    assert web.stranger.post(f"{API}/marks", json=change).json() == {"documents": 1}
+    assert web.reader.post(f"{API}/marks", json=change).json() == {"documents": 1}
 
 
 def test_forms_mark_and_lead_back(web: RunningApp) -> None:
     documents = stock(web, 3)
     ids = [document.id for document in documents]
-    for client in (web.stranger, web.browser("read")):
+    for client in (web.reader, web.browser("read")):
         assert post(client, "/marks", id=ids, do="tag", tag="one, two words") == 303
         assert post(client, "/marks", star=ids[0]) == post(client, "/marks", id=ids[1:], do="read") == 303
         assert post(client, "/marks", id=ids[0], do="note", note="Ask <b>them</b>") == post(client, "/marks", id=ids[2], untag="one") == 303
@@ -82,14 +82,14 @@ def test_forms_mark_and_lead_back(web: RunningApp) -> None:
         assert client.post("/marks", data={"csrf": token(client, "/search"), "unstar": ids[0]}, headers=script).status_code == 204
         assert post(client, "/marks", id=ids, do="tag", tag="x" * 61) == 422
         assert post(client, "/marks", id=ids, do="unread") == post(client, "/marks", id=ids[0], do="note", note="") == 303
-    assert not read(web.stranger, "/search").xpath("//button[@aria-pressed='true'] | //li[contains(@class, 'read')]")
+    assert not read(web.reader, "/search").xpath("//button[@aria-pressed='true'] | //li[contains(@class, 'read')]")
 
 
 def test_reading_a_page_marks_nothing(web: RunningApp) -> None:
     (document,) = stock(web)
     for headers in ({}, {"purpose": "prefetch", "sec-purpose": "prefetch"}):
-        assert web.stranger.get(f"/documents/{document.id}", headers={**HTML, **headers}).status_code == 200
-    assert web.stranger.get(f"{API}/search", params={"q": "is:unread"}).json()["total"] == 1
+        assert web.reader.get(f"/documents/{document.id}", headers={**HTML, **headers}).status_code == 200
+    assert web.reader.get(f"{API}/search", params={"q": "is:unread"}).json()["total"] == 1
 
 
 @pytest.mark.parametrize("path", [f"{API}/search/export", "/search/export", "/search"])
@@ -124,19 +124,19 @@ def test_a_search_is_downloaded(web: RunningApp, monkeypatch: pytest.MonkeyPatch
 
 def test_the_chosen_documents_are_downloaded(web: RunningApp) -> None:
     ids = [document.id for document in stock(web, 3)]
-    form = {"csrf": token(web.stranger, "/search"), "id": [ids[2], ids[0], "unknown", ids[2]], "do": "export", "format": "jsonl"}
-    answer = web.stranger.post("/marks", data=form)
+    form = {"csrf": token(web.reader, "/search"), "id": [ids[2], ids[0], "unknown", ids[2]], "do": "export", "format": "jsonl"}
+    answer = web.reader.post("/marks", data=form)
     assert [json.loads(line)["id"] for line in answer.text.splitlines()] == [ids[2], ids[0]]
 
 
 def test_previous_and_next_lead_through_the_results(web: RunningApp) -> None:
     ids = [document.id for document in stock(web, 43)][::-1]
-    path, seen = read(web.stranger, "/search?q=harbour&order=newest").xpath("//ol/li/h3/a/@href")[0], []
+    path, seen = read(web.reader, "/search?q=harbour&order=newest").xpath("//ol/li/h3/a/@href")[0], []
     while True:
-        page = read(web.stranger, path)
+        page = read(web.reader, path)
         seen.append(path.partition("?")[0].rpartition("/")[2])
         if len(seen) % 20 < 2:  # the first and the last document of a page of results
-            back = read(web.stranger, page.xpath("//nav[@class='walk']/a/@href")[0])
+            back = read(web.reader, page.xpath("//nav[@class='walk']/a/@href")[0])
             assert back.xpath(f"//li[@id='d-{seen[-1]}']")
         earlier = page.xpath("//nav[@class='walk']/a[@rel='prev']/@href")
         assert (len(earlier) == 1 and f"/documents/{seen[-2]}?" in earlier[0]) if len(seen) > 1 else not earlier
@@ -145,12 +145,12 @@ def test_previous_and_next_lead_through_the_results(web: RunningApp) -> None:
         path = later[0]
     assert seen == ids
     for odd in ("?q=harbour&page=x", "?q=other", "?order=newest&page=x", "?page=x"):
-        assert not read(web.stranger, f"/documents/{ids[0]}{odd}").xpath("//nav[@class='walk']/a[@rel]")
+        assert not read(web.reader, f"/documents/{ids[0]}{odd}").xpath("//nav[@class='walk']/a[@rel]")
 
 
 def test_times_are_in_the_readers_zone(web: RunningApp) -> None:
     (document,) = stock(web, published_at=datetime(2026, 11, 24, 23, 30, tzinfo=UTC), published_precision="minute")
-    client = web.client()
+    client = web.program()
     assert "24 Nov 2026, 23:30" in text_of(read(client, f"/documents/{document.id}"))
     form = {"csrf": token(client, "/preferences"), "zone": "Asia/Kolkata", "keys": "true", "next": "/search?q=x"}
     answer = client.post("/preferences", data=form)
@@ -163,7 +163,9 @@ def test_times_are_in_the_readers_zone(web: RunningApp) -> None:
     client.post("/preferences", data=form | {"zone": "../../etc/passwd", "keys": ""})
     assert read(client, "/").get("data-zone") == "Asia/Kolkata" and read(client, "/").get("data-keys") == "off"
     for cookie in ("nm_zone=../../etc/passwd", "nm_zone=", "nm_zone=Nowhere/Here"):
-        assert "Times: UTC" in text_of(read(web.client(cookie=cookie), "/"))
+        client = web.program()
+        client.headers["cookie"] = cookie
+        assert "Times: UTC" in text_of(read(client, "/"))
 
 
 def test_a_notebook_marks_over_the_api(make_web: Callable[..., RunningApp]) -> None:

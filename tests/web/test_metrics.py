@@ -32,12 +32,12 @@ def read(client: TestClient) -> dict[str, float]:
 
 def test_a_scrape_has_the_figures_of_the_store(make_web: Callable[..., RunningApp]) -> None:
     web = make_web()
-    empty = read(web.stranger)
+    empty = read(web.reader)
     assert (empty["newsmill_documents"], empty['newsmill_processes{role="crawler"}']) == (0, 0)
     assert "newsmill_newest_document_timestamp_seconds" not in empty
     stock(web, 3)
     Heartbeat(web.context.engine, role="crawler").beat(web.context.now())
-    found = read(web.stranger)
+    found = read(web.reader)
     assert found["newsmill_documents"] == found['newsmill_page_outcomes{outcome="stored"}'] == 3
     assert found['newsmill_pages{state="done"}'] == web.context.ledger.progress.count().states[State.DONE]
     assert (found['newsmill_sources{state="followed"}'], found['newsmill_sources{state="paused"}']) == (1, 0)
@@ -57,9 +57,9 @@ def test_pending_has_one_meaning(make_web: Callable[..., RunningApp]) -> None:
     assert count >= 4
     figure = f"<dt>Pending</dt><dd>{count}</dd>"
     for path in ("/", "/ops", "/sources/paper"):
-        assert figure in re.sub("<a [^>]*>|</a>", "", web.stranger.get(path).text), path
-    assert web.stranger.get("/api/v1/health").json()["pending"] == read(web.stranger)["newsmill_pending_urls"] == count
-    assert web.stranger.get("/api/v1/ledger/progress").json()["pending"] == count
+        assert figure in re.sub("<a [^>]*>|</a>", "", web.reader.get(path).text), path
+    assert web.reader.get("/api/v1/health").json()["pending"] == read(web.reader)["newsmill_pending_urls"] == count
+    assert web.reader.get("/api/v1/ledger/progress").json()["pending"] == count
 
 
 def test_the_length_of_a_queue_that_does_not_answer_is_left_out(make_web: Callable[..., RunningApp]) -> None:

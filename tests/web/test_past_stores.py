@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -108,21 +109,25 @@ def test_the_process_ends_with_its_work_and_with_the_server(make_web: Callable[.
 
     before = list_children()
     monkeypatch.setattr(past_stores, "_make", sleep)
-    for time_of_another in (at, at - timedelta(days=1)):
+    for caller, time_of_another in (("ann", at), ("bea", at - timedelta(days=1))):
         with pytest.raises(HTTPException, match="503"):
-            stores.prepare(context, time_of_another)
+            asyncio.run(stores.prepare(context, time_of_another, caller))
+    with pytest.raises(HTTPException, match="429"):
+        asyncio.run(stores.prepare(context, at - timedelta(days=2), "ann"))
     assert len(list_children()) == len(before) + 1, "one at a time"
     stores.close()
     assert list_children() == before
 
+    stores = past_stores.PastStores()
     monkeypatch.setattr(past_stores, "_make", fail)
     monkeypatch.setattr(past_stores, "MAX_WAIT_SECONDS", 0.0)
     with pytest.raises(HTTPException, match="503"):
-        stores.prepare(context, at)
+        asyncio.run(stores.prepare(context, at, "ann"))
     deadline = time.monotonic() + 30
     while list_children() != before:  # although nobody waits for it
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    monkeypatch.setattr(past_stores, "MAX_WAIT_SECONDS", 30.0)
     with pytest.raises(ServiceError, match="no space"):
-        stores.prepare(context, at)
+        asyncio.run(stores.prepare(context, at, "ann"))
     stores.close()

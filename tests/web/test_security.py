@@ -14,22 +14,20 @@ from datetime import datetime, timedelta
 from functools import cache
 from types import SimpleNamespace
 
-import httpx
 import pytest
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import iter_route_contexts
-from site_of_tests import BASE, RunningApp, served
+from site_of_tests import BASE, COOKIE, HOST, RunningApp, served
+from starlette.testclient import TestClient
 
 from newsmill.context import QUEUE_DEPTH_SECONDS, QueueDepth
-from newsmill.exceptions import NewsmillError, ServiceError
+from newsmill.exceptions import ServiceError
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
 from newsmill.web import header_timeout
 from newsmill.web.auth import require_scope
 from newsmill.web.config import WebConfig
-from newsmill.web.csrf import COOKIE, make_csrf_token, require_csrf
-from newsmill.web.local_user import is_own_connection
+from newsmill.web.csrf import make_csrf_token, require_csrf
 from newsmill.web.rate_limits import WINDOW_SECONDS, RequestCounter
-from newsmill.web.serve import require_token
 from newsmill.web.server import create_app
 
 
@@ -118,14 +116,10 @@ def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(web: Runn
     assert program.post("/api/write", headers={"content-length": "-1"}).status_code == 413
 
 
-def test_on_this_machine_everybody_reads_until_there_is_a_token(web: RunningApp) -> None:
-    assert web.stranger.get("/read").status_code == 200
-    assert web.stranger.post("/write").status_code == 401
-    assert web.stranger.get("/read", headers={"x-forwarded-for": "203.0.113.5"}).status_code == 401
-    program = web.program("read")
-    assert web.stranger.get("/read").status_code == 401
+def test_reading_needs_a_token(web: RunningApp) -> None:
+    assert [web.stranger.get("/read").status_code, web.stranger.post("/write").status_code] == [401, 401]
     assert "www-authenticate" in web.stranger.get("/read").headers
-    assert program.get("/read").status_code == 200
+    assert web.program("read").get("/read").status_code == 200
 
 
 def test_scopes(web: RunningApp) -> None:
@@ -137,7 +131,7 @@ def test_scopes(web: RunningApp) -> None:
 @pytest.mark.parametrize(
     "header", ["Bearer", "Bearer ", "Bearer x", "Bearer nm_", "Bearer nm_a_b", "Basic bm06bm0=", "Bearer nm_é_ü", "nm"]
 )
-def test_an_invalid_token_is_refused_even_where_everybody_may_read(web: RunningApp, header: str) -> None:
+def test_an_invalid_token_is_refused(web: RunningApp, header: str) -> None:
     assert web.stranger.get("/read", headers={"authorization": header.encode()}).status_code == 401
 
 
@@ -163,7 +157,7 @@ def test_the_operators_own_token(web: RunningApp) -> None:
     tokens.set_environment_token("a" * 24, now=now)
     program = web.client(authorization=f"Bearer {'a' * 24}")
     assert program.post("/api/write").status_code == 200
-    browser = web.client()
+    browser = browser_at_session_host(web)
     assert browser.post("/login", data={"token": "a" * 24}).status_code == 303
     assert browser.get("/read").status_code == 200
     tokens.set_environment_token("a" * 24, now=now)
@@ -171,7 +165,7 @@ def test_the_operators_own_token(web: RunningApp) -> None:
     tokens.set_environment_token("b" * 24, now=now)
     assert (program.get("/read").status_code, browser.get("/read").status_code) == (401, 401)
     tokens.set_environment_token(None, now=now)
-    assert not tokens.has_program_token(now=now)
+    assert program.get("/read").status_code == 401
 
 
 def test_of_two_requests_with_one_link_one_gets_a_session(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,20 +180,21 @@ def test_of_two_requests_with_one_link_one_gets_a_session(web: RunningApp, monke
         return found
 
     monkeypatch.setattr(Tokens, "check", check_and_be_late)
-    answer = web.client().get(f"/login?key={key}")
+    answer = browser_at_session_host(web).get(f"/login?key={key}")
     assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
 
 
 def test_a_link_opens_one_session(web: RunningApp) -> None:
     link = web.context.tokens.add("link", Scope.ADMIN, now=web.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
     assert web.client(authorization=f"Bearer {link}").get("/read").status_code == 401, "a link is not a token"
-    browser = web.client()
+    browser = browser_at_session_host(web)
     answer = browser.get("/login", params={"key": link, "next": "/read"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/read")
     assert "HttpOnly" in answer.headers["set-cookie"] and "SameSite=lax" in answer.headers["set-cookie"]
     form = browser.get("/read").json()
     assert browser.post("/write", data={"csrf": form}).json() == "written"
     assert web.client().get("/login", params={"key": link}).status_code == 401, "it works once"
+    assert browser.get("/login", params={"key": link, "next": "/read"}).headers["location"] == "/read", "who is signed in goes on"
     assert browser.post("/logout", data={"csrf": form}).status_code == 303
     assert browser.post("/write", data={"csrf": form}).status_code == 401
 
@@ -211,17 +206,59 @@ def test_sign_out_everywhere(web: RunningApp) -> None:
     assert [browser.post("/write", data={"csrf": form}).status_code for browser in (here, elsewhere)] == [401, 401]
 
 
-def opened_by_link(web: RunningApp) -> httpx.Client:
+def opened_by_link(web: RunningApp) -> TestClient:
     link = web.context.tokens.add("link", Scope.ADMIN, now=web.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
-    browser = web.client()
+    browser = browser_at_session_host(web)
     assert browser.get("/login", params={"key": link}).status_code == 303
     return browser
+
+
+def browser_at_session_host(web: RunningApp) -> TestClient:
+    """A client that calls the server by the host name that its sessions have."""
+    host = web.app.state.config.session_host(HOST, "")
+    return TestClient(web.app, base_url=f"http://{host}", raise_server_exceptions=False, follow_redirects=False)
+
+
+def test_the_host_of_sessions_is_told_to_nobody_without_a_key(web: RunningApp) -> None:
+    config = web.app.state.config
+    host = config.session_host(HOST, "")
+    for path in ("/", "/login", "/login?key=nm_x_y", "/login?next=/", "/nothing"):
+        answer = web.stranger.get(path, headers={"accept": "text/html"})
+        assert host not in answer.text and host not in str(answer.headers), path
+    token = web.program("read").headers["authorization"].removeprefix("Bearer ")
+    found = web.context.tokens.check(token, now=web.context.now())
+    assert found is not None
+    for client in (web.stranger, browser_at_session_host(web)):
+        answer = client.post("/login", data={"token": token, "next": "/a"})
+        location, own = answer.headers["location"], config.session_host(HOST, found.id)
+        assert answer.status_code == 303 and location.startswith(f"http://{own}/login?key=nm_") and own != host
+        assert "set-cookie" not in answer.headers, "another reader's host is not the owner's"
+        assert "form-action 'self' http://*.localhost:*" in client.get("/login").headers["content-security-policy"]
+    browser = TestClient(web.app, base_url=f"http://{own}", follow_redirects=False)
+    assert browser.get(location).headers["location"] == "/a"
+    assert [browser.get("/read").status_code, browser.post("/write").status_code] == [200, 403], "the scope of the token"
+
+
+@pytest.mark.parametrize(
+    ("config", "host", "expected"),
+    [
+        (WebConfig(local_key=b"x"), "127.0.0.1:8470", "newsmill-f27e6527d6b8408430a6.localhost:8470"),
+        (WebConfig(local_key=b"x"), "LOCALHOST", "newsmill-f27e6527d6b8408430a6.localhost"),
+        (WebConfig(local_key=b"x"), "[::1]:9", "newsmill-f27e6527d6b8408430a6.localhost:9"),
+        (WebConfig(local_key=b"x"), "other.localhost:9", "newsmill-f27e6527d6b8408430a6.localhost:9"),
+        (WebConfig(host="0.0.0.0"), "192.0.2.1:8470", "192.0.2.1:8470"),
+        (WebConfig(url="http://127.0.0.1:8470"), "127.0.0.1:8470", "127.0.0.1:8470"),
+        (WebConfig(url="https://News.example"), "News.example", "news.example"),
+    ],
+)
+def test_the_host_of_a_session(config: WebConfig, host: str, expected: str) -> None:
+    assert config.session_host(host, "") == expected == config.session_host(expected, "")
 
 
 @pytest.mark.parametrize("target", ["//[", "//evil.example", "http://evil.example/", "/\\evil.example", "/a\nb", "javascript:alert(1)"])
 def test_signing_in_leads_nowhere_else(web: RunningApp, target: str) -> None:
     link = web.context.tokens.add("link", Scope.READ, now=web.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
-    answer = web.client().get("/login", params={"key": link, "next": target})
+    answer = browser_at_session_host(web).get("/login", params={"key": link, "next": target})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert web.client().get("/login", params={"next": target}).status_code == 200
 
@@ -239,8 +276,10 @@ def test_signing_in_with_a_token(make_web: Callable[..., RunningApp]) -> None:
     short = web.context.tokens.add("short", Scope.READ, now=web.context.now(), life=timedelta(minutes=1))
     session = web.client().post("/login", data={"token": short}).cookies[COOKIE]
     now = web.context.now()
-    assert web.context.tokens.check(session, now=now)
-    assert not web.context.tokens.check(session, now=now + timedelta(minutes=1)), "a session expires with its token"
+    assert web.context.tokens.check(session, now=now, audience=HOST)
+    assert not web.context.tokens.check(session, now=now, audience="127.0.0.1:8471"), "it is valid for one host and port"
+    assert not web.context.tokens.check(session, now=now)
+    assert not web.context.tokens.check(session, now=now + timedelta(minutes=1), audience=HOST), "a session expires with its token"
 
 
 @pytest.mark.parametrize(
@@ -286,7 +325,7 @@ def test_every_route_that_takes_a_form_checks_where_it_comes_from(web: RunningAp
 def test_above_the_rate_limit_the_response_says_when_to_retry(make_web: Callable[..., RunningApp]) -> None:
     web = make_web(WebConfig(rate=3))
     answers = [web.stranger.get("/api/v1/ledger/outcomes") for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
     assert answers[0].headers["ratelimit-policy"] == f'"minute";q=3;w={WINDOW_SECONDS}'
     assert re.fullmatch(r'"minute";r=2;t=\d+', answers[0].headers["ratelimit"])
     assert 1 <= int(answers[3].headers["retry-after"]) <= WINDOW_SECONDS
@@ -299,16 +338,6 @@ def test_a_window_ends() -> None:
     assert [counter.count("a")[0] for _ in range(3)] == [1, 0, -1]
     now = WINDOW_SECONDS + 1.0
     assert counter.count("a") == (1, WINDOW_SECONDS)
-
-
-def test_a_server_that_others_can_reach_does_not_start_without_a_token(web: RunningApp) -> None:
-    tokens, now = web.context.tokens, web.context.now()
-    require_token(tokens, WebConfig(), now)
-    for config in (WebConfig(host="0.0.0.0"), WebConfig(host="::"), WebConfig(url="https://news.example.org")):
-        with pytest.raises(NewsmillError, match="newsmill token add NAME"):
-            require_token(tokens, config, now)
-    tokens.add("ann", Scope.READ, now=now)
-    require_token(tokens, WebConfig(host="0.0.0.0"), now)
 
 
 def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
@@ -366,24 +395,3 @@ def read(connection: socket.socket) -> bytes:
         while (more := connection.recv(9999)) and not (found := found + more).endswith((b"}", b"2")):
             pass
     return found
-
-
-def test_the_user_who_runs_the_server_is_signed_in(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over a connection of the same user on this machine, until the first token exists; not through a proxy or another site."""
-    source = {"name": "mine", "homepage": "https://mine.example/"}
-
-    def post(**headers: str) -> int:
-        return httpx.post(f"{url}/api/v1/sources", json=source, headers=headers).status_code
-
-    with served(web) as url:
-        assert "To change something" not in httpx.get(f"{url}/sources").text
-        assert post(**{"X-Forwarded-For": "192.0.2.1"}) == 401
-        assert post(Origin="https://evil.example") == post(**{"Sec-Fetch-Site": "same-site"}) == 403
-        with monkeypatch.context() as patch:
-            patch.setattr("newsmill.web.local_user.os.geteuid", lambda: 12345)
-            assert post() == 401
-            assert "run newsmill token link and open the link that it prints" in httpx.get(f"{url}/sources").text
-        assert post() == 201
-        web.context.tokens.add("ann", Scope.READ, now=web.context.now())
-        assert post() == 401
-    assert not is_own_connection(("192.0.2.1", 1), ("192.0.2.2", 2)) and not is_own_connection(("testclient", 50000), None)

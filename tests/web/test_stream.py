@@ -33,9 +33,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def listening(url: str, headers: dict[str, str] | None = None, **params: Any) -> Iterator[Iterator[dict[str, str]]]:
+def listening(url: str, token: str, headers: dict[str, str] | None = None, **params: Any) -> Iterator[Iterator[dict[str, str]]]:
     """The events of a stream, as an EventSource reads them."""
-    with httpx.stream("GET", url + PATH, params=params, headers=headers, timeout=20) as answer:
+    with httpx.stream(
+        "GET", url + PATH, params=params, headers={"authorization": f"Bearer {token}"} | (headers or {}), timeout=20
+    ) as answer:
         assert answer.status_code == 200, answer.read()
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert "content-encoding" not in answer.headers
@@ -64,15 +66,15 @@ def documents(source: Iterator[dict[str, str]], count: int) -> list[dict[str, st
 
 def test_a_client_goes_on_where_it_was(web: RunningApp) -> None:
     made = [document.id for document in stock(web, 90)]
-    since = web.stranger.get("/api/v1/documents", params={"order": "stored"}).json()["items"][0]["stored_at"]
+    since = web.reader.get("/api/v1/documents", params={"order": "stored"}).json()["items"][0]["stored_at"]
     with served(web) as url:
-        with listening(url, since=since) as source:
+        with listening(url, web.reader_token, since=since) as source:
             first = documents(source, 70)
-        with listening(url, {"last-event-id": first[-1]["id"]}) as source:
+        with listening(url, web.reader_token, {"last-event-id": first[-1]["id"]}) as source:
             rest = documents(source, 20)
             more = [document.id for document in stock(web, 2, ago=30)]
             late = documents(source, 2)
-        with listening(url, cursor=rest[9]["id"], full=True) as source:
+        with listening(url, web.reader_token, cursor=rest[9]["id"], full=True) as source:
             whole = json.loads(documents(source, 1)[0]["data"])
     assert [json.loads(event["data"])["id"] for event in first + rest + late] == made + more
     assert whole["id"] == made[80] and whole["text"]
@@ -81,17 +83,17 @@ def test_a_client_goes_on_where_it_was(web: RunningApp) -> None:
 
 def test_every_reader_learns_of_removed_documents(web: RunningApp) -> None:
     made = {document.id for document in stock(web, 3)}
-    listed = web.stranger.get("/api/v1/documents", params={"order": "stored", "limit": 2}).json()
+    listed = web.reader.get("/api/v1/documents", params={"order": "stored", "limit": 2}).json()
     SourceChanges(web.context.engine).remove("paper", now=web.context.now())
-    rest = web.stranger.get("/api/v1/documents", params={"order": "stored", "cursor": listed["last"]}).json()
+    rest = web.reader.get("/api/v1/documents", params={"order": "stored", "cursor": listed["last"]}).json()
     assert (rest["items"], {one["id"] for one in rest["removed"]}, rest["next"]) == ([], made, None)
-    assert web.stranger.get("/api/v1/documents", params={"order": "stored", "cursor": rest["last"]}).json()["removed"] == []
+    assert web.reader.get("/api/v1/documents", params={"order": "stored", "cursor": rest["last"]}).json()["removed"] == []
     with served(web) as url:
-        with listening(url, cursor=listed["last"]) as source:
+        with listening(url, web.reader_token, cursor=listed["last"]) as source:
             removed = [event for event in islice(source, 4) if event.get("event") == "removed"]
-        with listening(url, cursor=removed[-1]["id"]) as source:
+        with listening(url, web.reader_token, cursor=removed[-1]["id"]) as source:
             assert [next(source), next(source)][1] == {"": "caught-up"}
-        with newsmill.open(url) as corpus, newsmill.open(web.context.engine.url.database) as local:
+        with newsmill.open(url, token=web.reader_token) as corpus, newsmill.open(web.context.engine.url.database) as local:
             for one in (corpus, local):
                 assert list(one.stream(listed["last"], wait=0)) == []
                 changes = list(one.changes(listed["last"], wait=0))
@@ -105,17 +107,17 @@ def test_a_cursor_of_another_store_is_refused(web: RunningApp) -> None:
     stock(web, 1)
     ahead = ChangePosition(web.context.now() + timedelta(days=1)).cursor
     for path, params in ((PATH, {"cursor": ahead}), ("/api/v1/documents", {"cursor": ahead, "order": "stored"})):
-        answer = web.stranger.get(path, params=params)
+        answer = web.reader.get(path, params=params)
         assert answer.status_code == 422 and "start again without it" in answer.json()["detail"]
     tomorrow = (web.context.now() + timedelta(days=1)).isoformat()
-    with served(web) as url, listening(url, since=tomorrow) as source:
+    with served(web) as url, listening(url, web.reader_token, since=tomorrow) as source:
         start = next(source)["id"]
     assert ChangePosition.of(start) <= Changes(web.context.engine).end(), "a client resumes with it"
 
 
 def test_only_what_comes_from_now_on_and_only_of_one_source(web: RunningApp) -> None:
     stock(web, 3)
-    with served(web) as url, listening(url, source="other") as source:
+    with served(web) as url, listening(url, web.reader_token, source="other") as source:
         first_event = next(source)
         assert set(first_event) == {"retry", "id", ""}
         assert next(source) == {"": "caught-up"}
@@ -124,8 +126,8 @@ def test_only_what_comes_from_now_on_and_only_of_one_source(web: RunningApp) -> 
 
 
 def test_a_stream_ends_with_its_token(web: RunningApp) -> None:
-    token = web.program("read").headers["authorization"]
-    with served(web) as url, listening(url, {"authorization": token}) as source:
+    token = web.program("read").headers["authorization"].removeprefix("Bearer ")
+    with served(web) as url, listening(url, token) as source:
         next(source)
         web.context.tokens.revoke("read program")
         assert [event for event in source if event.get("event")] == [], "the stream ends"
@@ -133,8 +135,9 @@ def test_a_stream_ends_with_its_token(web: RunningApp) -> None:
 
 def test_a_busy_stream_ends_with_its_token(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change_stream, "KEEPALIVE_SECONDS", 60)  # documents come more often
-    token, since = web.program("read").headers["authorization"], (web.context.now() - timedelta(hours=1)).isoformat()
-    with served(web) as url, listening(url, {"authorization": token}, since=since) as source:
+    token = web.program("read").headers["authorization"].removeprefix("Bearer ")
+    since = (web.context.now() - timedelta(hours=1)).isoformat()
+    with served(web) as url, listening(url, token, since=since) as source:
         next(source)
         web.context.tokens.revoke("read program")
         for number in range(30):
@@ -148,8 +151,8 @@ def test_a_stream_outlasts_an_outage_of_the_database(web: RunningApp, monkeypatc
     def fail(*_: Any, **__: Any) -> None:
         raise ServiceError("the database is away")
 
-    token = web.program("read").headers["authorization"]
-    with served(web) as url, listening(url, {"authorization": token}) as source:
+    token = web.program("read").headers["authorization"].removeprefix("Bearer ")
+    with served(web) as url, listening(url, token) as source:
         next(source)
         with monkeypatch.context() as outage:
             outage.setattr(Tokens, "check", fail)
@@ -162,14 +165,14 @@ def test_a_stream_outlasts_an_outage_of_the_database(web: RunningApp, monkeypatc
 def test_streams_have_a_limit_and_give_their_place_back(make_web: Callable[..., RunningApp]) -> None:
     web = make_web(WebConfig(max_streams=1, sends_webhooks=False))
     with served(web) as url:
-        with listening(url) as source:
+        with listening(url, web.reader_token) as source:
             next(source)
-            refused = httpx.get(url + PATH, timeout=20)
+            refused = web.reader.get(PATH)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
         gone = threading.Event()
         for _ in range(100):
             if not web.app.state.streams:
                 break
             gone.wait(0.05)
-        with listening(url) as source:
+        with listening(url, web.reader_token) as source:
             next(source)

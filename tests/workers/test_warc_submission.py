@@ -253,7 +253,7 @@ def test_the_batch_function_and_engines_give_the_documents_and_outcomes_of_worke
         assert len(found) == len(written), engine
         for url, document in documents.items():
             different = {name for name, value in document.items() if normalize(name, value) != normalize(name, rows[url][name])}
-            assert different <= {"archive_ref", "first_seen_at", "revision"}, (engine, url, different)
+            assert different <= {"archive_ref", "first_seen_at", "text_seen_at", "revision"}, (engine, url, different)
     pages_read = [url for url in (*rows, *outcomes) if (url or "").startswith("http")]
     traces = {url: trace.outcome for url in pages_read if (trace := world.ledger.traces.get(url)) is not None}
     assert {traces[url] for url in rows.keys() - documents.keys()} <= {

@@ -127,11 +127,13 @@ def test_urls_that_a_plain_rq_worker_took_are_taken_back(world: WorkersWorld, se
             env=environ, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert queue.count == 0 and queue.failed_job_registry.count == 2, plain.stderr
+        assert world.queue.count_failed_submissions() == 1, "the segment is in the ledger"
         assert plain.stderr.count("run `newsmill worker`") >= (2 if serializer == "json" else 0), plain.stderr
         assert world.start("worker", burst=True).wait() == 0
         trace = world.ledger.traces.get("https://news.example/a")
         assert trace is not None and trace.state is State.DUE
         assert (queue.count, queue.failed_job_registry.count, refused(world)) == (0, 1, 0), "the ledger knows the segment"
+        assert world.queue.count_failed_submissions() == 0
 
 
 def test_urls_by_keyword_later_and_after_another_job(world: WorkersWorld) -> None:

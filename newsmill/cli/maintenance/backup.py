@@ -10,6 +10,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.output_file import refuse_url
 from newsmill.cli.terminal import format_count, note
 from newsmill.exceptions import ConfigError
 from newsmill.storage.copies import back_up
@@ -28,6 +29,7 @@ def backup(
         raise ConfigError("`newsmill backup` copies only the embedded store; for DATABASE_URL and ARCHIVE_URL see docs/guides/operating.md")
     if not folder:  # an unset variable of a script; as a path it would be the current folder
         raise ConfigError("FOLDER is empty; name a folder")
+    refuse_url(Path(folder))
     data = context.data_folder(settings)
     target = Path(folder).expanduser().absolute()
     if target.resolve() == data.resolve():

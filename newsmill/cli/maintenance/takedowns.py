@@ -10,11 +10,10 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.progress import count_progress
 from newsmill.cli.sources.commands import confirm
-from newsmill.cli.terminal import Json, format_count, note, print_json, print_table
+from newsmill.cli.terminal import Json, format_count, note, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.site_inspection.processes import add_scheme
-from newsmill.storage import frozen_stores
 from newsmill.storage.ledger.takedown_demands import TakedownResult
 from newsmill.storage.ledger.takedowns import Erasure
 from newsmill.text.urls import make_key
@@ -23,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Remove articles at somebody's demand from database, search index and archive, and list the barred URLs."
 )
 MAX_REASON_CHARACTERS = 1_000
+OUTSIDE = "was submitted with --in-place: Newsmill does not change the file, and does not read the barred pages in it again"
 
 
 @app.command("add")
@@ -44,26 +44,27 @@ def add_takedown(
     with context.open_context(configuration.load()) as store:
         named = [one if store.documents.get(one) else add_scheme(one) for one in articles]
         if not yes:
-            confirm(f"Remove {describe_articles(store, named)}?")
+            for one in named:
+                note(printable(f"  {describe_article(store, one)}"))
+            confirm(f"Remove {'this article' if len(named) == 1 else f'these {len(named):,} articles'}?")
         near = list_near_duplicates(store, named)
         result = store.takedowns.add(named, reason.strip(), now=store.now())
         erasure = erase(store)
-        waiting = store.takedowns.count_to_erase()
+        waiting, machines = store.takedowns.count_to_erase(), find_machines(store)
     if as_json:
-        print_json({"documents": result.documents, "urls": result.urls, "erasure": erasure, "not_erased": waiting, "similar": near})
+        removed = {"documents": result.documents, "urls": result.urls, "similar": near}
+        print_json(removed | {"erasure": erasure, "not_erased": waiting, "machines": machines})
     else:
         print_result(result, near)
         print_erasure(erasure, waiting)
+        print_machines(machines)
     require_readable(erasure)
 
 
-def describe_articles(store: AppContext, named: list[str]) -> str:
-    """What is removed, for a question: titles, or URLs without a document."""
-    titles = []
-    for one in named:
-        document = store.documents.get(one)
-        titles.append(f"{document.title!r} ({document.url})" if document is not None else f"{one}, which has no document,")
-    return " and ".join(titles)
+def describe_article(store: AppContext, one: str) -> str:
+    """What is removed: a title, or a URL without a document."""
+    document = store.documents.get(one)
+    return f"{document.title!r} ({document.url})" if document is not None else f"{one}, which has no document"
 
 
 def list_near_duplicates(store: AppContext, named: list[str]) -> list[str]:
@@ -74,10 +75,11 @@ def list_near_duplicates(store: AppContext, named: list[str]) -> list[str]:
 
 
 def erase(store: AppContext) -> Erasure:
-    """Erase the pages, words and images of takedowns, with a progress bar."""
+    """Erase the pages and words of takedowns, with a progress bar, and the files of this machine before."""
+    if images := context.find_derived_files(store).erase():
+        note(f"{format_count(images, 'image')} deleted")
     with count_progress("archive files", total=None) as advance:
-        frozen_stores.discard(context.past_folder(store.settings))
-        return store.takedowns.erase(store.archive, context.images_folder(store.settings), now=store.now(), advance=advance)
+        return store.takedowns.erase(store.archive, now=store.now(), advance=advance)
 
 
 def print_result(result: TakedownResult, near: list[str]) -> None:
@@ -87,7 +89,9 @@ def print_result(result: TakedownResult, near: list[str]) -> None:
         print_table(columns, [[one.id, one.title, one.url, one.revisions] for one in result.documents])
     note(f"{format_count(len(result.documents), 'document')} removed, {format_count(len(result.urls), 'URL')} barred")
     if near:
-        note(f"{format_count(len(near), 'other document')} with nearly the same text: {', '.join(near)}")
+        note(f"{format_count(len(near), 'other document')} with nearly the same text:")
+        for url in near:
+            note(printable(f"  {url}"))
 
 
 def print_erasure(erasure: Erasure, waiting: int) -> None:
@@ -96,12 +100,27 @@ def print_erasure(erasure: Erasure, waiting: int) -> None:
         f"{format_count(erasure.pages, 'page')} erased from {format_count(erasure.files, 'file')}"
         f" of the archive; {format_count(erasure.searched, 'file')} searched"
     )
-    if erasure.images:
-        note(f"{format_count(erasure.images, 'image')} deleted")
+    for file in erasure.outside:
+        note(printable(f"{file} {OUTSIDE}"))
     for reason in erasure.unreadable:
         note(f"not searched: {reason}")
     if waiting:
         note(f"{format_count(waiting, 'URL')} may still have pages in the archive; run `newsmill takedowns erase` in 15 minutes")
+
+
+def find_machines(store: AppContext) -> dict[str, bool] | None:
+    """The machines with a live process, each with whether all takedowns are applied to its files; None: the database is of this machine."""
+    return None if store.settings.database_url is None else store.takedowns.list_machines(now=store.now())
+
+
+def print_machines(machines: dict[str, bool] | None) -> None:
+    """Say what is known of the stores of past times and the images on the machines that share a database."""
+    if machines is None:
+        return
+    for is_erased, text in ((True, "erased by the processes of"), (False, "not erased yet by the processes of")):
+        if names := [name for name in machines if machines[name] is is_erased]:
+            note(f"files of past times and images: {text} {', '.join(names)}")
+    note("a machine erases its files of past times and images within a minute, and without a process when one starts")
 
 
 def require_readable(erasure: Erasure) -> None:
@@ -115,7 +134,7 @@ def require_readable(erasure: Erasure) -> None:
 def list_takedowns(as_json: Json = False) -> None:
     """List the barred URLs, with reasons, and whether their pages are erased from the archive."""
     with context.open_context(configuration.load()) as store:
-        found = store.takedowns.list()
+        found, machines = store.takedowns.list(store.archive), find_machines(store)
     if as_json:
         print_json(found)
     elif found:
@@ -123,6 +142,9 @@ def list_takedowns(as_json: Json = False) -> None:
             [one.created_at, one.url, one.reason, one.erased_pages, "yes" if one.erase_after is None else "no"] for one in found
         ]
         print_table(("since", "URL", "reason", "erased pages", "archive searched"), rows)
+        for file in sorted({file for one in found for file in one.files}):
+            note(printable(f"{file} {OUTSIDE}; it has {', '.join(one.url for one in found if file in one.files)}"))
+        print_machines(machines)
     else:
         note("no URL is barred")
 
@@ -135,13 +157,15 @@ def erase_pages(as_json: Json = False) -> None:
     """
     with context.open_context(configuration.load()) as store:
         erasure = erase(store)
-        waiting = store.takedowns.count_to_erase()
+        waiting, machines = store.takedowns.count_to_erase(), find_machines(store)
     if as_json:
-        print_json({"erasure": erasure, "not_erased": waiting})
-    elif erasure.searched or waiting:
-        print_erasure(erasure, waiting)
+        print_json({"erasure": erasure, "not_erased": waiting, "machines": machines})
     else:
-        note("no takedown waits; nothing is searched")
+        if erasure.searched or waiting:
+            print_erasure(erasure, waiting)
+        else:
+            note("no takedown waits; nothing is searched")
+        print_machines(machines)
     require_readable(erasure)
 
 
@@ -151,7 +175,7 @@ def remove_takedown(
 ) -> None:
     """Permit URLs again. They are fetched anew if the ledger knows them; removed documents do not come back."""
     with context.open_context(configuration.load()) as store:
-        removed = store.takedowns.remove({make_key(add_scheme(url)) for url in urls}, now=store.now())
+        removed = store.takedowns.remove({make_key(add_scheme(url)) for url in urls}, store.archive, now=store.now())
     note(f"{format_count(removed, 'URL')} permitted again" if removed else "none of the URLs is barred; run `newsmill takedowns list`")
     if removed < len(urls):
         raise typer.Exit(1)

@@ -13,7 +13,8 @@ from newsmill.cli.completion import complete_from
 from newsmill.cli.processes.web import LINK_HOURS, add_link, make_web_config
 from newsmill.cli.terminal import Json, format_count, note, now, print_json, print_table
 from newsmill.exceptions import ConfigError
-from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
+from newsmill.storage.private_files import TOKEN_FILE, read_private_file
+from newsmill.storage.tokens import Scope, Token, Tokens
 
 token = typer.Typer(no_args_is_help=True, help="Manage access tokens for the API and the web pages.")
 
@@ -35,23 +36,19 @@ def add_token(
     if not name.strip() or not name.isprintable() or len(name) > 100:
         raise ConfigError("NAME: expected 1 to 100 printable characters, such as the program or person that uses the token")
     with context.open_context(configuration.load(), create=True) as store:
-        tokens = Tokens(store.engine)
-        is_first = not any(one.kind == TokenKind.TOKEN for one in tokens.list_valid(now=now()))
         life = timedelta(days=days) if days else None
-        typer.echo(tokens.add(name, Scope(scope), now=now(), life=life))
+        typer.echo(store.tokens.add(name, Scope(scope), now=now(), life=life))
     note("send it as `Authorization: Bearer TOKEN`, or sign in with it")
-    if is_first:
-        note("this is the first token: from now on, reading the web pages and the API also needs a token or a session")
 
 
 @token.command("link")
 def print_link() -> None:
     """Print a sign-in link for a browser on this machine. It is valid once, for a day."""
     settings = configuration.load()
-    config = make_web_config(settings)
+    token = settings.web_token or read_private_file(context.data_folder(settings) / TOKEN_FILE)[0]
+    config = make_web_config(settings, None, None, token)
     with context.open_context(settings) as store:
-        base = config.url or f"http://{config.host}:{config.port}"
-        typer.echo(f"{base.rstrip('/')}/login?key={add_link(store)}")
+        typer.echo(f"{config.base_url(config.port)}/login?key={add_link(store)}")
     note(f"valid once, for {LINK_HOURS} hours")
 
 

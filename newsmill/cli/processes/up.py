@@ -14,21 +14,20 @@ from newsmill import settings as configuration
 from newsmill.cli.processes.services import Processes, load_sources, workers
 from newsmill.cli.processes.supervisor import Child
 from newsmill.cli.processes.surveillance import keep_running
-from newsmill.cli.processes.web import format_sign_in, make_web_config
+from newsmill.cli.processes.web import Port, announce, make_web_config, provide_token
 from newsmill.cli.terminal import format_count, note, now, program_name
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError
 from newsmill.settings import Settings
 from newsmill.sources.config_file import read_scrapy_table
 from newsmill.storage.moved_file import OpenFile
-from newsmill.storage.tokens import Tokens
 
 SECONDS_PER_REPORT = 60.0  # between two lines about new documents
 MAX_NAMES_SHOWN = 8  # of sources
 UP_LOCK = "up.lock"  # in the folder of the logs: holds the id of the process
 
 
-def up(processes: Processes = None) -> None:
+def up(processes: Processes = None, port: Port = None) -> None:
     """Run everything in this terminal: crawler, workers, scheduler and web. A process that ends is restarted; Ctrl-C stops all.
 
     Follows the sources of config/sources.toml, and sources that `newsmill add` added, until you stop it.
@@ -46,7 +45,7 @@ def up(processes: Processes = None) -> None:
         shown = ", ".join(names[:MAX_NAMES_SHOWN]) + (" …" if len(names) > MAX_NAMES_SHOWN else "")
         note(f"following {format_count(len(names), 'source')}{f': {shown}' if names else describe_missing(len(sources))}")
         with context.open_redis(settings) as redis:
-            web = make_web_child(store, settings)
+            web = make_web_child(store, settings, port)
             processes_text = f"crawler, scheduler{', web' if web else ''} and {format_count(count, 'worker')}"
             note(f"running {processes_text}; logs in {logs}/; stop with Ctrl-C")
             reporter = DocumentReporter(store)
@@ -101,23 +100,20 @@ def make_children(processes: int) -> list[Child]:
     return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler",)), *workers(processes)]
 
 
-def make_web_child(store: AppContext, settings: Settings) -> list[Child]:
+def make_web_child(store: AppContext, settings: Settings, port: int | None) -> list[Child]:
     """The process that serves pages and API, whose URL is printed. Empty if NEWSMILL_WEB is "off" or the server cannot start."""
-    if settings.web_listen is None:
+    if settings.web_listen is None and port is None:
         return []
     from newsmill.web import serve  # FastAPI costs 0.9 s of CPU, which crawlers and workers need not spend
 
-    config = make_web_config(settings)
     try:
-        tokens = Tokens(store.engine)
-        tokens.set_environment_token(settings.web_token, now=now())
-        serve.require_token(tokens, config, now())
+        config = make_web_config(settings, None, port, provide_token(store))
         with serve.listen(config) as listener:  # a test of the port; the child opens it again
             port = listener.getsockname()[1]
     except NewsmillError as error:
         note(f"web pages and API are not available: {error}")
         return []
-    note(format_sign_in(store, config, port))
+    announce(store, config, port)
     return [Child("web", ("web", "--port", str(port)))]
 
 

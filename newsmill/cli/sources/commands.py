@@ -21,17 +21,17 @@ from newsmill.cli.sources.trial import test_source
 from newsmill.cli.terminal import Json, format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.model import Kind, Outcome, Source, State
+from newsmill.model import Kind, Outcome, Source, describe_failure
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
 from newsmill.sources.config_file import read_sources
 from newsmill.sources.source_lists import ListFormat, write_list
 from newsmill.sources.table import NAME
 from newsmill.storage.ledger import Trace
-from newsmill.storage.ledger.priority import FROM_PLAN
 from newsmill.storage.ledger.source_changes import SourceChanges
+from newsmill.storage.listing_observations import find_failure
 from newsmill.storage.source_checks import SourceAlarms
-from newsmill.storage.source_health import SourceHealthReader
+from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 
 app = typer.Typer(no_args_is_help=True, help="List, export, poll, pause, resume, rename, remove, check, diagnose and test sources.")
 app.command("test")(test_source)
@@ -184,18 +184,21 @@ def check(
 ) -> None:
     """Check the feeds, sitemaps and sections of sources, and whether they yield the documents that sources.toml expects.
 
-    Exits with 1 if a listing failed or a source yields less than expected.
+    Leaves out the usual URLs of listings that a site does not have; --json has all URLs.
+    Exits with 1 if the last try of a listing failed or a source yields less than expected.
     """
     with context.open_context(configuration.load()) as store:
         sources = [source for source in store.ledger.sources.list_all() if name in (None, source.name)]
         if name is not None and not sources:
             raise context.unknown_source(store, name)
+        health = SourceHealthReader(store.engine).read_all(sources, now=store.now())
         listings = {source.name: store.ledger.traces.list_listings(source.name, limit=MAX_LISTINGS) for source in sources}
-        alarms = [alarm for source in sources for alarm in find_alarms(store, source, listings[source.name])]
+        needed = {source.name: select_needed(listings[source.name], health[source.name]) for source in sources}
+        alarms = [alarm for source in sources for alarm in find_alarms(store, source, needed[source.name])]
     if as_json:
         print_json({"listings": listings, "alarms": alarms})
     else:
-        rows = [[trace.source, trace.kind, trace.url, *describe_last_try(trace)] for traces in listings.values() for trace in traces]
+        rows = [[trace.source, trace.kind, trace.url, *describe_last_try(trace)] for traces in needed.values() for trace in traces]
         print_table(("source", "kind", "listing", "last outcome", "at", "detail"), rows)
         for alarm in alarms:
             note(alarm)
@@ -206,7 +209,9 @@ def check(
 def find_alarms(store: AppContext, source: Source, listings: list[Trace]) -> list[str]:
     """One sentence for each failed listing, expired rule and missed expectation."""
     alarms = [
-        f"{source.name}: {trace.kind} {trace.url} failed: {trace.outcome} ({trace.detail})" for trace in listings if has_failed(trace)
+        f"{source.name}: {trace.kind} {trace.url} failed: {describe_failure(failure)}"
+        for trace in listings
+        if (failure := find_failure(trace)) is not None
     ]
     if source.rules.expires is not None and source.rules.expires < now().date():
         alarms.append(f"{source.name}: its rules expired on {source.rules.expires}; run `newsmill sources preview {source.name}`")
@@ -228,10 +233,10 @@ def describe_last_try(listing: Trace) -> tuple[Outcome | None, datetime | None, 
     return listing.outcome, listing.ended_at, listing.detail
 
 
-def has_failed(listing: Trace) -> bool:
-    """Whether the last read of a listing failed. One of the plan should be there; others may be guessed, or forbidden by robots.txt."""
-    is_missing = listing.state is State.DROPPED and listing.found_by == FROM_PLAN and listing.outcome is not Outcome.DENIED
-    return listing.state is State.FAILED or is_missing
+def select_needed(listings: list[Trace], health: SourceHealth) -> list[Trace]:
+    """The listings that count for the source's health."""
+    needed = {record.url for record in (() if health.seen is None else health.seen.listings)}
+    return [trace for trace in listings if trace.url in needed]
 
 
 app.command("preview")(preview_rules)

@@ -8,12 +8,12 @@ from typing import Any
 from newsmill.cli.sources.state import describe_health
 from newsmill.cli.terminal import now, to_json
 from newsmill.context import AppContext
-from newsmill.model import Outcome, Source, State
+from newsmill.model import Source, State
 from newsmill.sources.table_values import format_duration
 from newsmill.storage.ledger import Progress
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 
-COLUMNS = ("source", "state", "schedule", "pages", "stored", "dropped", "failed", "pending")
+COLUMNS = ("source", "state", "schedule", "pages", "stored", "dropped", "failed", "pending pages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,17 @@ def read_listed(store: AppContext) -> list[ListedSource]:
 
 
 def to_row(listed: ListedSource) -> list[object]:
-    """One row of COLUMNS."""
+    """One row of COLUMNS. The pages are those of the other columns together."""
     source, health, progress = listed.source, listed.health, listed.progress
     return [
         source.name,
         describe_health(health, now()),
         format_schedule(source),
         progress.pages,
-        progress.outcomes.get(Outcome.STORED, 0),
+        progress.states.get(State.DONE, 0),
         progress.states.get(State.DROPPED, 0),
         progress.states.get(State.FAILED, 0) + progress.states.get(State.QUARANTINED, 0),
-        progress.pending,
+        progress.pending_pages,
     ]
 
 

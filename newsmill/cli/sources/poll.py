@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 
 import typer
 
@@ -13,8 +12,8 @@ from newsmill.cli.completion import SourceName
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.terminal import format_count, note, printable
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.model import OutcomeRecord, State, describe_failure
-from newsmill.storage.ledger import Trace
+from newsmill.model import State, describe_failure
+from newsmill.storage.listing_observations import find_failure
 
 MAX_POLL_SECONDS = 60.0  # to wait for the crawler; a host may ask for a longer pause
 SECONDS_PER_LOOK = 0.5
@@ -41,23 +40,14 @@ def poll_source(name: SourceName) -> None:
         has_failed = False
         while waiting and time.monotonic() < deadline and not interrupt.wait(SECONDS_PER_LOOK):
             for trace in [trace for trace in store.ledger.traces.list_listings(name) if trace.id in waiting]:
-                failure = find_failure(trace, begun_at)
-                if failure is None and trace.state in UNREAD_STATES:
+                if trace.state in UNREAD_STATES and (trace.failed_at is None or trace.failed_at < begun_at):
                     continue
                 waiting.remove(trace.id)
-                has_failed = has_failed or failure is not None or trace.state is State.FAILED
-                typer.echo(printable(f"{trace.kind} {trace.url}: {describe_result(trace, failure)}"))
+                failure = find_failure(trace)
+                has_failed = has_failed or failure is not None
+                result = ": ".join(filter(None, (trace.outcome, trace.detail))) if failure is None else describe_failure(failure)
+                typer.echo(printable(f"{trace.kind} {trace.url}: {result}"))
     if waiting:
         note(f"{format_count(len(waiting), 'listing')} not read yet; `newsmill sources check {name}` shows the results later")
     if has_failed:
         raise typer.Exit(1)
-
-
-def find_failure(listing: Trace, begun_at: datetime) -> OutcomeRecord | None:
-    """The failure of a listing since that time."""
-    return listing.last_failure if listing.failed_at is not None and listing.failed_at >= begun_at else None
-
-
-def describe_result(listing: Trace, failure: OutcomeRecord | None) -> str:
-    """What a read listing gave."""
-    return ": ".join(filter(None, (listing.outcome, listing.detail))) if failure is None else describe_failure(failure)

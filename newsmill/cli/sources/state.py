@@ -15,12 +15,13 @@ from newsmill.health.cause_texts import (
     EVIDENCE_TEXTS,
     REMEDIES,
     STATE_NAMES,
+    STATE_REMEDIES,
     ValueFormat,
     choose_evidence_text,
     format_values,
     summarize,
 )
-from newsmill.health.causes import Finding, Observation
+from newsmill.health.causes import Finding, HealthState, Observation
 from newsmill.model import Kind, describe_failure
 from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.source_health import SourceHealth
@@ -33,10 +34,20 @@ def describe_health(health: SourceHealth, now: datetime) -> str:
         part = f" ({_count_failing(cause)})" if cause.evidence.failing < cause.evidence.of and not cause.evidence.is_pages else ""
         return f"{text}{part} since {format_since(cause.since, now)}"
     if health.failure is None or health.since is None:
-        return STATE_NAMES[health.state]
+        return _describe_state(health)
     part = f" ({health.failing} of {format_count(health.of, 'listing')})" if health.failing < health.of else ""
     pages = "no article fetched yet, " if health.kind is Kind.PAGE else ""
     return f"{STATE_NAMES[health.state]} since {format_since(health.since, now)}: {pages}{describe_failure(health.failure)}{part}"
+
+
+def _describe_state(health: SourceHealth) -> str:
+    """A state without a failure, with its figure."""
+    name, seen = STATE_NAMES[health.state], health.seen
+    if seen is not None and health.state is HealthState.EMPTY:
+        return f"{name} in {format_count(seen.reads, 'read')}"
+    if seen is not None and health.state is HealthState.SLOW:
+        return f"{name}: {seen.response_seconds:.0f} s for a response"
+    return name
 
 
 def _count_failing(cause: Finding) -> str:
@@ -64,6 +75,8 @@ def describe_cause(name: str, finding: Finding, now: datetime) -> tuple[str, str
 def print_doctor(name: str, health: SourceHealth, history: list[SourceAlarm], now: datetime) -> None:
     """The state with all its evidence, and the alarms of the past."""
     typer.echo(f"{name}: {describe_health(health, now)}")
+    if (advice := STATE_REMEDIES.get(health.state)) is not None:
+        typer.echo(f"\n  what to do: {advice}")
     for finding in health.causes:
         title, evidence, remedy = describe_cause(name, finding, now)
         typer.echo(printable(f"\n{title}\n  evidence: {evidence}\n  what to do: {remedy}"))

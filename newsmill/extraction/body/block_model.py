@@ -9,7 +9,7 @@ The sum of the leaves is the log-odds that a block is body text.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -100,17 +100,16 @@ class BlockModel:
             unclear = unclear[~has_stopped]
         return odds.tolist()
 
-    def explain(self, row: Row, odds: float, count: int = 3) -> list[tuple[str, float, float]]:
-        """Return the features that moved `odds` most towards its sign, at most `count`: (name, value, change in log-odds)."""
-        moved: Counter[int] = Counter()
+    def explain(self, row: Row, odds: float) -> list[tuple[str, float]]:
+        """Return the features that the decision used: (name, change in log-odds towards the sign of `odds`)."""
+        moved: dict[int, float] = defaultdict(float)
         for node in self.trees:
             while node.__class__ is tuple:
                 feature, threshold, below, above, mean = node
                 node = below if row[feature] <= threshold else above
                 moved[feature] += (node[4] if node.__class__ is tuple else node) - mean
         side = 1.0 if odds > 0 else -1.0
-        best = sorted(moved, key=lambda feature: -side * moved[feature])[:count]
-        return [(self.features[feature], float(row[feature]), moved[feature]) for feature in best if side * moved[feature] > 0]
+        return [(self.features[feature], side * change) for feature, change in moved.items()]
 
 
 def to_probability(odds: float) -> float:

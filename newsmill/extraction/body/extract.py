@@ -20,6 +20,7 @@ from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.block_features import compute_features
 from newsmill.extraction.body.block_groups import choose_type, find_group, join_members
 from newsmill.extraction.body.block_model import BlockModel, Row, to_probability
+from newsmill.extraction.body.block_reasons import describe_features
 from newsmill.extraction.body.blocks import Layout, TextBlock
 from newsmill.extraction.body.layout_stats import LayoutStats
 from newsmill.extraction.body.markup import MarkupReader
@@ -261,7 +262,7 @@ def _make_kept(members: Sequence[TextBlock], selection: _Selection, markup: Mark
 
 
 def _make_removed(block: TextBlock, selection: _Selection, paths: dict[int, str]) -> Block:
-    """Return a removed block with its reason: a rule, the features that decided, or that trafilatura removed it."""
+    """Return a removed block with its reason: a rule, what decided, or that trafilatura removed it."""
     i = block.index
     key = -block.box.path_key if block.linked else block.box.path_key
     path = paths.get(key) or paths.setdefault(key, block.path)
@@ -272,7 +273,8 @@ def _make_removed(block: TextBlock, selection: _Selection, paths: dict[int, str]
     named = block_rules.find_reason(selection.stats, i) if i in selection.odds else None
     layer = "model" if selection.found[i] >= HALF else "trafilatura"
     if layer == "model" and i in selection.odds:
-        why = named or ("the model" if len(selection.odds) > MANY_BLOCKS else _describe_features(selection, i))
+        is_long = len(selection.odds) > MANY_BLOCKS
+        why = named or ("the model" if is_long else describe_features(selection.model.explain(selection.rows[i], selection.odds[i])))
         reason = _state_odds(why, 1 - to_probability(selection.odds[i]))
         return Block(choose_type(block), block.text, kept=False, layer=layer, reason=reason, path=path)
     return Block(choose_type(block), block.text, kept=False, layer=layer, reason=named or "outside the article", path=path)
@@ -280,7 +282,3 @@ def _make_removed(block: TextBlock, selection: _Selection, paths: dict[int, str]
 
 def _state_odds(reason: str, probability: float) -> str:
     return cached_sentence("{reason} ({probability:.2f} sure)", reason=reason, probability=round(probability, 2))
-
-
-def _describe_features(selection: _Selection, i: int) -> str:
-    return ", ".join(f"{name} {value:.2g}" for name, value, _ in selection.model.explain(selection.rows[i], selection.odds[i]))

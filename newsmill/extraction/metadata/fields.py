@@ -36,6 +36,7 @@ class Fields:
     """The fields of a document; `provenance` gives the origin of each field that was found."""
 
     canonical_url: str | None
+    original_url: str | None
     site_name: str | None
     title: str | None
     description: str | None
@@ -90,6 +91,7 @@ def find_fields(
     free = find_access(structured, page.status, ending or text)
     return Fields(
         canonical_url=record("canonical_url", find_canonical_url(structured, page.url)),
+        original_url=record("original_url", find_original_url(structured, page.url)),
         site_name=site_name,
         title=record("title", titles.find_title(structured, page.url, hint.title)),
         description=record("description", _find_description(structured)),
@@ -117,19 +119,27 @@ def find_canonical_url(structured: StructuredData, url: str) -> tuple[str, str] 
     A canonical URL on another site is ignored, and so is a homepage (a common template error). Like every link it is relative to the base
     of the page.
     """
-    base = (resolve_url(structured.base, url) if structured.base else None) or url
-    for value, source in (
-        (next(iter(structured.links.get("canonical", ())), None), "meta"),
-        (structured.first("og:url"), "meta"),
-    ):
-        if value and url:
-            try:
-                canonical = urls.normalize(value.strip(), base)
-                if urls.get_site(canonical) == urls.get_site(url) and not _is_homepage(canonical):
-                    return canonical, source
-            except UrlError:
-                continue
-    return None
+    stated = next(iter(structured.links.get("canonical", ())), None), structured.first("og:url")
+    found = (canonical for value in stated if (canonical := _resolve_article(structured, value, url)) is not None)
+    return next(((canonical, "meta") for canonical in found if urls.find_site(canonical) == urls.find_site(url)), None)
+
+
+def find_original_url(structured: StructuredData, url: str) -> tuple[str, str] | None:
+    """Return the canonical URL (RFC 6596) and its provenance if it is an article on another site, or None."""
+    original = _resolve_article(structured, next(iter(structured.links.get("canonical", ())), None), url)
+    return None if original is None or urls.find_site(original) == urls.find_site(url) else (original, "meta")
+
+
+def _resolve_article(structured: StructuredData, value: str | None, url: str) -> str | None:
+    """Return a link of the page as a URL; None for one that is no URL, or leads to a homepage."""
+    if not value or not url:
+        return None
+    try:
+        base = (resolve_url(structured.base, url) if structured.base else None) or url
+        resolved = urls.normalize(value.strip(), base)
+    except UrlError:
+        return None
+    return None if _is_homepage(resolved) else resolved
 
 
 def _is_homepage(url: str) -> bool:

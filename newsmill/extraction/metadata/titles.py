@@ -37,11 +37,13 @@ def find_title(page: StructuredData, url: str, hint: str | None = None) -> Title
     The visible <h1> has priority if other sources agree with it; an <h1> in a breadcrumb trail or a logo, or with the name of the site,
     does not count.
     If no <h1> qualifies, the order is: an <h2> that another source confirms, JSON-LD, og:title, <title>, the title of the listing.
+    A title that is only the host's name is the last choice; any <h2> is preferred to it.
     """
     site_names = find_site_names(page, url)
     if (below := _find_below_name(page, site_names)) is not None:
         return below, "dom"
-    declared = _find_declared(page, site_names)
+    titles, hosts = _find_declared(page, site_names), frozenset(map(join_letters, _names_in_url(url)))
+    declared = [one for one in titles if join_letters(one[0]) not in hosts]
     headings = [
         Heading(remove_site_name(h.text, site_names), h.level, h.is_navigation)
         for h in page.headings
@@ -55,8 +57,8 @@ def find_title(page: StructuredData, url: str, hint: str | None = None) -> Title
         return confirmed, "dom"
     if declared:
         return _choose_declared(headings, declared)
-    first = next((h.text for h in headings if h.level == 1), None)
-    return (first, "dom") if first else (normalise_line(hint), "feed") if hint else None
+    first = next((h.text for h in headings if h.level == 1 or (titles and h.level == 2)), None)
+    return (first, "dom") if first else (normalise_line(hint), "feed") if hint else titles[0] if titles else None
 
 
 def _find_below_name(page: StructuredData, names: frozenset[str]) -> str | None:

@@ -12,17 +12,14 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 from standardwebhooks.webhooks import Webhook as Signer
 
-from newsmill.exceptions import UrlError
-from newsmill.network.address_guard import Guard, make_guarded_getaddrinfo
+from newsmill.network.address_guard import Guard
+from newsmill.network.guarded_connection import ConnectError, TargetHost, connect, parse_target, seconds_left
 from newsmill.network.submitted_urls import refusal_reason
-from newsmill.text import urls
 from newsmill.text.redaction import redact
 from newsmill.text.sentences import Sentence
 from newsmill.version import __version__
@@ -79,28 +76,16 @@ def check_status(status: int) -> int:
     return status
 
 
-@dataclass(frozen=True, slots=True)
-class TargetHost:
-    """Where to connect."""
-
-    parts: SplitResult
-    name: str
-    port: int
-    uses_tls: bool
-
-    @property
-    def path(self) -> str:
-        """The path with the query, as a request line has it."""
-        return (self.parts.path or "/") + (f"?{self.parts.query}" if self.parts.query else "")
-
-
 def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, seconds: float = MAX_POST_SECONDS) -> int:
     """Send a POST request to an IP address that the guard allows; the status. Follows no redirect. Raises DeliveryError."""
-    target, deadline = parse_target(url), time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     try:
+        target = parse_target(url)
         with connect(target, guard, deadline) as connection:
             connection.sendall(build_request(target, body, headers))  # the timeout covers the whole call
             return read_status(connection, deadline)
+    except ConnectError as error:
+        raise DeliveryError(error.args[0]) from None
     except TimeoutError:
         raise DeliveryError(Sentence("no answer within {n:.0f} s", n=seconds)) from None
     except ssl.SSLCertVerificationError as error:
@@ -109,42 +94,11 @@ def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, second
         raise DeliveryError(Sentence("the connection failed ({error})", error=type(error).__name__)) from None
 
 
-def parse_target(url: str) -> TargetHost:
-    """The parts of a URL. Raises DeliveryError."""
-    try:
-        parts = urlsplit(urls.normalize(url))
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except (UrlError, ValueError) as error:
-        raise DeliveryError(Sentence("the URL is invalid: {error}", error=error)) from None
-    return TargetHost(parts, str(parts.hostname), port, parts.scheme == "https")
-
-
 def build_request(target: TargetHost, body: bytes, headers: Mapping[str, str]) -> bytes:
     """The bytes of the request. The URL is normalised to ASCII, so nothing in it can end a line."""
     headers = {"Host": target.parts.netloc, **headers, "Content-Length": str(len(body)), "Connection": "close"}
     lines = [f"POST {target.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body
-
-
-def connect(target: TargetHost, guard: Guard, deadline: float) -> socket.socket:
-    """A connection to the first allowed IP address of the host that answers. Raises DeliveryError and OSError."""
-    try:
-        candidates = make_guarded_getaddrinfo(guard)(target.name, target.port, 0, socket.SOCK_STREAM)
-    except socket.gaierror:
-        raise DeliveryError(Sentence("the host {name} is unknown", name=target.name)) from None
-    if not candidates:
-        raise DeliveryError(Sentence("the URL leads into a private network, or its port is not 80 or 443; see NEWSMILL_ALLOW_NETS"))
-    problem: OSError | None = None
-    for family, kind, protocol, _, socket_address in candidates:
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.settimeout(seconds_left(deadline))
-            connection.connect(socket_address)
-            return ssl.create_default_context().wrap_socket(connection, server_hostname=target.name) if target.uses_tls else connection
-        except OSError as error:
-            connection.close()
-            problem = error
-    raise problem or OSError
 
 
 def read_status(connection: socket.socket, deadline: float) -> int:
@@ -160,11 +114,3 @@ def read_status(connection: socket.socket, deadline: float) -> int:
     if match is None:
         raise DeliveryError(Sentence("the answer was not HTTP"))
     return int(match[1])
-
-
-def seconds_left(deadline: float) -> float:
-    """Seconds until the deadline. Raises TimeoutError after it."""
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError
-    return seconds

@@ -46,6 +46,8 @@ class StoredPage:
     archive_ref: str | None = None
     live_updates: LiveUpdates = ()
     gone_at: datetime | None = None
+    text_seen_at: datetime | None = None
+    seen_text: str | None = None  # the text at that time; None: it is `text`
     title: str | None = None
     text: str = ""
     canonical_url: str | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, and_, bindparam, case, exists, literal_column, not_, or_, select, update
+from sqlalchemy import Engine, Float, and_, bindparam, case, exists, func, literal_column, not_, or_, select, update
 
 from newsmill.storage.clock import CLOCK_SLACK, MAX_ROW_WAIT
 from newsmill.storage.database import reading, writing
@@ -108,7 +108,9 @@ _RENEW_ROWS = (
 )
 _HELD_BY_OWNER = and_(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER)
 _RELEASE_HOST = update(hosts).where(_HELD_BY_OWNER).values(owner=None, lease_until=None, next_fetch_at=bindparam("b_next"), paused_at=NOW)
-_RELEASE_HOST_WITH_FAILURES = _RELEASE_HOST.values(failures=bindparam("b_failures"))
+_RELEASE_HOST_WITH_FAILURES = _RELEASE_HOST.values(
+    failures=bindparam("b_failures"), response_seconds=func.coalesce(bindparam("b_seconds", type_=Float), hosts.c.response_seconds)
+)
 _PAUSE_HOST = update(hosts).where(_HELD_BY_OWNER).values(next_fetch_at=bindparam("b_next"), failures=bindparam("b_failures"), paused_at=NOW)
 _SAVE_ROBOTS = (
     update(hosts)
@@ -183,13 +185,24 @@ class Hosts:
                 conn.execute(_RENEW_ROWS, [{"b_host": host, "b_owner": owner, "b_now": now, "b_until": until} for host in held])
             return set(held)
 
-    def release(self, host: str, owner: str, *, now: datetime, next_fetch_at: datetime | None = None, failures: int | None = None) -> bool:
-        """End the lease of a host; it is not leased before next_fetch_at. `failures` (None: unchanged) is for the next owner."""
+    def release(
+        self,
+        host: str,
+        owner: str,
+        *,
+        now: datetime,
+        next_fetch_at: datetime | None = None,
+        failures: int | None = None,
+        response_seconds: float | None = None,
+    ) -> bool:
+        """End the lease of a host; it is not leased before next_fetch_at. `failures` is for the next owner; None: nothing was requested."""
         with writing(self._engine) as conn:
             values: dict[str, Any] = {"b_host": host, "b_owner": owner, "b_next": next_fetch_at, "b_now": now}
             if failures is None:
                 return conn.execute(_RELEASE_HOST, values).rowcount == 1
-            return conn.execute(_RELEASE_HOST_WITH_FAILURES, {**values, "b_failures": failures}).rowcount == 1
+            return (
+                conn.execute(_RELEASE_HOST_WITH_FAILURES, {**values, "b_failures": failures, "b_seconds": response_seconds}).rowcount == 1
+            )
 
     def pause(self, host: str, owner: str, *, until: datetime | None, failures: int, now: datetime) -> bool:
         """Record the politeness state during the lease, so that Retry-After and backoff survive a crash."""

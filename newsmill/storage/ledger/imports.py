@@ -77,6 +77,7 @@ _CLAIM_OTHER_PAGE = _CLAIM.values(
     segment=bindparam("b_segment"),
     offset=bindparam("b_offset"),
     fetched_at=bindparam("b_fetched_at", type_=ledger.c.fetched_at.type),
+    received_at=bindparam("b_received_at", type_=ledger.c.received_at.type),
     final_url=bindparam("b_url"),
     status=_OK,
 )
@@ -105,6 +106,7 @@ class ImportedDocument:
     def of(cls, document: Document, found_on: str, now: datetime) -> ImportedDocument:
         """`found_on`: the name of its file. Raises UrlError. After a redirect from another site the row is that of the final URL, as for a
         submitted page."""
+        document = replace(document, text_seen_at=now)
         is_on_site = document.requested_url == document.url or find_site(document.requested_url) == find_site(document.url)
         url = document.requested_url if is_on_site else document.url
         page = make_row(Link(url, source=document.source, found_by=FOUND_BY, found_on=found_on), now)
@@ -282,6 +284,7 @@ def _make_row(one: ImportedDocument, page: Place, plans: RevisitPlans, now: date
         "final_url": document.url,
         "status": _OK,
         "fetched_at": document.fetched_at,
+        "received_at": now,
         "segment": segment,
         "offset": offset,
         "document_id": document.id,
@@ -332,9 +335,9 @@ def _claim(conn: Connection, one: ImportedDocument, row: AnyRow, page: Place, no
     if is_same_page:
         conn.execute(_CLAIM, values)
     else:
-        place = {"b_segment": segment, "b_offset": offset, "b_fetched_at": document.fetched_at, "b_url": document.url}
+        place = {"b_segment": segment, "b_offset": offset, "b_fetched_at": document.fetched_at, "b_received_at": now, "b_url": document.url}
         conn.execute(_CLAIM_OTHER_PAGE, values | place)
-    claim = ClaimedPage(row.id, row.url, row.source, row.fence + 1, segment or "", offset or 0, 0, row.first_seen_at, again=True)
+    claim = ClaimedPage(row.id, row.url, row.source, row.fence + 1, segment or "", offset or 0, 0, row.first_seen_at, now, again=True)
     return Result(claim, ExtractionResult(OutcomeRecord(Outcome.STORED), document))
 
 

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from newsmill.model import Kind, Link
 
-RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news
+RANK_MAIN_LISTING = -1  # a homepage names the other listings, and the entries of a feed describe the pages that all of them name
+RANK_LISTING = 0  # sitemaps and sections: few, and they announce the news
 RANK_REQUESTED = 1  # a person or a program waits for it
 RANK_NEW = 2  # new on a feed, a section or the home page since its last poll
 RANK_RECENT = 3  # from the first poll of a listing, or from a sitemap and dated within MAX_RECENT_AGE
@@ -37,7 +38,7 @@ def _rank_own(link: Link, now: datetime, *, is_first_read: bool) -> int:
     if link.found_by == FROM_BACKFILL:
         return RANK_BACKFILL
     if link.kind is not Kind.PAGE:
-        return RANK_LISTING
+        return RANK_MAIN_LISTING if link.kind in (Kind.FEED, Kind.HOMEPAGE) else RANK_LISTING
     if link.found_by in REQUESTED_BY:
         return RANK_REQUESTED
     published_at = link.hint.published_at or link.hint.modified_at

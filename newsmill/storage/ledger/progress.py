@@ -17,6 +17,8 @@ from newsmill.storage.ledger.revisits import NOT_A_REVISIT
 from newsmill.storage.schema import count_totals, hosts, ledger
 from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, AnyRow, state_is
 
+OPEN_STATES = (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -28,10 +30,19 @@ class Progress:
     listings: Mapping[State, int] = field(default_factory=dict)
 
     @property
+    def pending_pages(self) -> int:
+        """Pages without an outcome."""
+        return sum(self.states.get(state, 0) for state in OPEN_STATES)
+
+    @property
+    def pending_listings(self) -> int:
+        """Listings that are due or being read."""
+        return sum(self.listings.get(state, 0) for state in OPEN_STATES)
+
+    @property
     def pending(self) -> int:
         """URLs of pages and listings without an outcome. 0: no work is left until the next tick."""
-        open_states = (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING)
-        return sum(self.states.get(state, 0) + self.listings.get(state, 0) for state in open_states)
+        return self.pending_pages + self.pending_listings
 
 
 @dataclass(frozen=True, slots=True)

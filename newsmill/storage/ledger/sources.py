@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, exists, or_, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, exists, or_, select, text, update
 
+from newsmill.discovery.source_sites import list_sites
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.clock import CLOCK_SLACK
 from newsmill.storage.columns import dump_source, load_source
@@ -33,6 +34,11 @@ _PAGE = Kind.PAGE.value
 HOMEPAGE_FIRST = timedelta(microseconds=1)  # it names the sections, which a sitemap has among its articles
 
 _COLUMNS = (*ENDED_COLUMNS, ledger.c.url_key, ledger.c.url, ledger.c.found_by, ledger.c.first_seen_at)
+
+# The groups of copies with documents of a source in which the trust has changed.
+_NOTE_COPIES = text("""INSERT INTO copies_due (ledger_id) SELECT g.ledger_id FROM documents AS d
+JOIN copy_groups AS g ON g.ledger_id = d.ledger_id AND g.document_id = d.id WHERE d.source = :name AND g.group_id IS NOT NULL
+ON CONFLICT (ledger_id) DO UPDATE SET ledger_id = excluded.ledger_id""")
 
 
 def _select_present(*others: Any) -> Any:
@@ -221,6 +227,8 @@ def put(conn: Connection, source: Source, now: datetime) -> None:
             poll_plans.unplan(conn, source.name)
         elif not source.enabled:
             poll_plans.stop(conn, source.name)
+        if (source.trusted and list_sites(source)) != (old.trusted and list_sites(old)):
+            conn.execute(_NOTE_COPIES, {"name": source.name})
     if source.enabled:  # a paused source gets its listings when it is resumed; otherwise they would be read now
         update_listings(conn, source, listings, now)
 

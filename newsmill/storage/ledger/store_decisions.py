@@ -10,7 +10,7 @@ from newsmill.discovery.url_variants import is_same_edition
 from newsmill.extraction.document_identity import LiveUpdates, list_live_updates
 from newsmill.model import Document, Outcome, OutcomeRecord
 from newsmill.storage.columns import make_storable
-from newsmill.storage.ledger.article_identity import StoredPage, displaces_article, identify, is_same_text
+from newsmill.storage.ledger.article_identity import MAX_COMPARED_CHARACTERS, StoredPage, displaces_article, identify, is_same_text
 from newsmill.storage.ledger.claims import Result
 from newsmill.storage.ledger.stored_pages import is_canonical, make_stored_page
 from newsmill.text.sentences import Sentence
@@ -84,7 +84,8 @@ def _decide_one(
         return StoreDecision(result, record)
     if document is None:
         raise ValueError(f"the result of {result.claim.url} is stored without a document")
-    document = replace(document, archive_ref=document.archive_ref or result.claim.archive_ref)
+    received_at = document.text_seen_at or result.claim.received_at
+    document = replace(document, archive_ref=document.archive_ref or result.claim.archive_ref, text_seen_at=received_at)
     document = identify(document, result.claim.id, stored, owned)
     old = stored.get(document.id)
     if old is None:
@@ -114,7 +115,16 @@ def _update(result: Result, document: Document, old: StoredPage, now: datetime) 
         revision=old.revision + changed,
         first_seen_at=min(old.first_seen_at, document.first_seen_at),
         gone_at=old.gone_at if is_same_fetch else None,
+        text_seen_at=old.text_seen_at if _has_seen_text(document, old) else document.text_seen_at,
     )
     record = result.reading.ending if changed or is_same_fetch else OutcomeRecord(Outcome.UNCHANGED)
     is_news = changed or document.gone_at != old.gone_at  # readers of changes see that it is back
     return StoreDecision(result, record, document, now if is_news else old.stored_at, document.id)
+
+
+def _has_seen_text(document: Document, old: StoredPage) -> bool:
+    """Whether the text is nearly the one that was stored at `old.text_seen_at`: who replaces a text is not its first author."""
+    from newsmill.similarity.copies import ComparedText  # few processes store documents
+
+    text, seen_text = document.text[:MAX_COMPARED_CHARACTERS], old.text if old.seen_text is None else old.seen_text
+    return old.text_seen_at is None or text == seen_text or ComparedText(text).is_copy_of(ComparedText(seen_text))

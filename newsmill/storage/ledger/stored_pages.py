@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -15,7 +16,7 @@ from newsmill.storage import fingerprints
 from newsmill.storage.dialects import lock_numbers
 from newsmill.storage.ledger.article_identity import MAX_COMPARED_CHARACTERS, StoredPage, list_identities, make_key
 from newsmill.storage.ledger.claims import Result
-from newsmill.storage.schema import documents
+from newsmill.storage.schema import documents, revisions
 from newsmill.storage.statements import AnyRow
 
 _COLUMNS = select(
@@ -30,6 +31,7 @@ _COLUMNS = select(
     documents.c.archive_ref,
     documents.c.live_updates,
     documents.c.gone_at,
+    documents.c.text_seen_at,
     documents.c.canonical_url,
     documents.c.title,
     documents.c.published_at,
@@ -37,6 +39,12 @@ _COLUMNS = select(
     func.substr(documents.c.text, 1, MAX_COMPARED_CHARACTERS).label("text"),
 )
 _BY_ID = _COLUMNS.where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
+_SEEN_TEXTS = (
+    select(revisions.c.document_id, func.substr(revisions.c.text, 1, MAX_COMPARED_CHARACTERS).label("text"))
+    .join(documents, documents.c.id == revisions.c.document_id)
+    .where(revisions.c.document_id.in_(bindparam("b_ids", expanding=True)), revisions.c.stored_at >= documents.c.text_seen_at)
+    .order_by(revisions.c.document_id, revisions.c.revision.desc())
+)
 _URLS = select(documents.c.id, documents.c.ledger_id, documents.c.url).where(
     documents.c.ledger_id.in_(bindparam("b_pages", expanding=True)),
     documents.c.site.is_not(None),  # items of spiders have none
@@ -66,11 +74,18 @@ def lock_documents(conn: Connection, results: Sequence[Result], owned: Mapping[i
         return {}
     # By content too, so that of two copies stored at once the second one finds the first.
     lock_ids(conn, ids | {f"content {document.content_hash}" for document in found})
-    stored = {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": sorted(ids)})}
+    stored = _add_seen_texts(conn, {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": sorted(ids)})})
     new = list_documents([result for result in results if result.claim.id not in owned])
     # A page may name the id of another article by mistake.
     unknown = [one for one in new if one.id not in stored or stored[one.id].content_hash != one.content_hash]
     return stored | _find_similar(conn, unknown)
+
+
+def _add_seen_texts(conn: Connection, stored: dict[str, StoredPage]) -> dict[str, StoredPage]:
+    """The pages, each with the text of the first revision since `text_seen_at`."""
+    revised = sorted(document_id for document_id, page in stored.items() if page.revision > 1)
+    found = {row.document_id: row.text for row in conn.execute(_SEEN_TEXTS, {"b_ids": revised})} if revised else {}
+    return {document_id: replace(page, seen_text=found.get(document_id)) for document_id, page in stored.items()} if found else stored
 
 
 def _find_similar(conn: Connection, found: Sequence[Document]) -> dict[str, StoredPage]:
@@ -101,6 +116,7 @@ def make_stored_page(document: Document | AnyRow, ledger_id: int, stored_at: dat
         archive_ref=document.archive_ref,
         live_updates=live_updates,
         gone_at=document.gone_at,
+        text_seen_at=document.text_seen_at,
         title=document.title,
         text=document.text,
         canonical_url=document.canonical_url,

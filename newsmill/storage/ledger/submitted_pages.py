@@ -36,6 +36,7 @@ class SubmittedFetch:
     last_modified: str | None = None
     chain: tuple[str, ...] = ()  # the keys of all URLs that led to the page
     parts: tuple[str, ...] = ()  # the URLs of the further pages of its article
+    is_own: bool = False  # the operator says that `fetched_at` is the time of a fetch of theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ _TAKE_OVER = (
         fence=ledger.c.fence + 1,
         next_at=NOW,
         fetched_at=bindparam("b_fetched_at", type_=ledger.c.fetched_at.type),
+        received_at=bindparam("b_received_at", type_=ledger.c.received_at.type),
         segment=bindparam("b_segment"),
         offset=bindparam("b_offset"),
         final_url=bindparam("b_url"),
@@ -80,6 +82,7 @@ def _page_values(row: AnyRow, page: SubmittedFetch, segment: Segment, now: datet
         "b_id": row.id,
         "b_now": now,
         "b_fetched_at": page.fetched_at,
+        "b_received_at": None if page.is_own else now,
         "b_segment": segment.id,
         "b_offset": page.offset,
         "b_url": page.url,

@@ -7,7 +7,8 @@ stored, and its URL joins the takedown (`takedown_check`).
 A page may have named a wrong canonical URL: a listing, or the URL of another article. These stay as they are.
 
 The pages in the archive are erased behind the commit. All of it is searched, because nothing else names the pages of all earlier fetches.
-`erase_after` says that this is still to be done.
+`erase_after` says that this is still to be done. A page that was submitted in place is in a file that is not ours: it stays there, is never
+read again, and the file is named.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import Engine, bindparam, delete, func, literal_column, select, update
 
 from newsmill.archive.archive import Archive
-from newsmill.exceptions import ArchiveDamaged, ServiceError
+from newsmill.exceptions import ArchiveDamaged
 from newsmill.search.erasure import merge_deleted_words
 from newsmill.storage import past_documents
 from newsmill.storage.counter_updates import CounterUpdates
@@ -30,6 +30,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger.barred_urls import TEXT_KEY
 from newsmill.storage.ledger.takedown_demands import IDS, KEYS, ROW_COLUMNS, TakedownResult, bar_demand, make_keys, resolve_demand
+from newsmill.storage.processes import list_live_processes
 from newsmill.storage.schema import ledger, segments, takedowns
 from newsmill.storage.statements import NOW, AnyRow
 
@@ -50,7 +51,8 @@ _BARRED = (
 
 @dataclass(frozen=True, slots=True)
 class Takedown:
-    """A barred URL. `erase_after`: when its pages can be erased from the archive; None: they are erased."""
+    """A barred URL. `erase_after`: when its pages can be erased from the archive; None: they are erased. `files`: outside the archive, with
+    a page of it."""
 
     url: str
     reason: str
@@ -58,18 +60,21 @@ class Takedown:
     document_id: str | None
     erased_pages: int
     erase_after: datetime | None
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What was erased: pages of files of the archive, and images of the web pages. `unreadable`: the files that could not be searched, each
-    with its reason."""
+    """What was erased: pages of files of the archive. `unreadable`: the files that could not be searched, each with its reason.
+
+    `outside`: the files outside the archive that keep a page, which is not read there again.
+    """
 
     pages: int = 0
     files: int = 0
     searched: int = 0
     unreadable: tuple[str, ...] = ()
-    images: int = 0
+    outside: tuple[str, ...] = ()
 
 
 class Takedowns:
@@ -89,11 +94,12 @@ class Takedowns:
         with writing(self._engine) as conn:
             return bar_demand(conn, demand, reason, now)
 
-    def list(self) -> list[Takedown]:
-        """All barred URLs, the newest first."""
-        order = (takedowns.c.created_at.desc(), takedowns.c.url)
+    def list(self, archive: Archive | None = None) -> list[Takedown]:
+        """All barred URLs, the newest first; with the files outside the archive that have their pages, if the archive is given."""
+        order, files = (takedowns.c.created_at.desc(), takedowns.c.url), {} if archive is None else archive.list_barred()
         with reading(self._engine) as conn:
-            return [_to_takedown(row) for row in conn.execute(select(takedowns).where(~_IS_TEXT).order_by(*order))]
+            rows = conn.execute(select(takedowns).where(~_IS_TEXT).order_by(*order)).all()
+        return [_to_takedown(row, files.get(row.url_key, ())) for row in rows]
 
     def count_to_erase(self) -> int:
         """The number of these URLs."""
@@ -102,16 +108,23 @@ class Takedowns:
                 select(func.count()).select_from(takedowns).where(takedowns.c.erase_after.is_not(None), ~_IS_TEXT)
             ).scalar_one()
 
-    def erase(self, archive: Archive, images: Path, *, now: datetime, advance: Callable[[int], None] = lambda done: None) -> Erasure:
-        """Erase what takedowns have left, where that is still to be done: pages in the archive, words in the search index of SQLite, and
-        images in the folder `images` of this machine. `advance` takes the number of files searched.
+    def list_machines(self, *, now: datetime) -> dict[str, bool]:
+        """The machines with a live process, each with whether all its processes have applied every takedown to their `derived_files`."""
+        wanted, found = past_documents.count_takedowns(self._engine), dict[str, bool]()
+        for process in list_live_processes(self._engine, now=now):
+            found[process.machine] = found.get(process.machine, True) and wanted in (0, process.takedowns)
+        return found
+
+    def erase(self, archive: Archive, *, now: datetime, advance: Callable[[int], None] = lambda done: None) -> Erasure:
+        """Erase what takedowns have left in the archive, and in the search index of SQLite, where that is still to be done.
+
+        `advance` takes the number of files searched. The files of each machine are `derived_files`.
 
         May be stopped and repeated. A takedown stays open while a file cannot be read, or while a fetch may still bring its page.
         """
         is_open = takedowns.c.erase_after.is_not(None)
         with reading(self._engine) as conn:
-            rows = conn.execute(select(takedowns.c.url_key, takedowns.c.image, takedowns.c.document_id).where(is_open)).all()
-        wanted = {row.url_key for row in rows}
+            wanted = set(conn.execute(select(takedowns.c.url_key).where(is_open)).scalars())
         erased: Counter[str] = Counter()
 
         def is_wanted(of_page: Iterable[str]) -> bool:
@@ -124,6 +137,13 @@ class Takedowns:
 
         files = searched = 0
         unreadable: list[str] = []
+        outside: tuple[str, ...] = ()
+        try:
+            if wanted and (found := archive.locate_external(wanted)):
+                with self._lock_segment():
+                    outside = archive.bar_external(found)
+        except ArchiveDamaged as error:
+            unreadable.append(str(error))
         for path in archive.list_files() if wanted else ():
             try:
                 if archive.count_pages(path, is_wanted):
@@ -133,20 +153,16 @@ class Takedowns:
                 unreadable.append(str(error))
             searched += 1
             advance(1)
-        marks = {mark for document_id in {row.document_id for row in rows} if document_id for mark in images.glob(f"*.{document_id}")}
-        names = {row.image for row in rows if row.image is not None} | {mark.stem for mark in marks}
-        erased_images = _delete_images(images, names)
-        _delete_images(images, {mark.name for mark in marks})  # last: an interrupted command finds the images again
         if wanted:
             merge_deleted_words(self._engine)
         self._record_erased({key: erased[key] for key in wanted}, is_complete=not unreadable, since=now)
-        return Erasure(erased.total(), files, searched, tuple(unreadable), erased_images)
+        return Erasure(erased.total(), files, searched, tuple(unreadable), outside)
 
     @contextmanager
     def _lock_segment(self) -> Iterator[None]:
-        """A lock for one change of a segment, so that two processes do not write one file at the same time.
+        """A lock for one change of the archive, so that two processes do not write one file at the same time.
 
-        Every writer of the database waits for it on SQLite, so hold it for one file only.
+        Every writer of the database waits for it on SQLite, so do not hold it while the archive is searched.
         """
         with writing(self._engine) as conn:
             conn.execute(select(segments.c.id).order_by(segments.c.id).limit(1).with_for_update())
@@ -163,8 +179,10 @@ class Takedowns:
                 if is_complete:
                     conn.execute(done, {"b_key": key})
 
-    def remove(self, keys: Collection[str], *, now: datetime) -> int:
+    def remove(self, keys: Collection[str], archive: Archive, *, now: datetime) -> int:
         """Permit URLs again: they are due if the ledger knows them. Returns the number of URLs that were barred."""
+        with self._lock_segment():
+            archive.permit_external(keys)
         with writing(self._engine) as conn:
             ordered = sorted(keys)
             ids = conn.execute(select(takedowns.c.document_id).where(takedowns.c.url_key.in_(KEYS)), {"b_keys": ordered}).scalars()
@@ -180,19 +198,5 @@ class Takedowns:
             return removed
 
 
-def _delete_images(folder: Path, names: Iterable[str]) -> int:
-    """Delete images from the cache of the web pages, which fetches one again that another article shows. Returns their number."""
-    deleted = 0
-    for path in (folder / name for name in sorted(names)):
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise ServiceError(f"the image {path} cannot be deleted: {error.strerror}; delete it") from error
-        deleted += 1
-    return deleted
-
-
-def _to_takedown(row: AnyRow) -> Takedown:
-    return Takedown(row.url, row.reason, row.created_at, row.document_id, row.erased_pages, row.erase_after)
+def _to_takedown(row: AnyRow, files: Iterable[str]) -> Takedown:
+    return Takedown(row.url, row.reason, row.created_at, row.document_id, row.erased_pages, row.erase_after, tuple(sorted(files)))

@@ -77,8 +77,13 @@ def _make_url_lease(*of_source: Any) -> Any:
     )
 
 
-_LEASE_URLS = _make_url_lease()
-_LEASE_URLS_OF_SOURCE = _make_url_lease(ledger.c.source == bindparam("b_source"))
+_OF_SOURCE, _IS_PAGE = ledger.c.source == bindparam("b_source"), ledger.c.kind == "page"
+_LEASE_URLS = {  # by whether they are of one source, and pages only
+    (False, False): _make_url_lease(),
+    (False, True): _make_url_lease(_IS_PAGE),
+    (True, False): _make_url_lease(_OF_SOURCE),
+    (True, True): _make_url_lease(_OF_SOURCE, _IS_PAGE),
+}
 # An ended lease leaves the row due with the same fence until it is leased again, so a page fetched under that lease can still be saved.
 _AWAITED_ROWS = select(ledger.c.id, ledger.c.fence).where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching", "due"))
 _SAVE = (
@@ -92,6 +97,7 @@ _SAVE = (
         detail=None,
         next_at=NOW,
         fetched_at=NOW,
+        received_at=None,
         segment=bindparam("b_segment"),
         offset=bindparam("b_offset"),
         final_url=bindparam("b_url"),
@@ -145,7 +151,17 @@ class UrlLeases:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def lease(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime, source: str | None = None) -> list[LeasedUrl]:
+    def lease(
+        self,
+        host: str,
+        owner: str,
+        *,
+        limit: int,
+        seconds: float,
+        now: datetime,
+        source: str | None = None,
+        pages_only: bool = False,
+    ) -> list[LeasedUrl]:
         """Up to `limit` due rows of a leased host (of one source, if given), by rank, then by due time.
 
         Empty when the host's lease has ended.
@@ -153,7 +169,7 @@ class UrlLeases:
         with writing(self._engine) as conn:
             values = {"b_host": host, "b_owner": owner, "b_limit": limit, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
             values |= {"b_latest": now + MAX_ROW_WAIT}
-            statement = _LEASE_URLS if source is None else _LEASE_URLS_OF_SOURCE
+            statement = _LEASE_URLS[source is not None, pages_only]
             values |= {} if source is None else {"b_source": source}
             rows = sorted(conn.execute(statement, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING has no order
             return [_to_leased_url(row) for row in rows]

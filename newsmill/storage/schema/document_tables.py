@@ -132,9 +132,11 @@ copy_groups = Table(
     metadata,
     Column("ledger_id", Id, primary_key=True, autoincrement=False),
     Column("document_id", String(64), nullable=False),
-    Column("second", Id, nullable=False),  # the document's time, copies.OrderKey
-    Column("group_id", Id),  # the page of the group's first document; NULL: the document has no copies
-    Column("is_due", Boolean, nullable=False),  # the first document of its group has changed
+    Column("second", Id, nullable=False),  # the document's time, as far as it states one
+    Column("seen", Id, nullable=False, server_default="0"),  # copies.OrderKey
+    Column("group_id", Id),  # the page of the group's anchor; NULL: the document has no copies
+    Column("place", Id),  # in the group: 0 of the head, `seen` of the others; NULL: the document has no copies
+    Column("is_due", Boolean, nullable=False),  # the anchor of its group has changed
     Index("ix_copy_groups_group", "group_id", sqlite_where=text("group_id IS NOT NULL"), postgresql_where=text("group_id IS NOT NULL")),
     Index("ix_copy_groups_due", "ledger_id", sqlite_where=text("is_due"), postgresql_where=text("is_due")),
 )

@@ -18,6 +18,7 @@ hosts = Table(
     Column("paused_at", UtcDateTime),  # when next_fetch_at was set: one in the future shows a wrong clock
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("crawl_delay", Float),
+    Column("response_seconds", Float),  # for a usual response, by the process that had the host last; NULL: none yet
     Column("robots_status", Integer),
     Column("robots_body", LargeBinary),
     Column("robots_fetched_at", UtcDateTime),
@@ -33,6 +34,7 @@ processes = Table(
     Column("machine", StorableText, nullable=False),
     Column("role", String(16), nullable=False),
     Column("beat_at", UtcDateTime, nullable=False),
+    Column("takedowns", Integer),  # of `past_takedowns`, which its machine's own files no longer show; NULL: not known
 )
 
 # Orders of the owners of hosts, which the crawler obeys from its next request on.

@@ -56,6 +56,7 @@ ledger = Table(
     Column("final_url", StorableText),
     Column("status", Integer),
     Column("fetched_at", UtcDateTime),
+    Column("received_at", UtcDateTime),  # when a page was submitted whose `fetched_at` others state; NULL: Newsmill fetched it
     Column("segment", String(64), ForeignKey("segments.id")),
     Column("offset", Id),
     Column("document_id", String(64)),

@@ -21,8 +21,10 @@ search_entries = Table(
     Column("type", StorableText),
     Column("site", StorableText),
     Column("vector", Vector),
-    # copy_groups.group_id; NULL: the document has no copies. In no index: Postgres would index the vector again with each change.
+    # group_id and place of copy_groups; NULL: the document has no copies. In no index: Postgres would index the vector again with each
+    # change.
     Column("copy_group", Id),
+    Column("copy_place", Id),
     PrimaryKeyConstraint("moment", "document_id"),
     UniqueConstraint("document_id"),
     Index("ix_search_entries_vector", "vector", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 16384}).ddl_if(

@@ -172,8 +172,10 @@ def list_near_duplicates(
 
 @router.get("/documents/{id}/copies", responses=error_responses(404))
 def show_copies(context: Context, id: Id) -> CopyGroup:
-    """Show the group of copies that a document is in: the first document, the agency that the copies credit, and up to 100 documents,
-    the earliest first, with the number of words that each adds to the first one and leaves out. A document without copies is alone."""
+    """Show the group of copies that a document is in: the first document, the agency that the copies credit, and up to 100 documents.
+
+    Each has the number of words that it adds to the first one and leaves out. A document without copies is alone.
+    """
     found = DocumentCopies(context.engine).of(id)
     if found is None:
         raise HTTPException(404, Sentence("document {id} does not exist", id=repr(id)))

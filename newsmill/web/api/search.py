@@ -54,7 +54,7 @@ class SearchResponse(BaseModel):
     suggestion: str | None = Field(description="Where nothing is found: the query in a spelling that the index has.")
 
 
-Fold = Annotated[bool, Query(description="Count and list only the earliest match of each group of copies.")]
+Fold = Annotated[bool, Query(description="Count and list only the first match of each group of copies.")]
 
 
 @router.get("/search")

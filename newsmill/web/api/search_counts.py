@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from newsmill.search.facets import MAX_FACET_VALUES, FacetName, count_facets, list_counts
 from newsmill.search.search import Search
-from newsmill.search.timelines import MAX_DAY_BARS, TimelineStep, choose_period, count_timeline
+from newsmill.search.timelines import FITTED_BARS, MAX_BARS, TimelineStep, choose_period, count_timeline
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.search import Fold, SearchQuery
 from newsmill.web.auth import require_scope
@@ -65,7 +65,9 @@ def count_by_source(
 
 MAX_FACET_MATCHES = 20_000  # the newest matches, of which a response counts the values: 0.1 s
 COUNT_SECONDS = 2.0  # for each count of a response; CPU seconds on SQLite
-STEP_DESCRIPTION = f"By default chosen by the length of the period; in a period of more than {MAX_DAY_BARS} days, `day` becomes `week`."
+STEP_DESCRIPTION = (
+    f"By default the shortest step that makes at most {FITTED_BARS} bars; a step of more than {MAX_BARS} bars becomes the next longer one."
+)
 
 
 class FacetItem(BaseModel):
@@ -97,7 +99,7 @@ class TimelineItem(BaseModel):
 class TimelineList(ItemList[TimelineItem]):
     """The bars of a period, oldest first, with those that are zero."""
 
-    step: TimelineStep = Field(description="Of the bars; `week` if `day` was requested for a period that is too long for it.")
+    step: TimelineStep = Field(description="Of the bars; a longer one than requested if that would make too many bars.")
 
 
 @router.get("/search/facets")
@@ -120,16 +122,16 @@ def show_timeline(
     user: User,
     q: SearchQuery = "",
     step: Annotated[TimelineStep | None, Query(description=STEP_DESCRIPTION)] = None,
-    since: Annotated[Timestamp | None, Query(description="By default that of the query, or 30 days before `until`.")] = None,
-    until: Annotated[Timestamp | None, Query(description="By default that of the query, or the end of today.")] = None,
+    since: Annotated[Timestamp | None, Query(description="By default that of the query, or the first match.")] = None,
+    until: Annotated[Timestamp | None, Query(description="By default that of the query, or the last match.")] = None,
     fold: Fold = True,
 ) -> TimelineList:
-    """Count the matches, and all documents, per day, week (from Monday) or month (UTC), for at most ten years."""
-    period = choose_period(q, context.now(), since=since, until=until, step=step)
-    timeline = count_timeline(context.engine, q, period, user=user, seconds=COUNT_SECONDS, without_copies=fold)
-    whole = count_timeline(context.engine, "", period, seconds=COUNT_SECONDS, without_copies=fold)
+    """Count the dated matches, and all dated documents, per day, week (from Monday), month or year (UTC)."""
+    chosen = choose_period(q, context.now(), since=since, until=until, step=step)
+    timeline = count_timeline(context.engine, q, chosen, user=user, seconds=COUNT_SECONDS, without_copies=fold)
+    whole = count_timeline(context.engine, "", timeline.period, seconds=COUNT_SECONDS, without_copies=fold)
     items = tuple(
         TimelineItem(start=bar.start, end=bar.end, n=bar.n, all_documents=all_.n, share=bar.share_of(all_))
         for bar, all_ in zip(timeline.bars, whole.bars, strict=True)
     )
-    return TimelineList(items=items, next=None, step=period.step)
+    return TimelineList(items=items, next=None, step=timeline.period.step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -17,23 +17,14 @@ from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, MAX_STORY_SOURC
 from newsmill.storage.tokens import Scope
 from newsmill.text.sentences import Sentence
 from newsmill.web.api.search import Note
-from newsmill.web.auth import SAFE_METHODS, Caller, require_scope
-from newsmill.web.csrf import check_origin
+from newsmill.web.auth import Caller, require_scope
 from newsmill.web.parameters import Context, Id, ItemList, Limit, QueryText, complete_list
 from newsmill.web.problem_details import error_responses
 
 router = APIRouter(tags=["saved searches"], responses=error_responses(401, 403))
 
 
-def get_user(request: Request) -> Caller:
-    """A dependency: the caller, who may read. Raises HTTPException 401, and 403 for a change that another site asks for."""
-    caller = require_scope(Scope.READ)(request)
-    if request.method not in SAFE_METHODS and caller.token is None:
-        check_origin(request)
-    return caller
-
-
-Reader = Annotated[Caller, Depends(get_user)]
+Reader = Annotated[Caller, Depends(require_scope(Scope.READ))]
 Writer = Annotated[Caller, Depends(require_scope(Scope.WRITE))]
 StorySources = Annotated[int, Field(ge=MIN_STORY_SOURCES, le=MAX_STORY_SOURCES)]
 Name = Annotated[QueryText, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]

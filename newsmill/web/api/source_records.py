@@ -81,6 +81,7 @@ class SourcePlan(BaseModel):
     expect: SourceExpectations = SourceExpectations()
     discover: bool = True
     enabled: bool = True
+    trusted: bool = Field(default=False, description="Rely on the dates that its pages state, beside those of other trusted sources.")
     robots: bool = Field(default=True, description="Obey robots.txt; false only where the publisher permits it.")
     render: Literal["never", "auto", "always"] = Field(
         default="never",

@@ -46,8 +46,9 @@ Name = Annotated[QueryText, Path(max_length=100)]
 Writer = Annotated[Caller, Depends(require_scope(Scope.WRITE))]
 Admin = Annotated[Caller, Depends(require_scope(Scope.ADMIN))]
 
-# Patterns and selectors run as written, and a bad one can block a process for ever. Not to obey robots.txt is the administrator's decision.
-ADMIN_FIELDS = frozenset({"allow", "deny", "rules", "robots"})
+# Patterns and selectors run as written, and a bad one can block a process for ever. Not to obey robots.txt, and to
+# trust a source, are the administrator's decisions.
+ADMIN_FIELDS = frozenset({"allow", "deny", "rules", "robots", "trusted"})
 
 
 class RemovedSourceResponse(BaseModel):

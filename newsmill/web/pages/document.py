@@ -42,6 +42,9 @@ MAX_IMAGES = 20
 MAX_TAGS = 50  # suggested
 MAX_MAPPING_ITEMS = 12  # of a field that is a mapping
 FIELDS = tuple(field for field in DOCUMENT_FIELDS if field.english is not None)
+USEFUL_FIELDS = frozenset(
+    ("authors", "published_at", "modified_at", "gone_at", "language", "source", "section", "tags", "is_free", "license", "warnings")
+)
 SAME_AS_URL = ("canonical_url", "requested_url")  # not shown when equal to the URL
 
 T = TypeVar("T")
@@ -58,6 +61,11 @@ class FieldValue:
     values: tuple[str, ...]
     origin: str | None = None
     at: datetime | None = None
+
+    @property
+    def is_useful(self) -> bool:
+        """Whether a reader of the article uses it; the others are for programs, or stand above the text."""
+        return self.name in USEFUL_FIELDS
 
 
 @router.get("/{document_id}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal
 
@@ -16,7 +16,16 @@ from newsmill.exports.cells import format_cell
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.query_parser import MAX_QUERY_CHARACTERS
 from newsmill.search.search import Search
-from newsmill.search.timelines import Period, Timeline, TimelineBar, TimelineStep, choose_period, count_timeline
+from newsmill.search.timelines import (
+    Period,
+    PeriodChoice,
+    Timeline,
+    TimelineBar,
+    TimelineStep,
+    choose_period,
+    count_timeline,
+    join_periods,
+)
 from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
 from newsmill.web.auth import get_user, require_scope
@@ -28,7 +37,7 @@ from newsmill.web.pages.timelines import BarChart, count_chart, format_share, sh
 from newsmill.web.pages.translations import Translations
 
 MAX_QUERIES = COLOURS
-COUNT_SECONDS = 1.5  # for all queries of a page and for all documents, in equal parts; CPU seconds on SQLite
+COUNT_SECONDS = 1.5  # for all queries of a page, twice, and for all documents, in equal parts; CPU seconds on SQLite
 CSV_COLUMNS = ("query", "start", "end", "documents", "all_documents", "share")
 
 Measure = Literal["count", "share"]
@@ -45,6 +54,7 @@ class Comparison:
     timelines: tuple[Timeline, ...]
     whole: Timeline
     measure: Measure
+    asked: PeriodChoice  # what the form shows as chosen
     changes: tuple[str, ...]  # what differs from the request: the end of a key of `explore.changed`
 
     @property
@@ -77,32 +87,33 @@ def read_comparison(
     q: Annotated[list[str], Query()] = [],  # noqa: B006  # FastAPI copies it
     after: str = "",
     before: str = "",
-    step: TimelineStep | None = None,
+    step: TimelineStep | Literal[""] | None = None,
     measure: Measure = "count",
 ) -> Comparison:
     """A dependency: what a request compares. A value that is not a day sets no bound."""
     context: AppContext = request.app.state.context
     texts = (text[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip() for text in q)
     queries = tuple(dict.fromkeys(filter(None, texts)))[:MAX_QUERIES] or ("",)
-    since, until = _parse_day(after), _parse_day(before)
-    period = choose_period(queries[0], context.now(), since=since, until=until, step=step)
-    seconds = COUNT_SECONDS / (len(queries) + 1)
+    since, until, step = _parse_day(after), _parse_day(before), step or None
+    chosen = choose_period(queries[0], context.now(), since=since, until=until, step=step)
+    seconds = COUNT_SECONDS / (2 * len(queries) + 1)
     user = get_user(request)
 
-    def count(query: str) -> Timeline:
+    def count(query: str, period: Period | PeriodChoice) -> Timeline:
         return count_timeline(context.engine, query, period, user=user, seconds=seconds, without_copies=True)
 
-    timelines = tuple(map(count, queries))
-    whole = timelines[0] if queries == ("",) else count("")
-    return Comparison(period, queries, timelines, whole, measure, tuple(list_changes(period, since, until, step)))
+    fitted = [count(query, chosen) for query in queries]
+    period = join_periods([one.period for one in fitted if one.total] or [fitted[0].period], step)
+    timelines = tuple(one if one.period == period else count(query, period) for query, one in zip(queries, fitted, strict=True))
+    whole = timelines[0] if queries == ("",) else count("", period)
+    asked = replace(chosen, since=since and chosen.since, until=until and chosen.until)
+    return Comparison(period, queries, timelines, whole, measure, asked, tuple(list_changes(period, since, until, step)))
 
 
 def list_changes(period: Period, since: datetime | None, until: datetime | None, step: TimelineStep | None) -> Iterator[str]:
     """What a period does not have as it was requested."""
     if since and until and since >= until:
         yield "order"
-    elif since and since < period.since:
-        yield "since"
     if step and step != period.step:
         yield "step"
 
@@ -123,6 +134,7 @@ def show_comparison(request: Request, compared: Compared) -> Response:
         fields=fields,
         period=period,
         measure=compared.measure,
+        asked=compared.asked,
         same=same,
         today=lambda days: (view.now.astimezone(UTC).date() - timedelta(days=days - 1)).isoformat(),
         changes=compared.changes,
@@ -182,8 +194,8 @@ def build_chart(compared: Comparison, words: Translations) -> BarChart:
         return names[name].link_bar("newest", bar)
 
     if compared.measure == "count":
-        return count_chart(timelines, words(f"timeline.title.{compared.period.step}"), words, link)
-    return share_chart(timelines, compared.whole, words(f"timeline.share.{compared.period.step}"), words, link)
+        return count_chart(timelines, words, link)
+    return share_chart(timelines, compared.whole, words, link)
 
 
 def list_totals(compared: Comparison, words: Translations) -> Iterator[ComparedQuery]:

@@ -1,4 +1,4 @@
-"""The home page: newest documents, a chart of documents per day or hour and source, and the hosts being fetched."""
+"""The home page: newest documents, a chart over time, and the hosts being fetched or, if nothing is followed, what is stored."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
 from newsmill.web.pages import charts
+from newsmill.web.pages.filtered_query import FilteredQuery
+from newsmill.web.pages.holdings import count_holdings, count_years, is_followed
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.source_health_view import MAX_PROBLEMS, list_problems
+from newsmill.web.pages.timelines import count_chart
 from newsmill.web.pages.translations import Translations
 
 CHART_DAYS, TICK_DAYS = 28, 7
@@ -53,10 +56,14 @@ def show_home(request: Request, by: str = "published") -> Response:
     context: AppContext = request.app.state.context
     view = PageView(request)
     order: By = "seen" if by == "seen" else "published"
+    years = None if is_followed(context) else count_years(context, view)
     return view.page(
         "home.html",
         names=set(Statistics(context.engine).names()),
-        chart=build_hour_chart(context, view) if order == "seen" else build_day_chart(context, view),
+        years=years,
+        holdings=years and count_holdings(context),
+        timeline=count_chart([("", years)], view.words, lambda _, bar: FilteredQuery("").link_bar("newest", bar)) if years else None,
+        chart=build_hour_chart(context, view) if order == "seen" else None if years else build_day_chart(context, view),
         refresh_seconds=REFRESH_SECONDS,
         **read_newest(context, view, order),
         **read_fetching(context, view),

@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 
 from newsmill.exceptions import UrlError
 from newsmill.network.address_guard import Guard
+from newsmill.network.http_get import FetchError, fetch_hop
 from newsmill.text import urls
 from newsmill.text.sentences import Sentence
-from newsmill.web.http_get import FetchError, fetch_hop
 from newsmill.web.rate_limits import RequestCounter
 
 

@@ -92,7 +92,15 @@ def decide_addition(context: AppContext, submitted: SubmittedInspection, inspect
 def render_inspection(request: Request, submitted: SubmittedInspection, *, status: int = 200, problem: str | None = None) -> Response:
     """The page of an inspection."""
     view = PageView(request)
-    values: dict[str, Any] = {"found": None, "addition": None, "table": "", "obstacle": None, "problem": problem, "failures": {}}
+    values: dict[str, Any] = {
+        "found": None,
+        "addition": None,
+        "table": "",
+        "obstacle": None,
+        "problem": problem,
+        "failures": {},
+        "damages": {},
+    }
     values |= {"given": submitted.values.get("homepage", ""), "refresh": None, "reason": None, "days": {}}
     if not submitted.future.done():
         return view.page("site_inspection.html", **values | {"refresh": REFRESH_SECONDS, "findings": [*submitted.findings]})
@@ -107,8 +115,10 @@ def render_inspection(request: Request, submitted: SubmittedInspection, *, statu
     if addition is not None:
         values["reason"] = view.translate(addition.reason) if addition.reason else None
         values["table"] = render_table(addition.name, addition.table) if addition.action is Action.NEW else ""
-    failed = [one for one in inspection.articles if one.outcome is not Outcome.STORED]
-    values["failures"] = {one.url: describe_failure(OutcomeRecord(one.outcome, one.detail), view.words) for one in failed}
+    failed = {one.url: OutcomeRecord(one.outcome, one.detail) for one in inspection.articles if one.outcome is not Outcome.STORED}
+    failed |= {one.url: one.failure for one in (*inspection.feeds, *inspection.sitemaps) if one.failure is not None}
+    values["failures"] = {failed_url: describe_failure(failure, view.words) for failed_url, failure in failed.items()}
+    values["damages"] = {one.url: view.translate(one.damage) for one in (*inspection.feeds, *inspection.sitemaps) if one.damage}
     values["days"] = {one.url: one.published_day and view.words.day(read_day(one.published_day)) for one in inspection.articles}
     values |= {"found": inspection, "addition": addition, "obstacle": describe_obstacle(inspection, view)}
     return view.page("site_inspection.html", status, **values)

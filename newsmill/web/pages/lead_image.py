@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from newsmill.network.http_get import FetchError
 from newsmill.storage.tokens import Scope
 from newsmill.text.sentences import Sentence
 from newsmill.web.auth import require_scope
-from newsmill.web.http_get import FetchError
 from newsmill.web.lead_images import LeadImages
 from newsmill.web.raster import read_raster
 

@@ -1,4 +1,4 @@
-"""The operations page (queues, processes, storage, quarantine, failures, results) and the details of one URL."""
+"""The operations page (problems, processes, storage, quarantine, results) and the details of one URL."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError, UrlError
+from newsmill.model import Kind, Outcome, State
 from newsmill.site_inspection.processes import add_scheme
-from newsmill.storage.operation_statistics import OperationStatistics
+from newsmill.storage.operation_statistics import FAILURES, OperationStatistics
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
 from newsmill.web.csrf import require_csrf
+from newsmill.web.pages.holdings import is_followed
 from newsmill.web.pages.rendering import PageView
+from newsmill.web.pages.source_health_view import MAX_PROBLEMS, list_problems
 
-PERIOD_DAYS = 7  # of failures and results
+PERIOD_DAYS = 7  # of results
+SHOWN_STATES = (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING, State.QUARANTINED)
 MAX_QUARANTINED = 25
 MAX_PROCESSES = 40
 BATCH_SIZE = 500  # quarantined pages that one transaction requeues
@@ -35,13 +39,20 @@ def show_operations(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 
     """The operations page. `done` and `n` select the notice after a redirect."""
     context: AppContext = request.app.state.context
     view, operation = PageView(request), OperationStatistics(context.engine)
-    since = view.now.date() - timedelta(days=PERIOD_DAYS - 1)
+    results = operation.results(view.now.date() - timedelta(days=PERIOD_DAYS - 1))
+    problems = list_problems(context, view.words, view.now)
+    states = operation.count_by_state()
     processes = list_live_processes(context.engine, now=view.now)
     quarantined = context.ledger.traces.list_quarantined(limit=MAX_QUARANTINED + 1, after=after)
     return view.page(
         "operations.html",
+        problems=problems[:MAX_PROBLEMS],
+        has_more_problems=len(problems) > MAX_PROBLEMS,
+        needs_crawler=is_followed(context) and not any(process.role == "crawler" for process in processes),
+        stored=sum(group.n for group in results if group.outcome is Outcome.STORED),
+        failed=sum(group.kinds.get(Kind.PAGE, 0) for group in results if group.outcome in FAILURES),
         pending=context.ledger.progress.count().pending,
-        states={state.value: n for state, n in operation.count_by_state().items()},
+        waiting={state.value: states[state] for state in SHOWN_STATES if states.get(state)},
         doubtful=context.documents.count_doubtful(),
         depth=read_queue_depth(context),
         processes=processes[:MAX_PROCESSES],
@@ -50,8 +61,7 @@ def show_operations(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 
         disk=context.archive.disk_usage(),
         quarantined=quarantined[:MAX_QUARANTINED],
         later=f"?after={quarantined[MAX_QUARANTINED - 1].id}#quarantine" if len(quarantined) > MAX_QUARANTINED else None,
-        errors=operation.errors(since),
-        totals=operation.totals(since),
+        results=results,
         notice=view.words.n(f"operations.notice.{done}", max(0, n)) if done in ("retry", "drop") else None,
         problem=None,
     )

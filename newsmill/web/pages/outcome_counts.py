@@ -18,6 +18,11 @@ def sum_by_state(counts: Mapping[Outcome, int]) -> dict[str, int]:
     return totals
 
 
+def mark_outcome(outcome: Outcome) -> str:
+    """The CSS class of an outcome's mark."""
+    return {State.DONE: "on", State.DROPPED: "off", State.FAILED: "failing"}.get(OUTCOMES[outcome].state, "bad")
+
+
 def rank_outcomes(counts: Mapping[Outcome, int]) -> list[tuple[Outcome, str, int]]:
     """(outcome, its state, its number), largest number first."""
     return sorted(((outcome, OUTCOMES[outcome].state.value, n) for outcome, n in counts.items() if n), key=lambda row: (-row[2], row[0]))

@@ -16,12 +16,12 @@ from starlette.exceptions import HTTPException
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import DocumentMarks
 from newsmill.storage.marks import Marks
-from newsmill.storage.tokens import Scope, TokenKind
+from newsmill.storage.tokens import Scope
 from newsmill.text.sentences import KEYED, Sentence
 from newsmill.web.auth import Caller, get_caller
 from newsmill.web.csrf import make_csrf_token
 from newsmill.web.pages import charts, translations
-from newsmill.web.pages.outcome_counts import describe_counts, sum_by_state
+from newsmill.web.pages.outcome_counts import describe_counts, mark_outcome, sum_by_state
 from newsmill.web.pages.reader_cookies import COOKIE_SECONDS, ZONE_COOKIE, has_keys, read_zone
 from newsmill.web.pages.removal_reasons import translate_reason
 from newsmill.web.pages.sentence_translations import translate_sentence
@@ -40,7 +40,7 @@ from newsmill.web.pages.template_filters import (
 )
 from newsmill.web.pages.timeline_links import draw_bar_links, draw_ticks
 from newsmill.web.pages.translations import Translations
-from newsmill.web.sessions import LINK_NAME, local_path
+from newsmill.web.sessions import local_path
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 CHARTS = (
@@ -53,7 +53,7 @@ CHARTS = (
     draw_ticks,
     charts.max_total,
 )
-OUTCOMES = (describe_counts, sum_by_state)
+OUTCOMES = (describe_counts, mark_outcome, sum_by_state)
 
 
 class PageView:
@@ -141,11 +141,10 @@ class PageView:
 
 
 def name_user(caller: Caller | None, words: Translations) -> str | None:
-    """Who is signed in, as the name of a token; None for a reader without one. A sign-in link has no name of its own."""
-    if caller is None or caller.token is None:
+    """Who is signed in, as the name of a token; None for a reader without one. The person who runs the server has no name."""
+    if caller is None:
         return None
-    is_link = caller.token.kind is TokenKind.SESSION and caller.token.parent is None and caller.name == LINK_NAME
-    return words("login.by_link") if is_link else caller.name
+    return words("login.by_link") if caller.token.is_local else caller.name
 
 
 def get_caller_safely(request: Request) -> Caller | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,7 +16,7 @@ from newsmill.search.query import parse_query
 from newsmill.search.query_parser import MAX_QUERY_CHARACTERS
 from newsmill.search.results import FIRST_PAGE, SearchResults
 from newsmill.search.search import Search
-from newsmill.search.timelines import MAX_DAYS, TimelineStep, choose_period, count_timeline
+from newsmill.search.timelines import TimelineStep, choose_period, count_timeline
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.stories import Stories
@@ -88,7 +88,6 @@ def show_search(
         order = "newest"
     ends_at = index.read_clock() + MAX_QUERY_SECONDS
     results, cursor, is_restarted = search_from(index, query, cursor or None, order, fold=fold)
-    period = choose_period(query, view.now, step=step)
     has_counts = not cursor and bool(results.hits)
     left = FACET_TIME_SHARE * (ends_at - index.read_clock())
     facets = (
@@ -96,12 +95,13 @@ def show_search(
         if has_counts and left > 0
         else None
     )
+    chosen = choose_period(query, view.now, step=step)
     timeline = (
-        count_timeline(context.engine, query, period, user=view.user, seconds=CHART_SECONDS, without_copies=fold) if has_counts else None
+        count_timeline(context.engine, query, chosen, user=view.user, seconds=CHART_SECONDS, without_copies=fold) if has_counts else None
     )
     unfolded = None if fold else 0
-    title = view.words(f"timeline.title.{period.step}")
     filtered = FilteredQuery(query)
+    total = facets.counted if facets and facets.is_complete else results.total
     return view.page(
         "search.html",
         q=query,
@@ -109,7 +109,7 @@ def show_search(
         fold=fold,
         unfolded=unfolded,
         results=results,
-        total=facets.counted if facets and facets.is_complete else results.total,
+        total=total,
         at_least=facets.counted if facets else 0,
         filters=list(filtered.list_filters()),
         is_first=not cursor,
@@ -117,12 +117,13 @@ def show_search(
         is_store_empty=not results.hits and context.documents.newest_time() is None,
         saved=list_saved(request, context),
         builder=read_fields(query),
-        period=period,
-        ten_years=(view.now - timedelta(days=MAX_DAYS - 1)).date(),
         dates=list_dates(query, view.now),
         timeline=timeline,
-        chart=count_chart([("", timeline)], title, view.words, lambda _, bar: filtered.link_bar(order, bar)) if timeline else None,
+        undated=total - timeline.total if timeline and timeline.is_complete and total else 0,
+        undated_query=filtered.add("dated:no"),
+        chart=count_chart([("", timeline)], view.words, lambda _, bar: filtered.link_bar(order, bar)) if timeline else None,
         facets=list_facets(facets, filtered) if facets else (),
+        facet_total=facets.counted if facets else 0,
         facet_sample=facets.counted if facets and not facets.is_complete else None,
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
         later=link_next_page(query, order, results.cursor, cursor, unfolded),
@@ -181,17 +182,21 @@ def list_saved(request: Request, context: AppContext) -> list[SavedSearch]:
 
 
 def list_facets(facets: Facets, query: FilteredQuery) -> tuple[FacetList, ...]:
-    """The facets of a query, without empty ones."""
+    """The facets of a query that tell something: a value of several matches that not all have, or a filter of the query."""
     found = []
     for name, counts in facets.values.items():
+        is_filtered = any(one.filter is not None and query.has(one.filter) for one in counts)
+        if not is_filtered and not any(1 < one.n < facets.counted for one in counts):
+            continue
         links = tuple(
             FacetLink(one.value, one.n, one.filter and query.add(one.filter), one.filter is not None and query.has(one.filter))
             for one in counts[:MAX_FACET_VALUES]
         )
         without = query.remove(FACET_FIELDS[name])
         widened = without if without != query.text else None
-        found.append(FacetList(name, links[:MAX_SHOWN_VALUES], links[MAX_SHOWN_VALUES:], len(counts) > MAX_FACET_VALUES, widened))
-    return tuple(one for one in found if one.values)
+        shown = sum(link.n > 1 or link.is_active for link in links[:MAX_SHOWN_VALUES])
+        found.append(FacetList(name, links[:shown], links[shown:], len(counts) > MAX_FACET_VALUES, widened))
+    return tuple(found)
 
 
 def list_dates(query: str, now: datetime) -> dict[str, str]:

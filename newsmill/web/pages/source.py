@@ -141,6 +141,7 @@ def render_source(
         counted=sum(stats.outcomes.values()),
         **build_chart(stats, view),
         documents=documents,
+        is_crawling=context.is_running("crawler"),
         marks=view.marks(document.id for document in documents),
         plan=plan,
         plan_summary=" · ".join(values[0] for key, values in plan if key in SUMMARY_FIELDS),

@@ -10,14 +10,18 @@ from newsmill.context import AppContext
 from newsmill.health.assessment import weigh
 from newsmill.health.cause_texts import ValueFormat, choose_evidence_text, format_values, summarize
 from newsmill.health.causes import Finding, HealthState
-from newsmill.model import Kind, Outcome, OutcomeRecord, Source, get_refusal
+from newsmill.model import OUTCOMES, Kind, OutcomeRecord, Source, get_refusal
 from newsmill.storage.source_checks import SourceAlarms
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.web.pages.sentence_translations import translate_sentence
 from newsmill.web.pages.translations import Translations
 
 MAX_PROBLEMS = 5  # on the home page
-MARKS = {HealthState.OK: "on", HealthState.QUIET: "on", HealthState.PAUSED: "off", HealthState.UNREAD: "on"}  # CSS classes
+MARKS = {
+    HealthState.PAUSED: "off",
+    HealthState.EMPTY: "failing",
+    HealthState.SLOW: "failing",
+}  # CSS classes; others without a failure: "on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def describe_health(name: str, health: SourceHealth, words: Translations, now: d
         text = words("source_health.since", failure=text, at=write_time(words, cause.since, now))
         return HealthView(name, "bad", text, cause.evidence.url or health.url, causes)
     if health.failure is None or health.since is None:
-        return HealthView(name, MARKS.get(health.state, "on"), state)
+        return HealthView(name, MARKS.get(health.state, "on"), describe_state(health, words))
     failure = describe_failure(health.failure, words)
     if health.kind is Kind.PAGE:
         failure = words("source_health.no_article", failure=failure)
@@ -81,6 +85,16 @@ def describe_health(name: str, health: SourceHealth, words: Translations, now: d
         failure = words("source_health.some", n=words.number(health.failing), of=words.number(health.of), failure=failure)
     since = words("source_health.since", failure=state, at=write_time(words, health.since, now))
     return HealthView(name, "failing", f"{since}: {failure}", health.url)
+
+
+def describe_state(health: SourceHealth, words: Translations) -> str:
+    """A state without a failure, with its figure."""
+    seen = health.seen
+    if seen is not None and health.state is HealthState.EMPTY:
+        return words.n("source_health.empty", seen.reads)
+    if seen is not None and health.state is HealthState.SLOW:
+        return words("source_health.slow", n=words.number(round(seen.response_seconds or 0)))
+    return words(f"health.state.{health.state}")
 
 
 def describe_cause(name: str, finding: Finding, words: Translations, now: datetime, until: datetime | None = None) -> CauseView:
@@ -112,6 +126,8 @@ def describe_failure(failure: OutcomeRecord, words: Translations) -> str:
     """The failure in a few words of the reader's language."""
     if (status := get_refusal(failure)) is not None:
         return words("source_health.blocked", status=status)
-    if failure.outcome in (Outcome.HTTP_ERROR, Outcome.TLS) and failure.detail:
-        return translate_sentence(failure.detail, words.language) or failure.detail
-    return words(f"outcome.{failure.outcome}")
+    name, facts = words(f"outcome.{failure.outcome}"), OUTCOMES[failure.outcome]
+    if not (facts.shows_detail and failure.detail):
+        return name
+    detail = translate_sentence(failure.detail, words.language) or failure.detail
+    return f"{name}: {detail}" if facts.failure else detail

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
@@ -17,12 +17,14 @@ from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
 from newsmill.web.csrf import require_csrf
+from newsmill.web.pages.holdings import count_holdings, list_sites
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.source_form import check_urls
 from newsmill.web.pages.source_health_view import read_health
 from newsmill.web.pages.template_filters import shorten
 
 MAX_SOURCES = 30  # on one page; each has about 2 KB of markup
+MAX_SITES = 120  # on one page, in columns
 
 router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 WRITE_ACCESS = [Depends(require_scope(Scope.WRITE)), Depends(require_csrf)]
@@ -30,9 +32,9 @@ Text = Annotated[str, Form(max_length=8000)]
 
 
 @router.get("")
-def show_sources(request: Request, after: str | None = None) -> Response:
-    """The sources with their statistics."""
-    return render_sources(request, after=after)
+def show_sources(request: Request, after: str | None = None, sites: Annotated[int, Query(ge=1, le=1_000)] = 1) -> Response:
+    """The sources with their statistics. `sites`: the page of the sites."""
+    return render_sources(request, after=after, page_of_sites=sites)
 
 
 @router.post("", dependencies=WRITE_ACCESS)
@@ -73,18 +75,24 @@ def render_sources(
     after: str | None = None,
     values: dict[str, str] | None = None,
     problem: str | None = None,
+    page_of_sites: int = 1,
 ) -> Response:
     """The page; `values` and `problem` are a form with a mistake."""
     context: AppContext = request.app.state.context
     view = PageView(request, path="/sources")
     rows = Statistics(context.engine).list_sources(view.now.date(), after=after, limit=MAX_SOURCES + 1)
-    page = rows[:MAX_SOURCES]
+    page, holdings = rows[:MAX_SOURCES], count_holdings(context)
+    sites = list_sites(holdings)[(page_of_sites - 1) * MAX_SITES :]
     return view.page(
         "sources.html",
         status,
         sources=page,
         health=read_health(context, [stats.source for stats in page], view.words, view.now),
         later=f"?after={page[-1].source.name}" if len(rows) > MAX_SOURCES else None,
+        holdings=holdings,
+        sites=sites[:MAX_SITES],
+        earlier_sites=f"?sites={page_of_sites - 1}#sites" if page_of_sites > 1 else None,
+        later_sites=f"?sites={page_of_sites + 1}#sites" if len(sites) > MAX_SITES else None,
         values=values or {},
         problem=problem,
         notice=None,

@@ -49,7 +49,7 @@ def _draw_line(number: int, values: Sequence[float | None], top: float) -> Marku
 
 def _draw_link(number: int, x: float, width: float, height: float | None, label: str, link: str | None, *, is_bar: bool) -> Markup:
     place = f'x="{x:.3f}%" width="{width:.3f}%"'
-    hit = Markup(f'<rect class="hit" {place} y="0" height="100%"/>')  # noqa: S704 (numbers only)
+    hit = Markup(f'<rect class="hit" {place}/>')  # noqa: S704 (numbers only)
     if height is None or link is None:
         return Markup('<g class="uncounted"><title>{}</title>{}</g>').format(label, hit)
     height = max(MIN_BAR_PERCENT, min(100.0, height))

@@ -10,9 +10,9 @@ from newsmill.search.timelines import Timeline, TimelineBar, TimelineStep
 from newsmill.web.pages.charts import axis_maximum
 from newsmill.web.pages.translations import Translations
 
-MAX_TICKS = 7  # dates below a chart; every second one is hidden on a phone
+MAX_TICKS = 6  # dates below a chart; every second one is hidden in a narrow chart
 MIN_SHARE_DOCUMENTS = 10  # of a bar: the share of fewer says nothing
-_INTERVALS = {"day": (1, 2, 7, 14, 28, 56), "week": (1, 2, 4, 8, 13, 26, 52, 104), "month": (1, 2, 3, 6, 12, 24)}
+_INTERVALS = {"day": (1, 2, 7, 14, 28, 56), "week": (1, 2, 4, 8, 13, 26, 52, 104), "month": (1, 2, 3, 6, 12, 24), "year": (1, 2, 5, 10)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,7 @@ class BarChart:
         return any(value is not None for one in self.series for value in one.values)
 
 
-def count_chart(
-    timelines: Sequence[tuple[str, Timeline]], title: str, words: Translations, link: Callable[[str, TimelineBar], str]
-) -> BarChart:
+def count_chart(timelines: Sequence[tuple[str, Timeline]], words: Translations, link: Callable[[str, TimelineBar], str]) -> BarChart:
     """The chart of how many documents match each query. `link` makes the URL of a bar's documents."""
     series = [
         BarSeries(
@@ -63,11 +61,11 @@ def count_chart(
     ]
     top = axis_maximum(max((bar.n or 0 for _, timeline in timelines for bar in timeline.bars), default=0))
     scale = tuple(words.number(top * part // 4) for part in (4, 3, 2, 1, 0)) if top % 4 == 0 else (words.number(top), "", words.number(0))
-    return _chart(timelines[0][1], title, words, series, top, scale)
+    return _chart(timelines[0][1], words(f"timeline.title.{timelines[0][1].period.step}"), words, series, top, scale)
 
 
 def share_chart(
-    timelines: Sequence[tuple[str, Timeline]], whole: Timeline, title: str, words: Translations, link: Callable[[str, TimelineBar], str]
+    timelines: Sequence[tuple[str, Timeline]], whole: Timeline, words: Translations, link: Callable[[str, TimelineBar], str]
 ) -> BarChart:
     """The lines of which share of all documents, `whole`, matches each query. Times with too few documents have no value."""
     series = []
@@ -80,7 +78,7 @@ def share_chart(
     top = next((step * 10.0**power for power in range(-5, 1) for step in (1, 2, 4, 8) if step * 10.0**power >= largest), 1.0)
     top = min(top, 1.0)
     scale = tuple(format_share(top * part / 4, words) for part in (4, 3, 2, 1, 0))
-    return replace(_chart(timelines[0][1], title, words, series, top, scale), has_lines=True)
+    return replace(_chart(timelines[0][1], words(f"timeline.share.{whole.period.step}"), words, series, top, scale), has_lines=True)
 
 
 def _chart(
@@ -112,12 +110,14 @@ def format_share(share: float | None, words: Translations) -> str:
 
 
 def describe_bar(bar: TimelineBar, step: TimelineStep, words: Translations) -> str:
-    """25 Nov 2026; 23 Nov – 29 Nov 2026; Nov 2026."""
+    """25 Nov 2026; 23 Nov – 29 Nov 2026; Nov 2026; 2026."""
     last = bar.end - timedelta(seconds=1)
     if bar.start.date() == last.date():
         return words.day(bar.start)
     if step == "month" and bar.start.day == 1 and bar.end.day == 1:
         return _format_month(bar.start, words)
+    if step == "year" and (bar.start.month, bar.start.day) == (bar.end.month, bar.end.day) == (1, 1):
+        return str(bar.start.year)
     return words("timeline.days", first=_format_short(bar.start, words), last=words.day(last))
 
 
@@ -132,11 +132,13 @@ def choose_ticks(bars: Sequence[TimelineBar], step: TimelineStep, words: Transla
 def _is_aligned(at: datetime, step: TimelineStep, interval: int) -> bool:
     if step == "month":
         return at.day == 1 and (12 * at.year + at.month - 1) % interval == 0
+    if step == "year":
+        return at.year % interval == 0
     return at.weekday() == 0 if step == "week" or interval % 7 == 0 else True
 
 
 def _format_tick(at: datetime, step: TimelineStep, interval: int, is_long: bool, words: Translations) -> str:
-    if step == "month" and interval % 12 == 0:
+    if step == "year" or (step == "month" and interval % 12 == 0):
         return str(at.year)
     return _format_month(at, words) if step == "month" or is_long else _format_short(at, words)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsing import TITLES
 from sample_store import SampleStore, open_sample_store
-from screens import ids_of
 from site_of_tests import BASE, RunningApp
 from starlette.testclient import TestClient
 
@@ -44,7 +44,7 @@ def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ids(world: SampleStore) -> dict[str, str]:
     """The documents that are looked at, by name."""
-    return ids_of(world)
+    return {name: world.id_of(title) for name, title in TITLES.items()}
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import screens
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Canary, Site, canary, chromium, page_urls, serve_site, window
+from picture_store import EDITIONS, open_picture_store
 from playwright.sync_api import Browser, Page, Response, expect
 from sample_store import SampleStore
 
@@ -183,7 +185,7 @@ def test_what_stays_in_sight_scrolls_refreshes_and_prints(browser: Browser, site
     page.emulate_media(media="screen")
     page.locator("#print-fields").check()
     page.emulate_media(media="print")
-    assert page.locator(".facts dl").is_visible()
+    assert page.locator(".facts dl").first.is_visible()
     page.goto(f"{site.url}/search?q=ferry")
     shown = page.locator("input:visible, button:visible, summary:visible")
     assert page.locator("ol.documents").is_visible() and page.locator(".chart").first.is_visible() and shown.count() == 0
@@ -199,6 +201,43 @@ def test_pages_fit_at_400_percent(browser: Browser, site: Site, ids: dict[str, s
         page.goto(site.url + pages[name])
         page.evaluate(OPEN_ALL)
         assert page.evaluate(FITS), name
+    context.close()
+
+
+LABELS = "[...document.querySelectorAll('.ticks text')].filter(one => one.checkVisibility()).map(one => one.getBoundingClientRect())"
+
+
+def test_labels_of_charts_never_overlap(browser: Browser, site: Site) -> None:
+    """In the narrow column beside results and in wide charts, in days, months and years; German has the longer words."""
+    for language in ("en", "de"):
+        context = window(browser, site, 1280, "light", language=language)
+        page = context.new_page()
+        for path in (
+            *("/search?q=ferry", "/search?q=ferry&step=day", "/search?q=ferry+after:2022-02+before:2026-12", "/search?q=ferry+after:2015"),
+            *("/explore?q=ferry", "/explore?q=ferry&after=2022-02-01&before=2026-11-26", "/explore?q=ferry&after=1985-01-01"),
+        ):
+            page.goto(site.url + path)
+            for width in (1280, 390, 320):
+                resize(page, width)
+                page.evaluate(OPEN_ALL)
+                boxes = sorted((box["left"], box["right"]) for box in page.evaluate(LABELS))
+                assert len(boxes) > 1 and boxes[-1][1] <= width, (path, width)
+                assert all(one[1] < other[0] for one, other in pairwise(boxes)), (path, width, language, boxes)
+        context.close()
+
+
+def test_a_phone_shows_the_search_field_and_the_chart_at_once(browser: Browser, site: Site, ids: dict[str, str]) -> None:
+    context = window(browser, site, 390, "light", language="de")
+    page = context.new_page()
+    for path in ("/", "/sources", f"/documents/{ids['paper']}", "/stories"):
+        page.goto(site.url + path)
+        expect(page.locator(".top .search input")).to_be_in_viewport()
+    page.goto(f"{site.url}/explore?q=ferry&q=library")
+    form = page.locator("form.compare").bounding_box()
+    assert form is not None and form["height"] < 280, "the form leaves room for the chart"
+    expect(page.locator(".chart")).to_be_in_viewport()
+    page.goto(f"{site.url}/documents/{ids['paper']}")
+    assert page.locator(".facts dl:visible dt").count() <= 11, "hashes and positions are closed"
     context.close()
 
 
@@ -244,8 +283,19 @@ def test_the_docs_show_every_picture() -> None:
     kept = {path.name: path.stat().st_size for path in (DOCS / "screens").glob("*.png")}
     assert set(kept) == {f"{name}.png" for name in screens.PICTURES}
     assert max(kept.values()) <= screens.MAX_BYTES
-    shown = set(re.findall(r"screens/([\w-]+\.png)\)", (DOCS / "guides" / "web-pages.md").read_text("utf-8")))
-    assert shown == set(kept), "docs/guides/web-pages.md shows every picture"
+    shown = {
+        path: set(re.findall(r"screens/([\w-]+\.png)\)", (DOCS / path).read_text("utf-8")))
+        for path in ("guides/web-pages.md", "index.md", "../README.md")
+    }
+    assert shown["guides/web-pages.md"] == set(kept), "docs/guides/web-pages.md shows every picture"
+    assert shown["index.md"] == shown["../README.md"] == {"search.png", "explain.png"}
+
+
+def test_the_store_of_the_pictures_is_the_sample_newspaper(tmp_path: Path) -> None:
+    with open_picture_store(tmp_path) as world:
+        found = list(world.context.documents.iterate())
+        assert len({document.text for document in found}) == len(found) == 17 and {one.source for one in found} == {*EDITIONS.values()}
+        assert world.id_of(screens.ARTICLE) and all(screens.REMOVED not in document.text for document in found)
 
 
 def test_shortcuts_marks_and_the_time_zone(browser: Browser, site: Site, world: SampleStore) -> None:

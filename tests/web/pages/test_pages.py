@@ -14,11 +14,10 @@ import pytest
 from browsing import page_urls
 from fastapi.routing import iter_route_contexts
 from lxml import etree, html
-from page_client import FOREIGN_SCRIPTS, HTML, read, text_of
+from page_client import FOREIGN_SCRIPTS, HTML, TIME, follow, read, text_of
 from rows import NOON, SOURCE
 from site_of_tests import RunningApp
 from sqlalchemy import select, update
-from starlette.testclient import TestClient as Client
 
 from newsmill.model import Block, BlockType, ExtractionResult, Outcome, OutcomeRecord
 from newsmill.search import search as search_module
@@ -53,7 +52,7 @@ def test_every_page_stands_in_the_readers_language_and_is_well_formed(filled: Ru
 
 
 def test_the_language_can_be_switched_and_stays(filled: RunningApp) -> None:
-    client = filled.client()
+    client = filled.program()
     assert read(client, "/?lang=de").get("lang") == "de"
     assert read(client, "/sources").get("lang") == "de"
     assert read(client, "/sources?lang=xx").get("lang") == "de"
@@ -90,32 +89,32 @@ def test_an_empty_store_says_what_to_do_next(web: RunningApp) -> None:
 
 
 def test_a_query_is_marked_in_titles_and_in_the_opened_document(filled: RunningApp) -> None:
-    found = read(filled.stranger, "/search?q=children+lang:en")
+    found = read(filled.reader, "/search?q=children+lang:en")
     first = found.xpath("//ol[@class='documents']//h3/a/@href")[0]
     assert first.endswith("?q=children+lang%3Aen")
-    opened = read(filled.stranger, first)
+    opened = read(filled.reader, first)
     marked = {text_of(mark).lower() for mark in opened.xpath("//article//mark")}
     assert "children" in marked and marked <= {"children", "child"}
-    assert not read(filled.stranger, first.partition("?")[0]).xpath("//article//mark")
-    assert read(filled.stranger, first.partition("?")[0] + "/explain?q=x").xpath("//h1")
+    assert not read(filled.reader, first.partition("?")[0]).xpath("//article//mark")
+    assert read(filled.reader, first.partition("?")[0] + "/explain?q=x").xpath("//h1")
 
 
 def test_what_is_wrong_with_a_query_is_said(filled: RunningApp) -> None:
-    unknown = read(filled.stranger, "/search?q=source:aunebotte")
+    unknown = read(filled.reader, "/search?q=source:aunebotte")
     assert "source:aunebote" in text_of(unknown.xpath("//p[@class='notice']")[0]) and not unknown.xpath("//div[@class='empty']/p")
-    (hint,) = read(filled.stranger, "/search?q=zzzz+lang:de").xpath("//div[@class='empty']/p")
+    (hint,) = read(filled.reader, "/search?q=zzzz+lang:de").xpath("//div[@class='empty']/p")
     assert text_of(hint).startswith("Remove a filter. A word also matches")
-    assert "ist kein Datum" in text_of(read(filled.client(), "/search?q=after:2026-13-45&lang=de"))
-    suggested = read(filled.stranger, "/search?q=childrn").xpath("//div[@class='empty']//a/@href")
+    assert "ist kein Datum" in text_of(read(filled.program(), "/search?q=after:2026-13-45&lang=de"))
+    suggested = read(filled.reader, "/search?q=childrn").xpath("//div[@class='empty']//a/@href")
     assert suggested == ["/search?q=children&order=relevance"]
 
 
 def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
-    (form,) = read(filled.stranger, "/search").xpath("//form[@action='/search/build']")
+    (form,) = read(filled.reader, "/search").xpath("//form[@action='/search/build']")
     assert len(form.xpath(".//label")) == len(form.xpath(".//input")) == 11
     fields = {"all": 'council "town hall"', "any": 'news "evening edition"', "none": '"strike', "title": '"old bridge" (x'}
     filters = {"language": "en", "after": "2026-01-01", "source": "The Paper", "author": "Ann Smith", "section": "sport"}
-    answer = filled.stranger.get("/search/build", params=fields | filters, follow_redirects=False)
+    answer = filled.reader.get("/search/build", params=fields | filters, follow_redirects=False)
     query = (
         'council "town hall" news OR "evening edition" -"strike" title:"old bridge" title:x '
         'author:"Ann Smith" section:sport source:"The Paper" lang:en after:2026-01-01'
@@ -145,21 +144,21 @@ def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
     ],
 )
 def test_the_query_builder_starts_with_the_query(filled: RunningApp, query: str, fields: dict[str, str]) -> None:
-    (form,) = read(filled.stranger, "/search?" + urlencode({"q": query})).xpath("//form[@action='/search/build']")
+    (form,) = read(filled.reader, "/search?" + urlencode({"q": query})).xpath("//form[@action='/search/build']")
     values = {field.get("name"): field.get("value") for field in form.xpath(".//input")}
     assert {name: value for name, value in values.items() if value} == fields
-    answer = filled.stranger.get("/search/build", params=values, follow_redirects=False)
+    answer = filled.reader.get("/search/build", params=values, follow_redirects=False)
     assert sorted(parse_qs(urlsplit(answer.headers["location"]).query)["q"][0].split()) == sorted(query.split())
 
 
 def test_signing_in_leads_back_to_the_search(filled: RunningApp) -> None:
-    (link,) = read(filled.stranger, "/search?q=a+%26+b&order=newest").xpath("//header//div[@class='account']/a/@href")
+    (link,) = read(filled.stranger, "/search?q=a+%26+b&order=newest", 401).xpath("//header//div[@class='account']/a/@href")
     (target,) = read(filled.stranger, link).xpath("//main//form//input[@name='next']/@value")
     assert target == "/search?q=a+%26+b&order=newest"
 
 
 def test_home_says_what_new_means(filled: RunningApp) -> None:
-    published, seen = read(filled.stranger, "/"), read(filled.stranger, "/?by=seen")
+    published, seen = read(filled.reader, "/"), read(filled.reader, "/?by=seen")
     assert text_of(published.xpath("//h2[@id='newest']")[0]) == "Newest by publication"
     assert text_of(seen.xpath("//h2[@id='newest']")[0]) == "Newest by first seen"
     for page in (published, seen):
@@ -170,41 +169,41 @@ def test_home_says_what_new_means(filled: RunningApp) -> None:
     assert [text_of(tick) for tick in published.xpath("//div[contains(@class, 'axis x')]/span")] == ["29 Oct", "5 Nov", "12 Nov", "19 Nov"]
     hours = [text_of(tick) for tick in seen.xpath("//div[contains(@class, 'axis x')]/span")]
     assert hours == ["18:00", "24 Nov", "06:00", "12:00", "18:00", "25 Nov", "06:00", "12:00"]
-    assert read(filled.stranger, "/?by=nonsense").xpath("//a[@aria-current='true' and @href='/?']")
+    assert read(filled.reader, "/?by=nonsense").xpath("//a[@aria-current='true' and @href='/?']")
 
 
 def test_what_is_being_fetched_is_a_part_of_its_own(filled: RunningApp) -> None:
     """The script reads the part; without a script the link reloads the page."""
-    home = read(filled.stranger, "/")
+    home = read(filled.reader, "/")
     newest, part = home.xpath("//*[@data-refresh]")
-    shown = filled.stranger.get(newest.get("data-refresh"), headers=HTML)
+    shown = filled.reader.get(newest.get("data-refresh"), headers=HTML)
     assert text_of(html.fragment_fromstring(shown.text, create_parent=True)) == text_of(newest), "a crawl is running"
-    fragment = filled.stranger.get(part.get("data-refresh"), headers=HTML)
+    fragment = filled.reader.get(part.get("data-refresh"), headers=HTML)
     assert "<html" not in fragment.text and "puente.example" in fragment.text
     assert text_of(html.fragment_fromstring(fragment.text, create_parent=True)) == text_of(part)
     assert part.xpath(".//a[@href='/#now']") and home.xpath("//h2[@id='now']")
-    assert "Stand: 12:20" in filled.client().get("/fetching?lang=de", headers=HTML).text
+    assert "Stand: 12:20" in filled.program().get("/fetching?lang=de", headers=HTML).text
 
 
 def test_the_api_has_a_page_with_every_route(filled: RunningApp) -> None:
-    page = read(filled.stranger, "/api")
+    page = read(filled.reader, "/api")
     routes = page.xpath("//details/summary/code/text()")
-    schema = filled.stranger.get("/api/v1/openapi.json").json()
+    schema = filled.reader.get("/api/v1/openapi.json").json()
     assert sorted(routes) == sorted(f"{method.upper()} {path}" for path, methods in schema["paths"].items() for method in methods)
     links = page.xpath("//details//a/@href")
     assert {"/api/v1/search", "/api/v1/sources"} <= set(links) and not [link for link in links if "{" in link or "stream" in link]
-    assert read(filled.stranger, "/").xpath("//footer//a[@href='/api']")
+    assert read(filled.reader, "/").xpath("//footer//a[@href='/api']")
 
 
 def test_a_source_has_closed_sections_and_tables_that_can_be_shown_whole(filled: RunningApp) -> None:
-    page = read(filled.stranger, "/sources/valley-gazette")
+    page = read(filled.reader, "/sources/valley-gazette")
     folds = {fold.get("id"): fold for fold in page.xpath("//details[@class='fold']")}
     assert list(folds) == ["plan", "listings", "recent", "technical", "profile", "rules"] and not page.xpath("//details/@open")
     assert "when news is expected" in text_of(folds["plan"].xpath("summary")[0]) and "2 rules" in text_of(
         folds["rules"].xpath("summary")[0]
     )
     assert "more than 10" in text_of(folds["recent"].xpath("summary")[0])
-    whole = read(filled.stranger, "/sources/valley-gazette" + folds["recent"].xpath(".//p[@class='more']/a/@href")[0])
+    whole = read(filled.reader, "/sources/valley-gazette" + folds["recent"].xpath(".//p[@class='more']/a/@href")[0])
     (recent,) = whole.xpath("//details[@id='recent']")
     shown = recent.xpath(".//tbody/tr/td[1]/a")
     assert recent.xpath("@open") and len(shown) == 100 > len(folds["recent"].xpath(".//tbody/tr")) == 10
@@ -216,21 +215,21 @@ def test_who_is_signed_in_is_said_on_every_page(filled: RunningApp, ids: dict[st
     for name, path in page_urls(ids).items():
         (account,) = read(client, path, 404 if name == "lost" else 200).xpath("//header//div[@class='account']")
         assert text_of(account.xpath("b")[0]).startswith("Signed in as ") and account.xpath("form[@action='/logout']//button"), name
-    assert read(filled.stranger, "/").xpath("//header//div[@class='account']/a/@href") == ["/login?next=%2F"]
+    assert read(filled.stranger, "/", 401).xpath("//header//div[@class='account']/a/@href") == ["/login?next=%2F"]
 
 
 def test_the_bar_of_the_disk_shows_what_its_text_says(filled: RunningApp) -> None:
-    space = next(row for row in read(filled.stranger, "/ops").xpath("//dl/div") if text_of(row.xpath("dt")[0]) == "Archive disk")
+    space = next(row for row in read(filled.reader, "/ops").xpath("//dl/div") if text_of(row.xpath("dt")[0]) == "Archive disk")
     percent = re.search(r"used \((\d+) %\)", text_of(space.xpath("dd")[0]))
     assert percent is not None
     assert abs(int(percent[1]) - float(space.xpath(".//*[@class='done']/@width")[0].removesuffix("%"))) <= 1
 
 
 def test_home_and_search_show_what_is_stored(filled: RunningApp, ids: dict[str, str]) -> None:
-    home = read(filled.stranger, "/")
+    home = read(filled.reader, "/")
     assert home.xpath("//svg[@class='bars']//rect")
     assert "puente.example" in text_of(home.xpath("//section[@aria-labelledby='now']")[0])
-    found = read(filled.stranger, "/search?q=source:aunebote+NATO+lang:de")
+    found = read(filled.reader, "/search?q=source:aunebote+NATO+lang:de")
     assert f"/documents/{ids['paper']}?q=source%3Aaunebote+NATO+lang%3Ade" in found.xpath("//ol//h3/a/@href")
     assert {
         chip.xpath("string(bdi)"): parse_qs(urlsplit(chip.get("href")).query)["q"]
@@ -247,11 +246,11 @@ def test_pages_of_results_follow_one_another(filled: RunningApp) -> None:
     seen: list[str] = []
     path = "/search?q=ferry"
     for _ in range(3):
-        page = read(filled.stranger, path)
+        page = read(filled.reader, path)
         seen += page.xpath("//ol[@class='documents']//h3/a/@href")
         path = "/search" + page.xpath("//a[@rel='next']/@href")[0]
     assert len(seen) == len(set(seen)) == 60
-    unknown, first = (read(filled.stranger, f"/search?q=ferry&cursor={cursor}") for cursor in ("nonsense", ""))
+    unknown, first = (read(filled.reader, f"/search?q=ferry&cursor={cursor}") for cursor in ("nonsense", ""))
     texts = [page.xpath("string(//main)") for page in (unknown, first)]
     assert ["These are the first matches" in text for text in texts] == [True, False]
     assert ["Published" in text for text in texts] == [True, True], "with the counts of a first page"
@@ -259,13 +258,13 @@ def test_pages_of_results_follow_one_another(filled: RunningApp) -> None:
 
 
 def test_results_that_are_cut_short_say_down_to_when_they_go(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = read(filled.stranger, "/search?q=NATO").xpath("//ol[@class='documents']//h3/a/@href")
+    whole = read(filled.reader, "/search?q=NATO").xpath("//ol[@class='documents']//h3/a/@href")
     for backend in (SqliteBackend, PostgresBackend):
         monkeypatch.setattr(backend, "first_chunk_documents", 5)
     monkeypatch.setattr(search_module, "PAGE_SECONDS", -1)
     path, seen = "/search?q=NATO+-nosuchword&order=newest", []  # one word alone is never cut on SQLite
     while True:
-        page = read(filled.stranger, path)
+        page = read(filled.reader, path)
         seen += page.xpath("//ol[@class='documents']//h3/a/@href")
         title = text_of(page.xpath("//h2[@id='results']")[0])
         if not (later := page.xpath("//a[@rel='next']/@href")):
@@ -278,40 +277,39 @@ def test_results_that_are_cut_short_say_down_to_when_they_go(filled: RunningApp,
         and seen
         and path != "/search?q=NATO&order=newest"
     )
-    cut = filled.stranger.get("/api/v1/search", params={"q": "NATO -nosuchword"}).json()
+    cut = filled.reader.get("/api/v1/search", params={"q": "NATO -nosuchword"}).json()
     assert cut["reached"] is not None and cut["next"] and cut["total"] is None
 
 
-TIME = "//section[@aria-labelledby='time']"
 FACETS = "//section[@aria-labelledby='facets']"
 
 
 def test_a_page_says_what_takes_too_long_to_count(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page whose time was over with the results still has its chart, which has a time of its own."""
-    whole = read(filled.stranger, "/search?q=ferry")
+    whole = read(filled.reader, "/search?q=ferry")
     assert "too long" not in text_of(whole) and "≥" not in text_of(whole)
     assert re.fullmatch(r"\d+ matches", text_of(whole.xpath("//h2[@id='results']")[0]))
     assert whole.xpath(f"{TIME}//a/rect") and whole.xpath(f"{FACETS}//li")
     monkeypatch.setattr(search, "MAX_QUERY_SECONDS", 0)
-    assert read(filled.stranger, "/search?q=ferry").xpath(f"{TIME}//a/@aria-label") == whole.xpath(f"{TIME}//a/@aria-label")
+    assert read(filled.reader, "/search?q=ferry").xpath(f"{TIME}//a/@aria-label") == whole.xpath(f"{TIME}//a/@aria-label")
     monkeypatch.setattr(search, "CHART_SECONDS", 0)
-    page = read(filled.stranger, "/search?q=ferry")
+    page = read(filled.reader, "/search?q=ferry")
     assert page.xpath("//ol[@class='documents']//h3/a/@href") == whole.xpath("//ol[@class='documents']//h3/a/@href")
     assert text_of(page.xpath("//h2[@id='results']")[0]) in ("Many matches", text_of(whole.xpath("//h2[@id='results']")[0]))
-    assert "Older bars take too long" in text_of(page.xpath(TIME)[0]) and page.xpath(f"{TIME}//a[starts-with(@href, '/explore?q=ferry&')]")
+    assert "Older bars take too long" in text_of(page.xpath(TIME)[0]) and page.xpath(f"{TIME}//a[@href='/explore?q=ferry']")
     assert not page.xpath(f"{TIME}//a/rect") and not page.xpath(FACETS)
-    assert "dauert" in text_of(read(filled.client(), "/search?q=ferry&lang=de").xpath(TIME)[0])
+    assert "dauert" in text_of(read(filled.program(), "/search?q=ferry&lang=de").xpath(TIME)[0])
 
 
 def test_a_chart_without_time_shows_whole_bars_and_says_so(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = read(filled.stranger, "/search").xpath(f"{TIME}//svg/a/title/text()")
+    whole = read(filled.reader, "/search").xpath(f"{TIME}//svg/a/title/text()")
     for backend in (SqliteBackend, PostgresBackend):
         monkeypatch.setattr(backend, "first_chunk_documents", 2)
         monkeypatch.setattr(backend, "clock", count().__next__)
     lengths = []
     for seconds in range(2, 90, 8):
         monkeypatch.setattr(search, "CHART_SECONDS", seconds)
-        page = read(filled.stranger, "/search")
+        page = read(filled.reader, "/search")
         drawn = page.xpath(f"{TIME}//svg/a/title/text()")
         assert drawn == whole[len(whole) - len(drawn) :]
         assert ("too long" in text_of(page)) == bool(not drawn or page.xpath(f"{TIME}//svg/g[@class='uncounted']"))
@@ -319,35 +317,29 @@ def test_a_chart_without_time_shows_whole_bars_and_says_so(filled: RunningApp, m
     assert lengths == sorted(lengths) and len(set(lengths)) > 2
 
 
-def follow(client: Client, href: str) -> int:
-    """How many matches the page of a link has."""
-    (number,) = re.findall(r"(\d+) match", text_of(read(client, href).xpath("//h2[@id='results']")[0])) or ["0"]
-    return int(number)
-
-
 def test_facets_narrow_and_widen_the_query_by_what_they_count(filled: RunningApp) -> None:
-    page = read(filled.stranger, "/search?q=council+lang:en")
+    page = read(filled.reader, "/search?q=council+lang:en")
     groups = {group.xpath("string(h3/text())").strip(): group for group in page.xpath("//div[@class='facet']")}
     assert set(groups) == {"Language", "Source", "Section", "Author", "Type", "Site"}
     for group in groups.values():
         for item in group.xpath(".//li[a]")[:2]:
-            assert follow(filled.stranger, item.xpath("a/@href")[0]) == int(item.xpath("string(span[last()])"))
+            assert follow(filled.reader, item.xpath("a/@href")[0]) == int(item.xpath("string(span[last()])"))
     assert not groups["Language"].xpath(".//li/a") and not groups["Source"].xpath("h3/a")
     (wider,) = groups["Language"].xpath("h3/a/@href")
     assert parse_qs(urlsplit(wider).query)["q"] == ["council"]
-    assert follow(filled.stranger, wider) > follow(filled.stranger, "/search?q=council+lang:en")
+    assert follow(filled.reader, wider) > follow(filled.reader, "/search?q=council+lang:en")
 
 
 @pytest.mark.parametrize(
     "query", ["council NOT lang:de", "council OR ferry", '"the council', "council NOT", "(council OR ferry", "council lang:en OR lang:de"]
 )
 def test_facets_and_bars_of_any_query_lead_to_what_they_count(filled: RunningApp, query: str) -> None:
-    page = read(filled.stranger, "/search?" + urlencode({"q": query}))
+    page = read(filled.reader, "/search?" + urlencode({"q": query}))
     groups = [group.xpath(".//li[a]")[:1] for group in page.xpath("//div[@class='facet']")]
     for item in (item for group in groups for item in group):
-        assert follow(filled.stranger, item.xpath("a/@href")[0]) == int(item.xpath("string(span[last()])"))
+        assert follow(filled.reader, item.xpath("a/@href")[0]) == int(item.xpath("string(span[last()])"))
     for bar in page.xpath(f"{TIME}//svg/a")[-1:]:
-        assert follow(filled.stranger, bar.get("href")) == int(bar.get("aria-label").rpartition(": ")[2])
+        assert follow(filled.reader, bar.get("href")) == int(bar.get("aria-label").rpartition(": ")[2])
     assert any(groups)
 
 
@@ -358,24 +350,25 @@ def test_further_values_of_a_facet_can_be_opened(filled: RunningApp, monkeypatch
         return numbers, len(group.xpath("ul/li")), [text_of(summary) for summary in group.xpath("details/summary")]
 
     monkeypatch.setattr(search, "MAX_SHOWN_VALUES", 2)
-    numbers, shown, summary = authors(read(filled.stranger, "/search?q=lang:en"))
+    numbers, shown, summary = authors(read(filled.reader, "/search?q=lang:en"))
     assert numbers == sorted(numbers, reverse=True) and shown == 2 and summary == [f"{len(numbers) - 2} more"]
     monkeypatch.setattr(search, "MAX_FACET_VALUES", 4)
-    assert authors(read(filled.stranger, "/search?q=lang:en"))[2] == ["2 more, the most frequent"]
+    assert authors(read(filled.reader, "/search?q=lang:en"))[2] == ["2 more, the most frequent"]
 
 
 def test_a_comparison_says_what_it_changed(filled: RunningApp) -> None:
     def notices(query: str) -> list[str]:
-        return [text_of(notice) for notice in read(filled.stranger, f"/explore?q=ferry&{query}").xpath("//p[@class='notice']")]
+        return [text_of(notice) for notice in read(filled.reader, f"/explore?q=ferry&{query}").xpath("//p[@class='notice']")]
 
     assert notices("after=2026-11-20&before=2026-11-24&step=day") == []
     assert "must be before" in notices("after=2026-11-20&before=2026-11-10")[0]
-    assert "ten years" in notices("after=2006-11-20&step=month")[0]
-    assert "Bars: Weeks" in notices("after=2018-11-20&step=day")[0]
+    assert notices("after=2006-11-20&before=2026-11-20&step=month") == []
+    assert "Bars: Weeks" in notices("after=2020-11-20&before=2026-11-20&step=day")[0]
+    assert "Bars: Years" in notices("after=1980-11-20&before=2026-11-20&step=week")[0]
 
 
 def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> None:
-    client = filled.stranger
+    client = filled.reader
     for step in ("day", "week", "month"):
         page = read(client, f"/search?q=ferry&step={step}")
         bars = page.xpath(f"{TIME}//svg/a")
@@ -386,12 +379,10 @@ def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> No
         gaps = {round(later - earlier, 1) for earlier, later in pairwise(ticks)}
         assert len(gaps) <= 1 and ticks
     page = read(client, "/search?q=lang:en")
-    (part,) = page.xpath(f"{TIME}//p[a='Ten years']")
-    shown, total = map(int, re.findall(r"(\d+) of (\d+) matches", text_of(part))[0])
-    assert shown == sum(int(n) for n in page.xpath(f"{TIME}//tbody//td/a/text()")) and total == follow(client, "/search?q=lang:en") > shown
-    longer = read(client, part.xpath("a/@href")[0])
-    assert longer.xpath("//tr[th/a]/td[1]/text()") == [str(total)] and not longer.xpath("//p[@class='notice']")
-    assert not read(client, "/search?q=lang:en+after:2001").xpath(f"{TIME}//p[a='Ten years']")
+    shown = [int(n) for n in page.xpath(f"{TIME}//tbody//td//text()")]
+    assert shown[0] > 0 < shown[-1] and sum(shown) == follow(client, "/search?q=lang:en+dated:yes"), (
+        "all matches, from the first to the last"
+    )
     answer = client.get(
         "/search/range", params={"q": "ferry after:7d", "after": "2026-11-20", "before": "2026-11-24"}, follow_redirects=False
     )
@@ -409,13 +400,18 @@ def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> No
     assert parse_qs(urlsplit(cleared.headers["location"]).query)["q"] == ["ferry"]
 
 
+def totals_of(page: html.HtmlElement) -> list[int]:
+    """The numbers of documents of a comparison."""
+    return [int(cell.replace(",", "")) for cell in page.xpath("//tr[th/a]/td[1]/text()")]
+
+
 def test_queries_are_compared_over_time(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    client, query = filled.stranger, "?q=ferry&q=%3D%22library%22&q=source:nope&after=2026-11-01&measure="
+    client, query = filled.reader, "?q=ferry&q=%3D%22library%22&q=source:nope&after=2026-11-01&measure="
     counted = read(client, f"/explore{query}count")
     assert counted.xpath("//ul[@class='legend']/li") and "Source nope does not exist" in text_of(counted)
     bar = counted.xpath("//svg[contains(@class, 'timeline')]/a")[0]
     assert follow(client, bar.get("href")) == int(bar.get("aria-label").split()[-1])
-    totals = [int(cell.replace(",", "")) for cell in counted.xpath("//tr[th/a]/td[1]/text()")]
+    totals = totals_of(counted)
     assert totals == [follow(client, href) for href in counted.xpath("//tr[th/a]/th/a/@href")] and totals[0] > totals[1] > 0 == totals[2]
     monkeypatch.setattr(timelines, "MIN_SHARE_DOCUMENTS", 1000)
     assert "Choose longer bars, such as weeks" in text_of(read(client, f"/explore{query}share"))
@@ -444,46 +440,49 @@ def test_queries_are_compared_over_time(filled: RunningApp, monkeypatch: pytest.
     hostile = client.get("/explore.svg", params={"q": ["]]><script>alert(1)</script>\x01", "=cmd|' /C calc'!A0"]})
     assert not etree.fromstring(hostile.content).xpath("//*[local-name()='script']")
     assert read(client, "/explore?after=0000-99&before=x&q=&q=").xpath("//svg[contains(@class, 'timeline')]/a")
-    long = read(client, "/explore?q=ferry&after=2001-01-01")
-    assert 115 <= len(long.xpath("//main//details//tbody/tr")) <= 122  # ten years of months
+    whole = read(client, "/explore?q=ferry&q=nosuchword&step=day")
+    bars = [int(n) for n in whole.xpath("//main//details//tbody/tr/td[1]//text()")]
+    assert bars[0] > 0 < bars[-1] and sum(bars) == totals_of(whole)[0], "without dates, the chart has all matches"
+    (form,) = whole.xpath("//form[@action='/explore']")
+    assert dict(form.form_values())["step"] == "day" and not dict(form.form_values())["after"], "the form has what was chosen"
 
 
 def test_a_document_says_where_its_fields_come_from(filled: RunningApp, ids: dict[str, str]) -> None:
-    page = read(filled.stranger, f"/documents/{ids['paper']}")
+    page = read(filled.reader, f"/documents/{ids['paper']}")
     facts = {text_of(fact.xpath("dt/span[1]")[0]): fact for fact in page.xpath("//aside//dl/div")}
     assert text_of(facts["Published"].xpath("dt/span[2]")[0]) == "JSON-LD"
     assert facts["Published"].xpath("dd/time/@datetime") == ["2026-11-24T16:05:00+00:00"]
     assert "source site-40" not in text_of(page)
-    parts = read(filled.stranger, f"/documents/{ids['parts']}").xpath("//div[@class='prose']")[0]
+    parts = read(filled.reader, f"/documents/{ids['parts']}").xpath("//div[@class='prose']")[0]
     assert [len(parts.xpath(path)) for path in ("ul", "ul/li", "blockquote", ".//table", ".//tr", "pre", "h2")] == [1, 3, 1, 1, 3, 1, 1]
-    assert read(filled.stranger, f"/documents/{ids['arabic']}").xpath("//div[@class='prose']/@dir") == ["rtl"]
+    assert read(filled.reader, f"/documents/{ids['arabic']}").xpath("//div[@class='prose']/@dir") == ["rtl"]
 
 
 def test_the_text_with_updates_is_one_tab_away(filled: RunningApp, ids: dict[str, str]) -> None:
     path = f"/documents/{ids['live']}"
     document = filled.context.documents.get(ids["live"])
     assert document is not None
-    tabs = {text_of(tab): tab.get("href") for tab in read(filled.stranger, path).xpath("//nav[@class='tabs']/a")}
+    tabs = {text_of(tab): tab.get("href") for tab in read(filled.reader, path).xpath("//nav[@class='tabs']/a")}
     assert tabs["Text with updates"] == f"{path}/updates"
-    page = read(filled.stranger, f"{path}/updates")
+    page = read(filled.reader, f"{path}/updates")
     assert text_of(page.xpath("//nav[@class='tabs']/a[@aria-current]")[0]) == "Text with updates"
     assert text_of(page.xpath("//div[@class='prose']")[0]).split() == document.text_with_updates().split()
     assert len(document.text_with_updates()) > len(document.text)
-    assert "Text mit Aktualisierungen" in text_of(read(filled.client(), f"{path}?lang=de"))
-    assert not read(filled.stranger, f"/documents/{ids['paper']}").xpath("//nav[@class='tabs']/a[contains(@href, '/updates')]")
+    assert "Text mit Aktualisierungen" in text_of(read(filled.program(), f"{path}?lang=de"))
+    assert not read(filled.reader, f"/documents/{ids['paper']}").xpath("//nav[@class='tabs']/a[contains(@href, '/updates')]")
 
 
 def test_a_removed_article_says_so(filled: RunningApp, ids: dict[str, str]) -> None:
     path = f"/documents/{ids['paper']}"
     of_paper = update(documents).where(documents.c.id == ids["paper"])
-    assert not read(filled.stranger, path).xpath("//p[@class='notice']")
+    assert not read(filled.reader, path).xpath("//p[@class='notice']")
     with writing(filled.context.engine) as conn:
         conn.execute(of_paper.values(gone_at=NOON))
     for client, notice, field in (
-        (filled.stranger, "The site has removed this article. Noticed: 25 Nov 2026", "Removed from the site"),
-        (filled.client(), "Die Website hat diesen Artikel entfernt. Bemerkt: 25.", "Von der Website entfernt"),
+        (filled.reader, "The site has removed this article. Noticed: 25 Nov 2026", "Removed from the site"),
+        (filled.program(), "Die Website hat diesen Artikel entfernt. Bemerkt: 25.", "Von der Website entfernt"),
     ):
-        page = read(client, path if client is filled.stranger else f"{path}?lang=de")
+        page = read(client, path if client is filled.reader else f"{path}?lang=de")
         assert notice in text_of(page.xpath("//p[@class='notice']")[0]) and field in text_of(page)
     with writing(filled.context.engine) as conn:
         conn.execute(of_paper.values(gone_at=None))
@@ -492,16 +491,14 @@ def test_a_removed_article_says_so(filled: RunningApp, ids: dict[str, str]) -> N
 def test_doubtful_documents_are_marked_and_counted(filled: RunningApp) -> None:
     hits = [hit for hit in filled.context.documents.iterate() if hit.text.startswith("The council")]
     doubtful, sure = (next(one for one in hits if one.doubtful is wanted) for wanted in (True, False))
-    assert "Doubtful text: confidence 0" in text_of(read(filled.stranger, f"/documents/{doubtful.id}"))
-    assert "Doubtful text" not in text_of(read(filled.stranger, f"/documents/{sure.id}"))
+    assert "Doubtful text: confidence 0" in text_of(read(filled.reader, f"/documents/{doubtful.id}"))
+    assert "Doubtful text" not in text_of(read(filled.reader, f"/documents/{sure.id}"))
     n = filled.context.documents.count_doubtful()
     assert n == sum(one.doubtful for one in filled.context.documents.iterate())
-    figures = {
-        text_of(one.xpath("dt")[0]): text_of(one.xpath("dd")[0]) for one in read(filled.stranger, "/ops").xpath("//dl/div[dt and dd]")
-    }
+    figures = {text_of(one.xpath("dt")[0]): text_of(one.xpath("dd")[0]) for one in read(filled.reader, "/ops").xpath("//dl/div[dt and dd]")}
     assert figures["Doubtful documents"] == str(n)
     marked = {}
-    for page in (read(filled.stranger, path) for path in ("/", "/search", "/search?q=council", f"/sources/{doubtful.source}")):
+    for page in (read(filled.reader, path) for path in ("/", "/search", "/search?q=council", f"/sources/{doubtful.source}")):
         for item in page.xpath("//ol[@class='documents']/li[h3/a]"):
             marked[item.xpath("string(h3/a/@href)").rpartition("/")[2].partition("?")[0]] = bool(
                 item.xpath(".//*[contains(@class, 'doubtful')]")
@@ -513,7 +510,7 @@ def test_doubtful_documents_are_marked_and_counted(filled: RunningApp) -> None:
 def test_a_long_document_is_read_part_by_part(filled: RunningApp, ids: dict[str, str]) -> None:
     path, seen = f"/documents/{ids['very-long']}", ""
     while path:
-        page = read(filled.stranger, path)
+        page = read(filled.reader, path)
         seen += text_of(page.xpath("//div[@class='prose']")[0]) + " "
         later = page.xpath("//a[@rel='next']/@href")
         path = f"/documents/{ids['very-long']}{later[0]}" if later else ""
@@ -521,7 +518,7 @@ def test_a_long_document_is_read_part_by_part(filled: RunningApp, ids: dict[str,
 
 
 def test_the_explanation_shows_every_block_with_its_reason(filled: RunningApp, ids: dict[str, str]) -> None:
-    page = read(filled.stranger, f"/documents/{ids['paper']}/explain")
+    page = read(filled.reader, f"/documents/{ids['paper']}/explain")
     gone = {
         text_of(block.xpath("div[1]")[0]): text_of(block.xpath("div[2]")[0])
         for block in page.xpath("//ol[@class='blocks']/li[@class='gone']")
@@ -529,7 +526,7 @@ def test_the_explanation_shows_every_block_with_its_reason(filled: RunningApp, i
     assert gone["source site-40"].endswith("rules: source credit")
     kept = page.xpath("//ol[@class='blocks']/li[@class='']")
     assert any("Das Treffen des NATO-Russland-Rates" in text_of(block) for block in kept)
-    only = read(filled.stranger, f"/documents/{ids['paper']}/explain?show=removed")
+    only = read(filled.reader, f"/documents/{ids['paper']}/explain?show=removed")
     assert not only.xpath("//li[@class='']")
     assert len(only.xpath("//li[@class='gone']")) == len(page.xpath("//li[@class='gone']")) > 20
 
@@ -560,13 +557,13 @@ def test_the_explanation_names_the_page_of_the_blocks(filled: RunningApp, ids: d
     blocks = [Block(BlockType.PARAGRAPH, "Advertisement", kept=False, layer="rules", reason="x")] * 6
     result = ExtractionResult(OutcomeRecord(Outcome.STORED), None, tuple(blocks), block_pages=(*pages[:1] * 3, *pages[1:] * 3))
     monkeypatch.setattr("newsmill.web.pages.document.reextract_page", lambda *_: result)
-    page = read(filled.stranger, f"/documents/{ids['paper']}/explain")
+    page = read(filled.reader, f"/documents/{ids['paper']}/explain")
     assert [text_of(item) for item in page.xpath("//ol[@class='blocks']/li[@class='small']")] == pages
     assert len(page.xpath("//ol[@class='blocks']/li[@class='run']")) == 2
 
 
 def test_runs_of_blocks_with_one_reason_are_one_line_of_the_explanation(filled: RunningApp, ids: dict[str, str]) -> None:
-    page = read(filled.stranger, f"/documents/{ids['paper']}/explain")
+    page = read(filled.reader, f"/documents/{ids['paper']}/explain")
     runs = page.xpath("//ol[@class='blocks']/li[@class='run']")
     assert len(runs) >= 2
     for run in runs:
@@ -580,9 +577,9 @@ def test_runs_of_blocks_with_one_reason_are_one_line_of_the_explanation(filled: 
 
 
 def test_the_archived_page_is_caged(filled: RunningApp, ids: dict[str, str]) -> None:
-    frame = read(filled.stranger, f"/documents/{ids['hostile']}/page").xpath("//iframe")[0]
+    frame = read(filled.reader, f"/documents/{ids['hostile']}/page").xpath("//iframe")[0]
     assert frame.get("sandbox") == ""
-    answer = filled.stranger.get(frame.get("src"))
+    answer = filled.reader.get(frame.get("src"))
     assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert not re.search(r"<(link|meta|base)\b", answer.text)
@@ -591,37 +588,36 @@ def test_the_archived_page_is_caged(filled: RunningApp, ids: dict[str, str]) -> 
 
 def test_documents_without_an_archived_page_say_so(filled: RunningApp) -> None:
     other = Statistics(filled.context.engine).newest(1, "nordlicht")[0].id
-    assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/page", 404))
-    assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/explain", 404))
-    assert "does not exist" in text_of(read(filled.stranger, "/documents/0000", 404))
+    assert "segment" in text_of(read(filled.reader, f"/documents/{other}/page", 404))
+    assert "segment" in text_of(read(filled.reader, f"/documents/{other}/explain", 404))
+    assert "does not exist" in text_of(read(filled.reader, "/documents/0000", 404))
 
 
 def test_url_details(filled: RunningApp) -> None:
-    page = text_of(read(filled.stranger, "/ops/url?url=gazette.example/wrong/1"))
+    page = text_of(read(filled.reader, "/ops/url?url=gazette.example/wrong/1"))
     assert "in a section" in page
     assert "HTTP 503" in page or "certificate" in page or "no answer" in page
-    assert "Newsmill has not seen this URL" in text_of(read(filled.stranger, "/ops/url?url=nobody.example/", 404))
-    assert "cannot be looked up" in text_of(read(filled.stranger, "/ops/url?url=::", 422))
+    assert "Newsmill has not seen this URL" in text_of(read(filled.reader, "/ops/url?url=nobody.example/", 404))
+    assert "cannot be looked up" in text_of(read(filled.reader, "/ops/url?url=::", 422))
 
 
 def test_the_last_pass_over_the_archive(filled: RunningApp) -> None:
-    assert read(filled.stranger, "/ops").xpath("//main//a[@href='/ops/reextraction']")
-    page = read(filled.client(), "/ops/reextraction")
+    assert read(filled.reader, "/ops").xpath("//main//a[@href='/ops/reextraction']")
+    page = read(filled.program(), "/ops/reextraction")
     assert re.search(r"Better · .*\+1,234.*adds 1,234 words that are probably article text", text_of(page))
     assert "Dry run" in text_of(page) and page.xpath("//div[@class='diff']/ins")
-    assert "1.234 Wörter mehr" in text_of(read(filled.client(), "/ops/reextraction?lang=de"))
+    assert "1.234 Wörter mehr" in text_of(read(filled.program(), "/ops/reextraction?lang=de"))
 
 
 # ---- the frame -----------------------------------------------------------------------------------------------------------------
 
 
 def test_errors_are_pages_for_people_and_problems_for_programs(filled: RunningApp, make_web: Callable[..., RunningApp]) -> None:
-    assert "Page not found" in text_of(read(filled.stranger, "/no/such/page", 404))
-    elsewhere = read(filled.stranger, f"{filled.stranger.base_url}//evil.example/a", 404)  # as a link, the path would be that host
+    assert "Page not found" in text_of(read(filled.reader, "/no/such/page", 404))
+    elsewhere = read(filled.reader, f"{filled.reader.base_url}//evil.example/a", 404)  # as a link, the path would be that host
     assert elsewhere.xpath("//a[@hreflang='de']/@href") == ["/?lang=de"]
-    assert filled.stranger.get("/no/such/page").headers["content-type"] == "application/problem+json"
+    assert filled.reader.get("/no/such/page").headers["content-type"] == "application/problem+json"
     web = make_web()
-    web.program()  # from now on everybody needs a token
     refused = read(web.client(), "/sources", 401)
     assert refused.xpath("//a[@href='/login?next=/sources']")
     (sign_in,) = read(web.client(), "/search?q=a+b", 401).xpath("//main//a[starts-with(@href, '/login')]/@href")
@@ -633,10 +629,10 @@ def test_errors_are_pages_for_people_and_problems_for_programs(filled: RunningAp
 
 
 def test_static_files_are_kept_for_ever_and_nothing_else_is_served(filled: RunningApp) -> None:
-    url = read(filled.stranger, "/").xpath("//link[@rel='stylesheet']/@href")[0]
-    answer = filled.stranger.get(url)
+    url = read(filled.reader, "/").xpath("//link[@rel='stylesheet']/@href")[0]
+    answer = filled.reader.get(url)
     assert "immutable" in answer.headers["cache-control"] and answer.headers["content-type"].startswith("text/css")
-    assert filled.stranger.get("/static/x/..%2f..%2fview.py").status_code == 404
+    assert filled.reader.get("/static/x/..%2f..%2fview.py").status_code == 404
     assert "url(" not in answer.text and "@import" not in answer.text
 
 
@@ -659,33 +655,33 @@ def test_a_hundred_sources_fill_several_pages(web: RunningApp) -> None:
 
 def test_a_difference_shows_markup_of_the_page_as_text(filled: RunningApp, ids: dict[str, str]) -> None:
     path = f"/documents/{ids['hostile']}/revisions"
-    page = read(filled.stranger, f"{path}?new=2")
+    page = read(filled.reader, f"{path}?new=2")
     removed = [text_of(one) for one in page.xpath("//section//del")]
     assert removed[:2] == ["An earlier title", "Bob Example"]
     assert "This paragraph was removed later. <script>window.hit=1</script>" in removed
     assert not page.xpath(f"{FOREIGN_SCRIPTS} | //img | //section//svg")
     assert [text_of(one) for one in page.xpath("//section/h2")] == ["Title", "Authors", "Text"]
-    backwards = read(filled.stranger, f"{path}?old=2&new=1")
+    backwards = read(filled.reader, f"{path}?old=2&new=1")
     assert [text_of(one) for one in backwards.xpath("//section//del")] == removed  # the older one comes first
-    old = read(filled.stranger, f"{path}?old=1&new=1")
+    old = read(filled.reader, f"{path}?old=1&new=1")
     assert "An earlier title" in text_of(old) and not old.xpath("//section//del | //section//ins")
-    german = read(filled.client(), f"{path}?new=2&lang=de")
+    german = read(filled.program(), f"{path}?new=2&lang=de")
     assert "Die Website hat die Seite geändert" in text_of(german) and german.xpath("//button[text()='Vergleichen']")
 
 
 def test_a_document_with_one_revision_says_so(filled: RunningApp, ids: dict[str, str]) -> None:
-    page = read(filled.stranger, f"/documents/{ids['paper']}/revisions")
+    page = read(filled.reader, f"/documents/{ids['paper']}/revisions")
     assert "This document has one revision" in text_of(page.xpath("//div[@class='empty']")[0]) and not page.xpath("//table")
     for lost in (f"/documents/{ids['paper']}/revisions?new=2", f"/documents/{ids['paper']}/revisions?old=7&new=1"):
-        assert "is not kept" in text_of(read(filled.stranger, lost, 404))
-    assert "nicht aufbewahrt" in text_of(read(filled.client(), f"/documents/{ids['paper']}/revisions?new=2&lang=de", 404))
+        assert "is not kept" in text_of(read(filled.reader, lost, 404))
+    assert "nicht aufbewahrt" in text_of(read(filled.program(), f"/documents/{ids['paper']}/revisions?new=2&lang=de", 404))
 
 
 def test_every_part_of_a_long_revision_can_be_read(filled: RunningApp, ids: dict[str, str]) -> None:
     path: str | None = f"/documents/{ids['very-long']}/revisions?old=1&new=1"
     paragraphs: list[str] = []
     while path is not None:
-        page = read(filled.stranger, path)
+        page = read(filled.reader, path)
         paragraphs += [text_of(one) for one in page.xpath("//div[contains(@class, 'difference')]/p")]
         following = page.xpath("//nav[@class='pager']/a[@rel='next']/@href")
         path = f"/documents/{ids['very-long']}/revisions{following[0]}" if following else None

@@ -30,7 +30,7 @@ def test_a_search_from_its_page_to_its_end(make_web: Callable[..., RunningApp]) 
     assert read(client, saved).xpath("//section[@aria-labelledby='results']//li"), "it opens on what it finds"
     stock(web, 3, ago=-5, fetched_at=web.context.now())
     AlertSender(web.context, AlertMessages(web.context)).match(Changes(web.context.engine).end(), web.context.now())
-    assert "Ports 3 new" in text_of(read(web.stranger, "/search")), "a session that a link opened is that of anyone"
+    assert "Ports 3 new" in text_of(read(web.reader, "/search")), "a session that a link opened is that of anyone"
     shown = read(client, saved)
     assert len(shown.xpath("//ol[@class='documents']/li//*[@class='state on']")) == 3
     assert not read(client, saved).xpath("//*[@class='state on']"), "the user has looked"

@@ -11,6 +11,7 @@ from lxml import html
 from page_client import FOREIGN_SCRIPTS, HTML, read, text_of, token
 from site_of_tests import RunningApp
 
+from newsmill.discovery.xml_elements import CUT_OFF
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.site_inspection.findings import FoundListing, Obstacle, SampleArticle, SiteInspection
@@ -22,7 +23,11 @@ FOUND = SiteInspection(
     SITE,
     Kind.HOMEPAGE,
     SITE,
-    feeds=(FoundListing(f"{SITE}feed", Kind.FEED, "homepage", 3), FoundListing("javascript:hit()", Kind.FEED, "homepage", 1)),
+    feeds=(
+        FoundListing(f"{SITE}feed", Kind.FEED, "homepage", 3, damage=CUT_OFF),
+        FoundListing("javascript:hit()", Kind.FEED, "homepage", 1),
+        FoundListing(f"{SITE}rss", Kind.FEED, "homepage", failure=OutcomeRecord(Outcome.DATA_LOSS, CUT_OFF)),
+    ),
     sitemaps=(FoundListing(f"{SITE}news.xml", Kind.SITEMAP, "robots", 3, is_news=True),),
     articles=(
         SampleArticle(f"{SITE}1", Outcome.STORED, None, EVIL, None, "2026-11-24", (), "en", f"The text. {EVIL}", 320, 0.99),
@@ -78,10 +83,12 @@ def test_a_site_is_inspected_shown_and_added(web: RunningApp, inspect: Callable[
     assert "24 Nov 2026 ·" in text and "2 articles, as Newsmill would store them" in text
     assert [text_of(one) for one in page.xpath("//section[h2/@id='found-title']//span[@class='soft']")] == [
         "3 articles",
-        "3 articles",
+        f"3 articles · {CUT_OFF}",
         "1 article",
+        f"not used: incomplete body: {CUT_OFF}",
     ]
     german = text_of(read(client, f"{path}?lang=de"))
+    assert "nicht verwendet: unvollständiger Inhalt: die Datei ist abgeschnitten" in german
     assert "Neue Quelle" in german and "24. Nov. 2026" in german
     client.cookies.delete("lang") if "lang" in client.cookies else None
     form = {"csrf": token(client, path)}

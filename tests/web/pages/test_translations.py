@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from newsmill.extraction.body import block_rules, extract
+from newsmill.extraction.body.block_model import load_shipped_model
+from newsmill.extraction.body.block_reasons import describe_features
 from newsmill.extraction.site_profile import apply_profile, fast_path, position_evidence
 from newsmill.model import OUTCOMES, BlockType, Kind, State
 from newsmill.text.sentences import Sentence
@@ -35,6 +37,7 @@ def test_reasons_that_the_extractor_gives_are_translated() -> None:
         "agency credit",
         "outside the article",
         "beside the text",
+        *(describe_features([(name, 1.0)]) for name in load_shipped_model().features),
         apply_profile.REPEATED_LIST,
         fast_path.NO_TEXT_POSITION,
         fast_path.UNKNOWN_POSITION,

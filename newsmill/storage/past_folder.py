@@ -1,4 +1,4 @@
-"""A temporary folder for the store of a past time, which the next process deletes if its own was killed."""
+"""A temporary folder for the store of a past time, which another process deletes if its own was killed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ class PastFolder:
     """Makes the folder, which only its owner can read. `close` deletes it."""
 
     def __init__(self) -> None:
-        for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-            _remove_if_left(left)
+        remove_left_folders()
         self._folder = tempfile.TemporaryDirectory(prefix=PREFIX)
         self.path = Path(self._folder.name)
         self._lock = (self.path / _LOCK).open("w")
@@ -27,6 +26,12 @@ class PastFolder:
         """Delete the folder."""
         self._lock.close()
         self._folder.cleanup()
+
+
+def remove_left_folders() -> None:
+    """Delete the folders of killed processes."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        _remove_if_left(left)
 
 
 def _remove_if_left(folder: Path) -> None:

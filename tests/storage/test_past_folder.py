@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from newsmill.client.past_folder import PREFIX, PastFolder
+from newsmill.storage.past_folder import PREFIX, PastFolder
 
-HOLD = "import time; from newsmill.client.past_folder import PastFolder; one = PastFolder(); print(one.path, flush=True); time.sleep(60)"
+HOLD = "import time; from newsmill.storage.past_folder import PastFolder; one = PastFolder(); print(one.path, flush=True); time.sleep(60)"
 
 
 def test_the_folder_of_a_killed_process_is_deleted_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,14 +10,14 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
 
 import h11
 
 from newsmill.exceptions import UrlError
 from newsmill.network.address_guard import Guard
-from newsmill.notifications.channels.http_post import DeliveryError, TargetHost, connect, parse_target, seconds_left
+from newsmill.network.guarded_connection import ConnectError, TargetHost, connect, parse_target, seconds_left
 from newsmill.text import urls
 from newsmill.text.sentences import Sentence
 
@@ -25,7 +25,11 @@ RECEIVE_BYTES = 65_536
 
 
 class FetchError(Exception):
-    """Raised when a URL cannot be fetched; its text is the reason."""
+    """Raised when a URL cannot be fetched; its text is the reason. `status`: of an answer."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +38,24 @@ class Hop:
 
     body: bytes = b""
     redirect: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
 
 
-def fetch_hop(url: str, guard: Guard, agent: str, seconds: float, *, accept: str, max_bytes: int) -> Hop:
-    """Send a GET request with this Accept header and read the answer. Raises FetchError, also for a body of more than `max_bytes`."""
+def fetch_hop(
+    url: str, guard: Guard, agent: str, seconds: float, *, accept: str, max_bytes: int, others: Mapping[str, str] | None = None
+) -> Hop:
+    """Send a GET request with this Accept header and read the answer. Raises FetchError, also for a body of more than `max_bytes`.
+
+    `others`: further headers. With a Range, only a part of the file is an answer.
+    """
     deadline = time.monotonic() + seconds
     try:
         target = parse_target(url)
         with connect(target, guard, deadline) as connection:
-            return _exchange(connection, target, url, {"User-Agent": agent, "Accept": accept}, deadline, max_bytes)
-    except DeliveryError as error:
-        raise FetchError(str(error)) from None
+            headers = {"User-Agent": agent, "Accept": accept, **(others or {})}
+            return _exchange(connection, target, url, headers, deadline, max_bytes)
+    except ConnectError as error:
+        raise FetchError(error.args[0]) from None
     except TimeoutError:
         raise FetchError(Sentence("no answer within {n:.0f} s", n=seconds)) from None
     except ssl.SSLError as error:
@@ -58,31 +69,32 @@ def _exchange(connection: socket.socket, target: TargetHost, url: str, headers: 
     headers = {"Host": target.parts.netloc, **headers, "Accept-Encoding": "identity", "Connection": "close"}
     request = http.send(h11.Request(method="GET", target=target.path, headers=list(headers.items())))
     connection.sendall((request or b"") + (http.send(h11.EndOfMessage()) or b""))
-    body = bytearray()
+    body, hop = bytearray(), Hop()
     while True:
         event = http.next_event()
         if event is h11.NEED_DATA:
             connection.settimeout(seconds_left(deadline))
             http.receive_data(connection.recv(RECEIVE_BYTES))
         elif isinstance(event, h11.Response):
-            if redirect := _read_redirect(event, url):
-                return Hop(redirect=redirect)
+            hop = _read_head(event, url, 206 if "Range" in headers else 200)
+            if hop.redirect is not None:
+                return hop
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > max_bytes:
                 raise FetchError(Sentence("the body is larger than {n:,} bytes", n=max_bytes))
         elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
-            return Hop(bytes(body))
+            return replace(hop, body=bytes(body))
 
 
-def _read_redirect(response: h11.Response, url: str) -> str | None:
-    """The target of a redirect; None for an answer. Raises FetchError."""
-    headers = {bytes(name): bytes(value) for name, value in response.headers}
-    if response.status_code in (301, 302, 303, 307, 308) and b"location" in headers:
+def _read_head(response: h11.Response, url: str, wanted: int) -> Hop:
+    """The target of a redirect, or the headers of an answer with the wanted status. Raises FetchError."""
+    headers = {bytes(name).decode("latin-1"): bytes(value).decode("latin-1") for name, value in response.headers}
+    if response.status_code in (301, 302, 303, 307, 308) and "location" in headers:
         try:
-            return urls.normalize(urljoin(url, headers[b"location"].decode("latin-1")))
+            return Hop(redirect=urls.normalize(urljoin(url, headers["location"])))
         except (UrlError, ValueError):
             raise FetchError("it redirects to something that is not a URL") from None
-    if response.status_code != 200:
-        raise FetchError(Sentence("HTTP {status}", status=response.status_code))
-    return None
+    if response.status_code != wanted:
+        raise FetchError(Sentence("HTTP {status}", status=response.status_code), response.status_code)
+    return Hop(headers=headers)
