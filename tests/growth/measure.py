@@ -12,7 +12,7 @@ NEGLIGIBLE = 0.005  # seconds for the larger input: caches, not the function, de
 TIMES = 4  # how many times larger it is
 # N log N makes 4.8 of 4 at most, from N = 1,000 on, and N² makes 16. Between them: twice the one for a busy machine, half the other.
 MOST = 8.5
-ATTEMPTS = 3  # an interruption is seen in one of them, growth in all
+ATTEMPTS = 8  # other programs slow some of them, growth all; without growth the first one is enough
 
 Input = TypeVar("Input")
 

@@ -25,7 +25,11 @@ def keep_running(children: list[Child], logs: Path | None, checks: Sequence[Call
     with Interrupt() as interrupt, Supervisor(children, environ=os.environ, logs=logs, report=note) as supervisor:
         while not interrupt.wait(SECONDS_PER_CHECK):
             previous, problem = problem, find_problem(checks)
-            supervisor.watch()
+            try:
+                supervisor.watch()
+            except NewsmillError:
+                find_problem(checks)  # where the data folder was deleted, a child may have seen it first: that is the reason
+                raise
             if problem != previous:
                 note(problem or "all services respond again")
         note("stopping after the pages in progress …")
