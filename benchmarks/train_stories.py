@@ -3,7 +3,8 @@
 Each cluster of two or more documents in the trees of the texts (`id`, `story`, `text`; by default the 770 of ECB+) is an example: its two
 parts tell the same news if most pairs of documents across them do. The logistic regression on all examples gives `WEIGHTS` of
 `newsmill/stories/clusters.py`. For the held-out figures, each fold has the weights of the others; the two look-alike events of a number,
-as 10ecb and 10ecbplus, are in one fold. Last come the gold pages of news sets, as if all were of one day: nearly all of them tell a story
+as 10ecb and 10ecbplus, are in one fold. Then, of texts that are half of one story and half of another, how many join the two, with
+`WEIGHTS` as they are. Last come the gold pages of news sets, as if all were of one day: nearly all of them tell a story
 of their own, so the fewer look like a story, the better.
 """
 
@@ -11,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from numpy.typing import NDArray
 from quality import DATA
 from stories import ECB, count_apart, score
 
-from newsmill.stories.clusters import Node, StoryDocument, build_trees, cut, list_features
+from newsmill.stories.clusters import Node, StoryDocument, build_trees, cluster, cut, list_features
 from newsmill.stories.terms import find_terms
 
 Floats = NDArray[np.float64]
@@ -28,6 +31,7 @@ CAUTION = 2.0  # how often an example of two stories counts: of 1 to 8, the held
 NEWS_SETS = ("aeb", "fundus-eval", "fundus-parser")
 MIN_CHARACTERS = 300  # of a page
 STEPS = 30  # of Newton's method; ten change the weights by less than 0.001
+BRIDGES, BRIDGED_TEXTS = 150, 5  # texts that are half of one story and half of another; texts of each of the two
 RIDGE = 0.01  # keeps the weights finite if a feature tells the examples apart
 
 
@@ -80,6 +84,25 @@ def read_pages(path: Path) -> Iterator[StoryDocument]:
             yield StoryDocument(f"{path.parent.name}/{row['id']}", 0, row.get("language"), terms)
 
 
+def count_bridged(rows: list[Mapping[str, str]]) -> int:
+    """How many of BRIDGES texts join two stories of different topics, of BRIDGED_TEXTS texts at most."""
+    rng, texts = random.Random(1), defaultdict[str, list[str]](list)
+    for row in rows:
+        texts[row["story"]].append(row["text"])
+    joined = 0
+    for _ in range(BRIDGES):
+        one, other = rng.sample(sorted(texts), 2)
+        while re.sub(r"\D", "", one) == re.sub(r"\D", "", other):
+            one, other = rng.sample(sorted(texts), 2)
+        sides = [rng.sample(texts[story], min(BRIDGED_TEXTS, len(texts[story]))) for story in (one, other)]
+        halves = [side[0].split()[: len(side[0].split()) // 2] for side in sides]
+        named = {f"{side} {number}": text for side, found in enumerate(sides) for number, text in enumerate(found)}
+        named["bridge"] = " ".join(word for half in halves for word in half)
+        told = cluster([StoryDocument(name, 0, "en", find_terms(None, text, "en")) for name, text in named.items()])
+        joined += any(len({name[0] for name in story} - {"b"}) > 1 for story in told)
+    return joined
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=Path, default=ECB)
@@ -98,6 +121,7 @@ def main() -> None:
     print(f"held out: B-cubed F1 {score(gold, found):.4f}, look-alike events apart {count_apart(gold, found)}")
     weights = fit(folds)
     print("weights:", weights.round(1).tolist())
+    print(f"of {BRIDGES} texts that are half of one story and half of another, {count_bridged(rows)} join the two")
     pages = [page for name in NEWS_SETS for page in read_pages(DATA / name / "gold.jsonl")]
     ordered, trees = build_trees(pages)
     told = [story for tree in trees for story in cut(tree, weights.tolist()) if len(story) > 1]

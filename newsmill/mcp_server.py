@@ -166,7 +166,7 @@ class Tools:
             return StoryList(tuple(self._corpus.stories(query, order=order, limit=limit)))
 
     def story(self, story: Annotated[int, Field(ge=1, description="The id of a story.")]) -> StoryDetail:
-        """A story: its documents in the order of time, who was first, and what each added."""
+        """A story: its documents in the order in which they were seen, and what each added."""
         with reported_errors():
             found = self._corpus.story(story)
             if found is None:

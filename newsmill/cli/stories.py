@@ -20,6 +20,8 @@ from newsmill.storage.story_edits import StoryEdits
 
 stories = typer.Typer(no_args_is_help=True, help="List and show stories, and merge, split and pin them for good.")
 
+MAX_SITES = 20  # that have more documents, of a story
+
 StoryId = Annotated[int, typer.Argument(metavar="ID", help="ID of the story, as in `newsmill stories list`.")]
 
 
@@ -56,7 +58,7 @@ def list_stories(
 
 @stories.command("show")
 def show_story(story: StoryId, as_json: Json = False) -> None:
-    """Show a story: its documents in the order of time, what each added, and why it belongs to the story."""
+    """Show a story: its documents in the order in which they were seen, what each added, and why it belongs to the story."""
     with context.open_context(configuration.load()) as store:
         found = Stories(store.engine).get(story)
     if found is None:
@@ -116,8 +118,11 @@ def format_story(detail: StoryDetail) -> Iterator[str]:
         yield f"  {member.url}  ({member.id})"
         yield f"  {describe_evidence(member)}"
         yield from (f"  + {sentence}" for sentence in member.added)
-    if missing := story.documents - len(detail.members):
-        yield f"\nand {format_count(missing, 'later document')}"
+    if detail.more:
+        yield ""
+        yield from (f"and {format_count(more.documents, 'more document')} of {more.site}" for more in detail.more[:MAX_SITES])
+        if others := detail.more[MAX_SITES:]:
+            yield f"and {format_count(sum(more.documents for more in others), 'more document')} of {len(others)} other sites"
     if detail.events:
         yield ""
         yield from (f"{event.at:%Y-%m-%d %H:%M}  {describe_event(event, story.id)}" for event in detail.events)

@@ -239,7 +239,8 @@ class Corpus(ABC):
     def story(self, story_id: int) -> StoryDetail | None:
         """Returns a story by its ID, or None if it does not exist. The ID of a merged story leads to the one that has its documents.
 
-        It has at most 100 documents in the order of time, each with what it added and the evidence that it belongs to the story.
+        It has at most 100 documents in the order in which they were seen, each with what it added and the evidence that it belongs to
+        the story. It has at most 5 of a site, and counts the others.
         """
 
     @abstractmethod

@@ -37,7 +37,7 @@ from newsmill.model.results import ExtractionPath, ExtractionResult
 from newsmill.model.revisions import Revision, RevisionCause, RevisionSummary
 from newsmill.model.site_profiles import POSITION_FIELDS, ArticleNorm, FieldStats, LineStats, PathStats, Profile
 from newsmill.model.sources import Politeness, Render, Rules, Source, SpiderLimits
-from newsmill.model.stories import Story, StoryDetail, StoryEvent, StoryEventKind, StoryMember
+from newsmill.model.stories import MoreOfSite, Story, StoryDetail, StoryEvent, StoryEventKind, StoryMember
 
 __all__ = [
     "DOUBTFUL_CONFIDENCE",
@@ -76,6 +76,7 @@ __all__ = [
     "LiveUpdate",
     "MarkKind",
     "Markup",
+    "MoreOfSite",
     "NearDuplicate",
     "Outcome",
     "OutcomeRecord",

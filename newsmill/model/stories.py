@@ -20,7 +20,7 @@ class StoryEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Story:
-    """A story with its counts. Times are those of its first and its last document."""
+    """A story with its counts. `first_at`: of the document that Newsmill saw first. `last_at`: the latest of all."""
 
     id: int
     title: str | None
@@ -28,7 +28,7 @@ class Story:
     last_at: datetime
     documents: int
     texts: int  # documents without copies
-    sources: int
+    sources: int  # sites: a registered domain counts once
 
     def __repr__(self) -> str:
         return format_line("Story", self.title, self._list_facts())
@@ -62,24 +62,34 @@ class StoryMember:
     published_at: datetime | None
     published_precision: str | None
     first_seen_at: datetime
-    at: datetime  # the time that orders the story
+    at: datetime  # that the document states; else when Newsmill first saw it
     duplicate_of: str | None  # the ID of the earlier document of which it is a copy
     shared_terms: tuple[str, ...]  # with the other texts, the rarest first
     hours_apart: float | None  # from the nearest other text
     added: tuple[str, ...]  # its first sentences that no earlier document has
 
 
+@dataclass(frozen=True, slots=True)
+class MoreOfSite:
+    """How many documents of a site, a registered domain, a story has beside those that it lists."""
+
+    site: str
+    documents: int
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class StoryDetail:
-    """A story with its documents in the order of time, at most 100, and with what happened to it, the newest first.
+    """A story with its documents in the order in which Newsmill saw them, and with what happened to it, the newest first.
 
-    A story that was merged is the one that has its documents now.
+    It lists at most 100 documents, and at most 5 of a site; `more` counts the others. A story that was merged is the one that has its
+    documents now.
     """
 
     story: Story
     is_pinned: bool
     members: tuple[StoryMember, ...]
     events: tuple[StoryEvent, ...]
+    more: tuple[MoreOfSite, ...] = ()
 
     def __repr__(self) -> str:
         return format_line("StoryDetail", self.story.title, (*self.story._list_facts(), "pinned" if self.is_pinned else None))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, func, or_, select, tuple_
 
-from newsmill.model import Story, StoryDetail, StoryEvent, StoryEventKind, StoryMember
+from newsmill.model import MoreOfSite, Story, StoryDetail, StoryEvent, StoryEventKind, StoryMember
 from newsmill.similarity.new_sentences import find_new_sentences, list_content_words
 from newsmill.storage.cursors import decode_cursor, encode_cursor
 from newsmill.storage.database import reading
 from newsmill.storage.schema import copy_groups, documents, stories, story_events, story_links, story_texts
-from newsmill.storage.story_decisions import HEAD, IS_OF_PAGE, MAX_TEXT_CHARACTERS, read_document
+from newsmill.storage.story_decisions import FIRST_SEEN, HEAD, IS_OF_PAGE, MAX_TEXT_CHARACTERS, read_document
 from newsmill.stories import explain
+from newsmill.text.urls import find_site
 
 StoryOrder = Literal["newest", "biggest"]
 
-MAX_MEMBERS = 100  # of one story that are read: each costs reading its text
+MAX_MEMBERS = 100  # of one story that are listed: each costs reading its text
+MAX_OF_SITE = 5  # of them; a site that tells a story a thousand times hides no other
+MAX_COUNTED = 10_000  # documents of a story among which they are chosen: its texts, which are few, then copies
 MAX_EVENTS = 50
 MAX_ADDED = 3  # sentences of one document
 
@@ -38,12 +42,13 @@ _FIELDS = (
 )  # of a member
 _TEXT = func.substr(documents.c.text, 1, MAX_TEXT_CHARACTERS).label("text")
 _MEMBERS = (
-    select(*(documents.c[name] for name in _FIELDS), _TEXT, copy_groups.c.ledger_id, copy_groups.c.second, HEAD.label("head"))
+    select(documents.c.id, documents.c.url, copy_groups.c.ledger_id, *FIRST_SEEN, HEAD.label("head"))
     .join_from(copy_groups, documents, IS_OF_PAGE)
     .where(or_(copy_groups.c.ledger_id.in_(_HEADS_OF_STORY), copy_groups.c.group_id.in_(_HEADS_OF_STORY)))
-    .order_by(copy_groups.c.second, copy_groups.c.document_id)
-    .limit(MAX_MEMBERS)
+    .order_by(copy_groups.c.ledger_id != HEAD, *FIRST_SEEN)
+    .limit(MAX_COUNTED)
 )
+_DOCUMENTS = select(*(documents.c[name] for name in _FIELDS), _TEXT).where(documents.c.id.in_(_IDS))
 _TERMS = select(story_texts, copy_groups.c.document_id).join_from(
     story_texts, copy_groups, copy_groups.c.ledger_id == story_texts.c.ledger_id
 )
@@ -115,10 +120,14 @@ class Stories:
                 return None
             story = _to_story(row)
             members = conn.execute(_MEMBERS, {"b_id": story.id}).all()
-            terms = {one.ledger_id: read_document(one) for one in conn.execute(_TERMS, {"b_ids": sorted({one.head for one in members})})}
+            chosen, more = choose_members(sorted(members, key=lambda one: (one.seen, one.second, one.document_id)))
+            found = {one.id: one for one in conn.execute(_DOCUMENTS, {"b_ids": [one.id for one in chosen]})}
+            terms = {one.ledger_id: read_document(one) for one in conn.execute(_TERMS, {"b_ids": sorted({one.head for one in chosen})})}
             events = conn.execute(_EVENTS, {"b_id": story.id}).all()
             is_pinned = conn.execute(_PINNED, {"b_id": story.id}).first() is not None
-        return StoryDetail(story, is_pinned, tuple(_to_members(members, terms)), tuple(map(_to_event, events)))
+        first = {one.ledger_id: one.id for one in members}
+        listed = _to_members([(one, found[one.id]) for one in chosen], first, terms)
+        return StoryDetail(story, is_pinned, tuple(listed), tuple(map(_to_event, events)), more)
 
 
 def find_story(conn: Connection, story_id: int) -> Any:
@@ -127,26 +136,44 @@ def find_story(conn: Connection, story_id: int) -> Any:
     return row if row is None or row.merged_into is None else find_story(conn, row.merged_into)
 
 
-def _to_members(rows: Sequence[Any], terms: Mapping[int, Any]) -> list[StoryMember]:
-    """`terms`: the texts by the page of the first document of each group of copies."""
-    first = {row.ledger_id: row.id for row in rows}
+def choose_members(members: Sequence[Any]) -> tuple[list[Any], tuple[MoreOfSite, ...]]:
+    """The documents that are listed, in their order, and how many others each of at most MAX_MEMBERS sites has, the most first.
+
+    `members`: in the order in which they were seen. Of each site the first is chosen, then of each the second, and so on: MAX_OF_SITE of
+    a site and MAX_MEMBERS at most.
+    """
+    sites = [find_site(one.url) or one.url for one in members]
+    counts: Counter[str] = Counter()
+    ranks = []
+    for site in sites:
+        counts[site] += 1
+        ranks.append(counts[site])
+    allowed = (number for number, rank in enumerate(ranks) if rank <= MAX_OF_SITE)
+    listed = sorted(sorted(allowed, key=lambda number: ranks[number])[:MAX_MEMBERS])
+    counts.subtract(sites[number] for number in listed)
+    more = (MoreOfSite(site, count) for site, count in counts.most_common(MAX_MEMBERS) if count)
+    return [members[number] for number in listed], tuple(more)
+
+
+def _to_members(rows: Sequence[tuple[Any, Any]], first: Mapping[int, str], terms: Mapping[int, Any]) -> list[StoryMember]:
+    """`rows`: of the group and of the document. `first`: documents by their pages. `terms`: the texts by the page of a group's anchor."""
     known: set[str] = set()
     members = []
-    for row in rows:
+    for row, document in rows:
         is_copy = row.head != row.ledger_id
         own = terms.get(row.head)
         evidence = explain(own, [other for page, other in terms.items() if page != row.head]) if own is not None else None
         members.append(
             StoryMember(
-                **{name: getattr(row, name) for name in _FIELDS},
+                **{name: getattr(document, name) for name in _FIELDS},
                 at=_to_time(row.second),
                 duplicate_of=first.get(row.head) if is_copy else None,
                 shared_terms=evidence.terms if evidence else (),
                 hours_apart=evidence.hours_apart if evidence else None,
-                added=() if is_copy or not known else find_new_sentences(row.text, known, MAX_ADDED),
+                added=() if is_copy or not known else find_new_sentences(document.text, known, MAX_ADDED),
             )
         )
-        known |= list_content_words(row.text)
+        known |= list_content_words(document.text)
     return members
 
 

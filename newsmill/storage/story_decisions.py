@@ -5,7 +5,11 @@ are linked if their terms agree; a component has all texts that links connect. E
 stories end the same in every order of arrival. Texts that would make a component larger than MAX_COMPONENT are the exception: only the
 stories next to a changed text are decided there, and at most MAX_COMPONENT texts of them.
 
-A copy tells the story of the first document of its group, whose page has the only row.
+A copy tells the story of the first document of its group, whose page has the only row. A text without a date has no terms: the time of its
+capture says nothing about the news that it tells, so it joins by its copies or by a person's link only.
+
+What a page states about itself decides where it belongs, never which page is the first of a story or gives it its title: that is the one
+that Newsmill saw first. A site, its registered domain, counts once among the sources (SECURITY.md).
 """
 
 from __future__ import annotations
@@ -31,28 +35,33 @@ from newsmill.stories import (
     WINDOW_SECONDS,
     StoryDocument,
     are_linked,
-    choose_title,
     cluster,
     find_terms,
     pack,
     rare_terms,
     unpack,
 )
+from newsmill.text.urls import find_site
 
 BATCH_SIZE = 100  # pages per transaction
 MAX_TEXT_CHARACTERS = 10_000  # of a document, in which terms are found
 MIN_RARE_TERMS = 2  # in common of two texts that are compared: one costs 2.5 times the CPU, and adds 0.001 to the F1 of ECB+
-MAX_CANDIDATES = 100  # texts compared with one: those with the most rare terms in common
+MAX_CANDIDATES = 1000  # texts compared with one: those with the most rare terms in common
+MAX_LOADED = 4 * MAX_COMPONENT  # texts of components that a change may have split
 MAX_CACHED_TERMS = 5000  # texts, 30 MB
 LOCK = 0x73746F72696573  # "stories"
 
+_NO_TERMS = find_terms(None, "", None)
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 
 HEAD = func.coalesce(copy_groups.c.group_id, copy_groups.c.ledger_id)
 IS_OF_PAGE = (documents.c.ledger_id == copy_groups.c.ledger_id) & (documents.c.id == copy_groups.c.document_id)
+# What Newsmill saw first, and of one import the one that states the earliest time.
+FIRST_SEEN = (copy_groups.c.seen, copy_groups.c.second, copy_groups.c.document_id)
 _START = func.substr(documents.c.text, 1, MAX_TEXT_CHARACTERS).label("text")
+_FACTS = ("url", "title", "language", "published_at")
 _PAGES = (
-    select(copy_groups.c.ledger_id, copy_groups.c.second, documents.c.title, documents.c.language, _START)
+    select(copy_groups.c.ledger_id, copy_groups.c.second, *(documents.c[name] for name in _FACTS), _START)
     .join_from(copy_groups, documents, IS_OF_PAGE)
     .where(copy_groups.c.ledger_id.in_(_IDS), copy_groups.c.ledger_id == HEAD)
 )
@@ -60,7 +69,7 @@ _TEXTS = select(story_texts, copy_groups.c.document_id).join_from(
     story_texts, copy_groups, copy_groups.c.ledger_id == story_texts.c.ledger_id, isouter=True
 )
 _OF_PAGES = _TEXTS.where(story_texts.c.ledger_id.in_(_IDS))
-_OF_COMPONENTS = _TEXTS.where(story_texts.c.component.in_(_IDS)).limit(MAX_COMPONENT + 1)
+_OF_COMPONENTS = _TEXTS.where(story_texts.c.component.in_(_IDS)).limit(MAX_LOADED + 1)
 _OF_STORIES = _TEXTS.where(story_texts.c.story_id.in_(_IDS)).limit(MAX_COMPONENT + 1)
 _PUT = text("""INSERT INTO story_texts (ledger_id, second, terms, component) VALUES (:ledger_id, :second, :terms, :ledger_id)
 ON CONFLICT (ledger_id) DO UPDATE SET second = excluded.second, terms = excluded.terms""")
@@ -68,7 +77,7 @@ _DELETE = delete(story_texts).where(story_texts.c.ledger_id.in_(_IDS))
 # A version that chose other rare terms has left rows, some of which are chosen again.
 _INSERT_TERM = text("INSERT INTO story_terms (term, second, ledger_id) VALUES (:term, :second, :page) ON CONFLICT DO NOTHING")
 _DELETE_TERM = text("DELETE FROM story_terms WHERE term = :term AND second = :second AND ledger_id = :page")
-_ERASE_TERMS = update(story_texts).where(story_texts.c.ledger_id.in_(_IDS)).values(terms=pack(find_terms(None, "", None), None))
+_ERASE_TERMS = update(story_texts).where(story_texts.c.ledger_id.in_(_IDS)).values(terms=pack(_NO_TERMS, None))
 _ERASE_TITLES = update(stories).where(stories.c.id.in_(_IDS)).values(title=None)
 _SET = text("UPDATE story_texts SET component = :component, story_id = :story WHERE ledger_id = :page")
 _CANDIDATES = (
@@ -98,12 +107,15 @@ _LINKS_OF = select(_LINKED, story_links.c.is_same, story_links.c.created_at, sto
 _UNLINK = delete(story_links).where(_IS_LINKED)
 _HAND_ON = Upsert(story_links, ("one", "other"))
 
-_CARRIER = func.coalesce(documents.c.source, documents.c.site, documents.c.url).label("carrier")
-_MEMBERS = select(HEAD.label("head"), copy_groups.c.second, _CARRIER).join_from(copy_groups, documents, IS_OF_PAGE)
+_MEMBERS = select(HEAD.label("head"), copy_groups.c.second, documents.c.url).join_from(copy_groups, documents, IS_OF_PAGE)
 _HEADS = _MEMBERS.where(copy_groups.c.ledger_id.in_(_IDS))
 _COPIES = _MEMBERS.where(copy_groups.c.group_id.in_(_IDS), copy_groups.c.ledger_id != copy_groups.c.group_id)
-_TITLES = select(copy_groups.c.ledger_id, documents.c.title).join_from(copy_groups, documents, IS_OF_PAGE)
-_TITLES = _TITLES.where(copy_groups.c.ledger_id.in_(_IDS))
+_TITLES = (
+    select(copy_groups.c.ledger_id, copy_groups.c.second, documents.c.title)
+    .join_from(copy_groups, documents, IS_OF_PAGE)
+    .where(copy_groups.c.ledger_id.in_(_IDS))
+    .order_by(*FIRST_SEEN)
+)
 _EMPTY = {"title": None, "documents": 0, "texts": 0, "sources": 0}
 
 
@@ -178,13 +190,32 @@ class StoryDecisions:
                 components.join(current[page].component, other.component)
         for labels in components.list_all():
             texts = self._load(_OF_COMPONENTS, labels)
-            component: int | None = min(labels)
+            parts = self._split(texts) if len(texts) <= MAX_LOADED else []
             lost = {one.story for page, one in before.items() if page not in current and one.component in labels and one.story is not None}
             others = self._load(_OF_STORIES, {one.story for one in texts.values() if one.story is not None}).keys() - texts.keys()
-            if len(texts) > MAX_COMPONENT or others:
+            if not parts or others or max(map(len, parts)) > MAX_COMPONENT:
                 changed = {page: one for page, one in current.items() if one.component in labels}
-                texts, component = self._choose_close(changed, near, lost), None
-            self._decide_component(component, texts, lost, current)
+                texts = self._choose_close(changed, near, lost)
+                parts = [texts]
+                labels_of = {page: one.component for page, one in texts.items()}
+            else:
+                labels_of = {page: min(part) for part in parts for page in part}
+            self._decide_texts(parts, labels_of, lost, current)
+
+    def _split(self, texts: Mapping[int, _Text]) -> list[Mapping[int, _Text]]:
+        """The components of some texts, which may be smaller than before: a text that linked others has become a copy, or another text."""
+        components, found = _Components(texts), defaultdict[int, list[int]](list)
+        for pair in self._same:
+            if pair[0] in texts and pair[1] in texts:
+                components.join(*pair)
+        for page, one in texts.items():
+            shared = Counter(other for term in rare_terms(one.document.terms) for other in found[term])
+            for other, count in shared.items():
+                if count >= MIN_RARE_TERMS and are_linked(one.document, texts[other].document, self._across_languages):
+                    components.join(page, other)
+            for term in rare_terms(one.document.terms):
+                found[term].append(page)
+        return [{page: texts[page] for page in sorted(part)} for part in components.list_all()]
 
     def _choose_close(self, changed: Mapping[int, _Text], near: Mapping[int, list[_Text]], lost: Collection[int]) -> dict[int, _Text]:
         """Changed texts of a large component with the stories next to them, those with the most links first."""
@@ -206,7 +237,8 @@ class StoryDecisions:
         """Write the terms of the pages that have a text of their own, and delete those of the others."""
         texts = {}
         for row in self._conn.execute(_PAGES, {"b_ids": due}).all():
-            terms = pack(find_terms(row.title, row.text, row.language), row.language)
+            found = _NO_TERMS if row.published_at is None else find_terms(row.title, row.text, row.language)
+            terms = pack(found, row.language, find_site(row.url))
             texts[row.ledger_id] = {"ledger_id": row.ledger_id, "second": row.second, "terms": terms}
         old = {key for page, one in before.items() for key in _list_keys(page, one.document.second, one.terms)}
         new = {key for page, row in texts.items() for key in _list_keys(page, row["second"], row["terms"])}
@@ -240,17 +272,22 @@ class StoryDecisions:
         found = self._load(_OF_PAGES, (candidates | same) - {one.page}).values()
         return [other for other in found if other.page in same or are_linked(one.document, other.document, self._across_languages)]
 
-    def _decide_component(self, component: int | None, texts: Mapping[int, _Text], lost: Collection[int], due: Collection[int]) -> None:
-        """Decide texts that no other text is linked with. `lost`: stories that a text has left. `due`: the pages that changed.
+    def _decide_texts(
+        self, parts: Sequence[Mapping[int, _Text]], labels: Mapping[int, int], lost: Collection[int], due: Collection[int]
+    ) -> None:
+        """Decide texts, in parts that nothing links. `labels`: their components from now on. `lost`: stories that a text has left.
 
-        `component`: None for a part of a large component, of which each text keeps its own.
+        `due`: the pages that changed.
         """
+        texts = {page: one for part in parts for page, one in part.items()}
         page_of = {one.document.id: page for page, one in texts.items()}
         same, different = (
             [(texts[one].document.id, texts[other].document.id) for one, other in pairs if one in texts and other in texts]
             for pairs in (self._same, self._different)
         )
-        found = cluster([one.document for one in texts.values()], same, different, self._across_languages)
+        found = [
+            story for part in parts for story in cluster([one.document for one in part.values()], same, different, self._across_languages)
+        ]
         sizes = Counter(one.story for one in texts.values())
         changed = []
         for group in (frozenset(page_of[document] for document in one) for one in found):
@@ -262,9 +299,8 @@ class StoryDecisions:
         story_of = self._assign(sorted(changed, key=lambda group: min(texts[page].key for page in group)), texts, lost)
         for page, one in texts.items():
             story = story_of.get(page, one.story)
-            label = one.component if component is None else component
-            if (one.component, one.story) != (label, story):
-                self._conn.execute(_SET, {"page": page, "component": label, "story": story})
+            if (one.component, one.story) != (labels[page], story):
+                self._conn.execute(_SET, {"page": page, "component": labels[page], "story": story})
 
     def _assign(self, groups: Sequence[Group], texts: Mapping[int, _Text], lost: Collection[int]) -> dict[int, int | None]:
         """The stories of the pages of some groups. `groups`: in the order of time."""
@@ -282,9 +318,11 @@ class StoryDecisions:
                 survivors[story] = kept[largest]
             else:
                 kept[largest] = story
-        titles = {row.ledger_id: row.title for row in self._conn.execute(_TITLES, {"b_ids": sorted({*chain(*shared)})})} if shared else {}
+        seen = self._conn.execute(_TITLES, {"b_ids": sorted({*chain(*shared)})}).all() if shared else ()
         for group in shared:
-            values = {"title": choose_title([titles.get(page) for page in group]), **counts[group]}
+            own = [row for row in seen if row.ledger_id in group]
+            title = next((row.title for row in own if row.title), None)
+            values = {**counts[group], "title": title, "first_second": own[0].second}
             if group in kept:
                 self._conn.execute(update(stories).where(stories.c.id == kept[group]).values(**values))
                 continue
@@ -314,7 +352,7 @@ class StoryDecisions:
                 "last_second": max(seconds),
                 "documents": len(rows),
                 "texts": len(group),
-                "sources": len({row.carrier for row in rows}),
+                "sources": len({find_site(row.url) or row.url for row in rows}),
             }
         return counts
 
@@ -352,8 +390,8 @@ def _unpack(terms: bytes) -> Any:
 
 def read_document(row: Any) -> StoryDocument:
     """The text in a row of `story_texts` with its document's ID."""
-    language, terms = _unpack(row.terms)
-    return StoryDocument(row.document_id or str(row.ledger_id), row.second, language, terms)
+    language, terms, site = _unpack(row.terms)
+    return StoryDocument(row.document_id or str(row.ledger_id), row.second, language, terms, site)
 
 
 def _read_text(row: Any) -> _Text:

@@ -5,7 +5,7 @@ connect decide one another's stories.
 """
 
 from newsmill.stories.clusters import MAX_COMPONENT, WINDOW_SECONDS, StoryDocument, are_linked, cluster
-from newsmill.stories.evidence import Evidence, choose_title, explain
+from newsmill.stories.evidence import Evidence, explain
 from newsmill.stories.terms import TERMS_VERSION, Terms, find_terms, pack, rare_terms, unpack
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "StoryDocument",
     "Terms",
     "are_linked",
-    "choose_title",
     "cluster",
     "explain",
     "find_terms",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from newsmill.stories.clusters import StoryDocument
@@ -26,15 +26,3 @@ def explain(member: StoryDocument, others: Sequence[StoryDocument]) -> Evidence:
     shared = sorted((term for term in weights if carriers[term]), key=lambda term: (-carriers[term] * weights[term], term))
     gap = min((abs(member.second - other.second) for other in others), default=None)
     return Evidence(tuple(shared[:MAX_SHOWN_TERMS]), None if gap is None else gap / 3600)
-
-
-def choose_title(titles: Iterable[str | None]) -> str | None:
-    """The title whose words most other titles have; of equal ones the shortest."""
-    found = sorted({title for title in titles if title})
-    words = {title: frozenset(title.lower().split()) for title in found}
-    counts = Counter(word for title in found for word in words[title])
-
-    def score(title: str) -> float:
-        return sum(counts[word] - 1 for word in words[title]) / (len(words[title]) + 3)
-
-    return max(found, key=lambda title: (score(title), -len(title), title), default=None)

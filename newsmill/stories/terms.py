@@ -19,7 +19,7 @@ from newsmill.search.tokens import fold
 from newsmill.similarity.near_duplicates import SIGNS, UNSPACED
 from newsmill.text import lazy_re as re
 
-TERMS_VERSION = 2  # of packed terms, their similarity and the weights of clusters: after a change all stories are decided again
+TERMS_VERSION = 3  # of packed terms, their similarity and the weights of clusters: after a change all stories are decided again
 MAX_CHARACTERS = 10_000  # of a text, about 1,700 words
 MAX_TERMS = 128
 MAX_TERM_CHARACTERS = 40
@@ -92,20 +92,21 @@ def rare_terms(terms: Terms, count: int = RARE_TERMS) -> list[int]:
     return [int.from_bytes(blake2b(term.encode(), digest_size=6).digest()) for term in ranked[:count]]
 
 
-def pack(terms: Terms, language: str | None) -> bytes:
-    """The terms as bytes for one column. A language that is no tag of a language is left out."""
+def pack(terms: Terms, language: str | None, site: str | None = None) -> bytes:
+    """The terms as bytes for one column, with the registered domain of their page. A language that is no tag of a language is left out."""
     flags = bytes(_LEAD * (term in terms.lead) + _NAME * (term in terms.names) for term in terms.weights)
     known = language if language is not None and _LANGUAGE.fullmatch(language) else ""
-    return "\n".join((known, *terms.weights)).encode() + b"\0" + bytes(terms.weights.values()) + flags
+    return "\n".join((f"{known} {site or ''}", *terms.weights)).encode() + b"\0" + bytes(terms.weights.values()) + flags
 
 
-def unpack(packed: bytes) -> tuple[str | None, Terms]:
-    """The language and the terms that `pack` wrote."""
+def unpack(packed: bytes) -> tuple[str | None, Terms, str | None]:
+    """The language, the terms and the registered domain that `pack` wrote."""
     words, _, numbers = packed.partition(b"\0")
-    language, *terms = words.decode().split("\n")
+    head, *terms = words.decode().split("\n")
+    language, _, site = head.partition(" ")
     flags = dict(zip(terms, numbers[len(terms) :], strict=True))
     lead, names = (frozenset(term for term, flag in flags.items() if flag & mask) for mask in (_LEAD, _NAME))
-    return language or None, Terms(dict(zip(terms, numbers[: len(terms)], strict=True)), lead, names)
+    return language or None, Terms(dict(zip(terms, numbers[: len(terms)], strict=True)), lead, names), site or None
 
 
 def _split(text: str) -> Iterator[tuple[str, bool]]:

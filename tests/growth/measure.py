@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 ENOUGH = 0.06  # seconds of CPU time that the larger input takes; below, the fixed costs of a call hide how the rest grows
-# Seconds for the larger input: caches, not the function, decide how much longer it takes than the smaller one. A text of 2.4 MB that is compared
-# in 5 ms takes 13 times as long as a quarter of it beside programs that fill the cache.
+# Seconds for the larger input: caches, not the function, decide how much longer it takes than the smaller one. A text of 2.4 MB that is
+# compared in 5 ms takes 13 times as long as a quarter of it beside programs that fill the cache.
 NEGLIGIBLE = 0.02
 TIMES = 4  # how many times larger it is
 # N log N makes 4.8 of 4 at most, from N = 1,000 on, and N² makes 16. Between them: twice the one for a busy machine, half the other.

@@ -30,8 +30,9 @@ def make_event(rng: random.Random, number: int, texts: int) -> list[Document]:
             sentences.append(f"On {filler} there was {name} of {names[0]} and {rng.randrange(100, 999)}.")
         url = f"https://site{index}.example/{number}"
         title = f"{names[0]} meets {names[1]}"
-        document = document_of(url, text=" ".join(sentences), title=title, source=f"site{index}", language="en", published_at=None)
-        found.append(replace(document, first_seen_at=NOON + timedelta(minutes=rng.randrange(600))))
+        document = document_of(url, text=" ".join(sentences), title=title, source=f"site{index}", language="en")
+        at = NOON + timedelta(minutes=rng.randrange(600))
+        found.append(replace(document, published_at=at, first_seen_at=at))
     return found
 
 
@@ -46,5 +47,6 @@ def make_world() -> list[Document]:
     """Three events of four, three and two texts, an event of one, and a copy of the first text."""
     rng = random.Random(7)
     found = [document for number, texts in enumerate((4, 3, 2, 1)) for document in make_event(rng, number, texts)]
-    copy = document_of("https://copy.example/0", text=found[0].text, title="A copy", source="copier", language="en", published_at=None)
-    return [*found, replace(copy, first_seen_at=NOON + timedelta(hours=12))]
+    copy = document_of("https://copy.example/0", text=found[0].text, title="A copy", source="copier", language="en")
+    at = NOON + timedelta(hours=12)
+    return [*found, replace(copy, published_at=at, first_seen_at=at)]

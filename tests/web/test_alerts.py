@@ -138,7 +138,8 @@ def test_a_story_that_enough_sources_carry_is_told_once(
     for alert in ({"channel": "email", "target": "ann@example.org", "language": "de"}, {"channel": "webhook", "target": inbox.url}):
         assert client.post(f"{API}/searches/{search['id']}/alerts", json=alert).status_code == 201
     found = [
-        replace(one, first_seen_at=now - timedelta(minutes=9 - number)) for number, one in enumerate(make_event(random.Random(3), 1, 4))
+        replace(one, published_at=now - timedelta(minutes=9 - number), first_seen_at=now - timedelta(minutes=9 - number))
+        for number, one in enumerate(make_event(random.Random(3), 1, 4))
     ]
     for part in (found[:2], found[2:3], found[3:]):
         insert_pages(engine, *part)

@@ -62,8 +62,8 @@ def list_stories(
 
 @router.get("/stories/{id}", responses=error_responses(404))
 def get_story(context: Context, id: StoryId) -> StoryDetail:
-    """Get a story with up to 100 documents in the order of time, what each added, and what happened to the story. The ID of a merged story
-    leads to the story that has its documents now."""
+    """Get a story with up to 100 documents in the order in which they were seen, at most 5 of a site, what each added, and what happened to
+    the story. `more` counts the other documents of each site. The ID of a merged story leads to the one that has its documents now."""
     return find_story(context, id)
 
 

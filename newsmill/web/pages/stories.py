@@ -19,7 +19,7 @@ from newsmill.storage.stories import StoryOrder
 from newsmill.storage.story_edits import StoryEdits
 from newsmill.storage.tokens import Scope
 from newsmill.text.sentences import Sentence
-from newsmill.text.urls import get_host
+from newsmill.text.urls import find_site
 from newsmill.web.api.stories import MAX_EDITED, find_story
 from newsmill.web.auth import Caller, require_scope
 from newsmill.web.csrf import require_csrf
@@ -48,10 +48,10 @@ class TextRow:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A source of a story: when its first document came, and how many it has."""
+    """A site of a story: the time of its document that was seen first, and how many it has."""
 
     name: str
-    source: str | None  # None: the document has no source, and `name` is its site
+    source: str | None  # of that document; None: it has none, and `name` is the registered domain
     at: datetime
     hours_later: float
     documents: int
@@ -126,8 +126,8 @@ def render_story(request: Request, detail: StoryDetail, status: int = 200, notic
         story=detail.story,
         is_pinned=detail.is_pinned,
         texts=list_texts(detail.members),
-        missing=detail.story.documents - len(detail.members),
-        sources=list_sources(detail.members),
+        more=detail.more,
+        sources=list_sources(detail),
         course=draw_course(detail.members, view.words("stories.documents")),
         events=detail.events,
         notice=view.words(f"stories.done.{notice}") if notice in DONE else None,
@@ -136,7 +136,7 @@ def render_story(request: Request, detail: StoryDetail, status: int = 200, notic
 
 
 def list_texts(members: Sequence[StoryMember]) -> list[TextRow]:
-    """The texts in the order of time. A copy without its first document, which was cut off, is a text."""
+    """The texts in the order of first sight. A copy without its first document, which was cut off, is a text."""
     copies = defaultdict[str, list[StoryMember]](list)
     ids = {member.id for member in members}
     for member in members:
@@ -145,15 +145,23 @@ def list_texts(members: Sequence[StoryMember]) -> list[TextRow]:
     return [TextRow(member, tuple(copies[member.id])) for member in members if member.duplicate_of not in ids]
 
 
-def list_sources(members: Sequence[StoryMember]) -> list[SourceRow]:
-    """The sources, the first to tell the story first."""
-    counts = Counter(map(_name_source, members))
+def list_sources(detail: StoryDetail) -> list[SourceRow]:
+    """The sites, the first whose document was seen first: a registered domain is one, whatever its pages call themselves."""
+    counts = Counter({more.site: more.documents for more in detail.more})
     first: dict[str, StoryMember] = {}
-    for member in members:
-        first.setdefault(_name_source(member), member)
+    for member in detail.members:
+        site = find_site(member.url) or member.url
+        counts[site] += 1
+        first.setdefault(site, member)
     return [
-        SourceRow(name, member.source, member.at, (member.at - members[0].at).total_seconds() / 3600, counts[name])
-        for name, member in first.items()
+        SourceRow(
+            member.source or site,
+            member.source,
+            member.at,
+            max(0, (member.at - detail.story.first_at).total_seconds() / 3600),
+            counts[site],
+        )
+        for site, member in first.items()
     ]
 
 
@@ -161,7 +169,7 @@ def draw_course(members: Sequence[StoryMember], label: str) -> Course | None:
     """The number of documents per hour or day, at most MAX_BARS; None if all are of one."""
     if not members:
         return None
-    first, last = members[0].at, members[-1].at
+    first, last = min(member.at for member in members), max(member.at for member in members)
     is_hourly = last - first <= MAX_HOURLY
     step = timedelta(hours=1) if is_hourly else timedelta(days=max(1, -(-(last - first).days // MAX_BARS)))
     start = first.replace(hour=first.hour if is_hourly else 0, minute=0, second=0, microsecond=0)
@@ -171,7 +179,3 @@ def draw_course(members: Sequence[StoryMember], label: str) -> Course | None:
         return None
     starts = tuple(start + number * step for number in range(columns))
     return Course((Series(label, tuple(counts[number] for number in range(columns))),), starts, is_hourly)
-
-
-def _name_source(member: StoryMember) -> str:
-    return member.source or member.site_name or get_host(member.url)
