@@ -18,7 +18,7 @@ from newsmill.cli.submit_warc import LimitedMessages
 from newsmill.cli.terminal import format_count, note, print_json, printable
 from newsmill.context import AppContext
 from newsmill.exports.parquet_reader import RowGroup
-from newsmill.intake.document_import import import_parts, index_documents, list_parts
+from newsmill.intake.document_import import ImportOptions, import_parts, index_documents, list_parts
 from newsmill.model import ImportCounts
 from newsmill.search.indexer import count_pending
 
@@ -28,18 +28,24 @@ def import_documents(
         list[str], typer.Argument(metavar="FILE|FOLDER|URL…", help="Parquet files, or folders with them.", show_default=False)
     ],
     processes: Annotated[int | None, typer.Option("--processes", "-p", min=1, help="Number of processes; default: one per core.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also replace documents that this store fetched itself, or has from another source.")
+    ] = False,
+    own: Annotated[
+        bool, typer.Option("--own", help="The files are of a store of yours: believe when they say that a text was first seen.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Load documents from Parquet files of `newsmill export` or `newsmill extract`.
 
     Run the same command again to resume after Ctrl-C or a kill; stored documents are skipped.
-    A later text of a stored document becomes a revision.
+    A later text of a stored document becomes a revision, unless this store fetched the document itself or has it from another source.
     If a file cannot be read to its end, the others are stored; the command names the file and exits with 1.
     """
     settings, parts = configuration.load(), list_parts(paths)
     processes = min(processes or os.cpu_count() or 1, max(1, len(parts)))
     with context.open_context(settings, create=True) as store, Interrupt() as interrupt:
-        counts, problems = run_import(store, parts, processes, interrupt)
+        counts, problems = run_import(store, parts, processes, interrupt, ImportOptions(is_own=own, replaces=replace))
         if waiting := count_pending(store.engine):
             run_index(store, waiting, processes, interrupt)
     if as_json:
@@ -56,14 +62,16 @@ def import_documents(
         raise typer.Exit(1)
 
 
-def run_import(store: AppContext, parts: Sequence[RowGroup], processes: int, interrupt: Interrupt) -> tuple[ImportCounts, Sequence[str]]:
+def run_import(
+    store: AppContext, parts: Sequence[RowGroup], processes: int, interrupt: Interrupt, options: ImportOptions
+) -> tuple[ImportCounts, Sequence[str]]:
     """Store the documents of the parts, with a bar. Returns the counts, and a sentence for each file that cannot be read to its end."""
     total, done, started_at = sum(part.rows for part in parts), 0, time.monotonic()
     counts: Counter[str] = Counter()
     problems: dict[str, str] = {}  # the first of each file
     with ProgressBar("documents") as bar:
         messages = LimitedMessages(bar.print_line)
-        for part, imported in import_parts(store, parts, processes, lambda: interrupt.is_set):
+        for part, imported in import_parts(store, parts, processes, lambda: interrupt.is_set, options):
             done += part.rows
             counts += imported.counts
             if imported.problem is not None:
@@ -90,6 +98,7 @@ def describe_counts(counts: ImportCounts) -> str:
     """The counts that are not 0, new documents first."""
     words = {
         "changed": "changed",
+        "kept": "kept as they were (see --replace)",
         "known": "already known",
         "duplicate": "duplicates",
         "failed": "without a document",

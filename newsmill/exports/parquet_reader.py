@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,16 +16,18 @@ from pydantic import TypeAdapter, ValidationError
 from newsmill.archive.remote_files import is_url, open_remote
 from newsmill.exceptions import ConfigError
 from newsmill.extraction.body.markup import LINK_SCHEMES
+from newsmill.extraction.document_identity import hash_text, make_document_id
 from newsmill.extraction.document_size import MAX_DOCUMENT_CHARACTERS, count_characters
+from newsmill.extraction.normalise import count_words
 from newsmill.model import CaptureOutcome, Document
 from newsmill.model.document_fields import BY_NAME, SCALARS, FieldType, list_fields_of
 from newsmill.sources.table import NAME
 from newsmill.text.redaction import redact
-from newsmill.text.urls import normalize
+from newsmill.text.urls import find_site, normalize
 
 T = TypeVar("T")
 YEARS = range(1900, 2201)  # that pages and searches take
-MAX_AHEAD = timedelta(days=1)  # of a fetch: another machine's clock may be wrong
+MAX_AHEAD = timedelta(days=1)  # of what a page states: a wrong time zone explains a day
 MAX_NUMBER = (1 << 31) - 1  # that the database stores
 BATCH_ROWS = 500  # of a row group; other programs write groups of a million rows
 
@@ -33,9 +35,8 @@ _DOCUMENT, _OUTCOME = TypeAdapter(Document), TypeAdapter(CaptureOutcome)
 _NAMES = tuple(field.name for field in fields(Document))
 _REQUIRED = frozenset(name for name in _NAMES if BY_NAME[name].required)
 _PAIRS, _DAYS, _NUMBERS, _TIMES = (list_fields_of(one) for one in (FieldType.PAIRS, FieldType.DAY, FieldType.NUMBER, FieldType.TIME))
-_FETCH_TIMES = ("first_seen_at", "fetched_at")
+_STATED_TIMES = ("published_at", "modified_at")  # by the page; the others are of Newsmill's own clock
 _PAGE_URLS = ("url", "requested_url", "canonical_url")
-_ID = re.compile("[0-9a-f]{1,64}")
 _LANGUAGE = re.compile("[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # BCP 47, whether it is registered or not
 _OUTCOME_COLUMNS = ("url", "at", "outcome", "detail")
 
@@ -131,12 +132,15 @@ def _read_row(number: int, row: Mapping[str, Any] | Exception, read: Callable[[M
 
 def _read_outcome(row: Mapping[str, Any], now: datetime) -> CaptureOutcome:
     outcome = _OUTCOME.validate_python(row)
-    _check_time("at", outcome.at, now + MAX_AHEAD)
+    _check_time("at", outcome.at, now)
     return outcome
 
 
 def _read_document(row: Mapping[str, Any], now: datetime) -> Document:
-    """Raises ValueError, TypeError, ArithmeticError or LookupError for a row that no worker writes."""
+    """A document whose ID, digest and number of words follow from what it says, whatever the row states of them.
+
+    Raises ValueError, TypeError, ArithmeticError or LookupError for a row that no worker writes.
+    """
     values: dict[str, Any] = {name: row.get(name) for name in _NAMES}
     for name, value in values.items():
         if value is None and BY_NAME[name].type not in SCALARS:
@@ -149,13 +153,15 @@ def _read_document(row: Mapping[str, Any], now: datetime) -> Document:
             raise ValueError(f"{name} is {value:,}")
     document = _DOCUMENT.validate_python(values)
     _check_document(document, now)
-    return document
+    content_hash = hash_text(f"{document.title or ''}\n\n{document.text}")
+    document_id = make_document_id(document.canonical_url, document.url, content_hash)
+    return replace(document, id=document_id, content_hash=content_hash, word_count=count_words(document.text))
 
 
 def _check_document(document: Document, now: datetime) -> None:
     """Refuse values of the right type that no worker stores. Raises ValueError."""
-    if not _ID.fullmatch(document.id):
-        raise ValueError("id is not the ID of a document")
+    if document.revision < 1:
+        raise ValueError(f"revision is {document.revision}; the first is 1")
     if document.source is not None and not NAME.fullmatch(document.source):
         raise ValueError("source is not the name of a source")
     if document.language is not None and not _LANGUAGE.fullmatch(document.language):
@@ -167,22 +173,28 @@ def _check_document(document: Document, now: datetime) -> None:
     day = document.published_day
     if day is not None and date.fromisoformat(day).isoformat() != day:
         raise ValueError("published_day is not a day such as 2026-12-02")
+    if day is not None and day > (now + 2 * MAX_AHEAD).date().isoformat():  # where the site is, it may be a day more
+        raise ValueError(f"published_day is {day}, in the future")
     for name in _TIMES:
-        _check_time(name, getattr(document, name), now + MAX_AHEAD if name in _FETCH_TIMES else None)
+        _check_time(name, getattr(document, name), now + MAX_AHEAD if name in _STATED_TIMES else now)
     for update in document.live_updates:
-        _check_time("live_updates", update.at)
+        _check_time("live_updates", update.at, now + MAX_AHEAD)
     for name in _PAGE_URLS:
         if (url := getattr(document, name)) is not None:
             normalize(url)
+    if document.canonical_url is not None and find_site(document.canonical_url) != find_site(document.url):
+        raise ValueError("canonical_url is on another site than url")
     links = (link.url for block in document.blocks if block.markup is not None for link in block.markup.links)
     if not all(url.startswith(LINK_SCHEMES) for url in (document.image or LINK_SCHEMES[0], *(one.url for one in document.images), *links)):
         raise ValueError("the URL of a link or an image begins with none of " + " ".join(LINK_SCHEMES))
 
 
-def _check_time(name: str, at: datetime | None, latest: datetime | None = None) -> None:
+def _check_time(name: str, at: datetime | None, latest: datetime) -> None:
     if at is None:
         return
     if at.tzinfo is None:
         raise ValueError(f"{name} has no time zone")
-    if at.year not in YEARS or (latest is not None and at > latest):
+    if at.year not in YEARS:
         raise ValueError(f"{name} is {at.isoformat()}")
+    if at > latest:
+        raise ValueError(f"{name} is {at.isoformat()}, in the future")

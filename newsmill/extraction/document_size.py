@@ -20,9 +20,11 @@ def limit_size(result: ExtractionResult) -> ExtractionResult:
 
 
 def count_characters(document: Document) -> int:
-    """Characters in the fields of a document that may be long."""
+    """Characters in the fields of a document that may be long, and one for each text: there may be many short ones."""
     texts = [document.title, document.description, document.text, *(block.text for block in document.blocks)]
     texts += [link.url for block in document.blocks if block.markup is not None for link in block.markup.links]
     texts += [update.text for update in document.live_updates]
     texts += [text for image in document.images for text in (image.url, image.caption, image.credit)]
-    return sum(len(text) for text in texts if text is not None)
+    texts += [*document.tags, *document.warnings, *(author.name for author in document.authors)]
+    texts += [text for pairs in (document.rights, document.provenance) for pair in pairs.items() for text in pair]
+    return len(texts) + sum(len(text) for text in texts if text is not None)

@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby, takewhile
 from operator import attrgetter
 from pathlib import Path
@@ -40,6 +41,17 @@ _PAGE_OUTCOMES = frozenset(Outcome) - {Outcome.STORED}  # the other outcomes of 
 IsStopped = Callable[[], bool]
 _has_outcomes = attrgetter("has_outcomes")
 _HIDDEN = re.compile(r"/[_.]")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What the operator says of the files. `is_own`: they are of a store of theirs, so that the times of first sight in them count.
+
+    `replaces`: they replace documents that this store fetched itself, or has from another source.
+    """
+
+    is_own: bool = False
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +85,11 @@ def _list_files(name: str) -> list[str]:
     return found
 
 
-def import_part(app: AppContext, part: RowGroup) -> ImportedPart:
+def import_part(app: AppContext, part: RowGroup, options: ImportOptions = ImportOptions()) -> ImportedPart:
     """Store what a part has. A second call finds it stored. Raises ServiceError."""
-    return _import(app, part, read_outcomes, _add_outcomes) if part.has_outcomes else _import(app, part, read_documents, _add_documents)
+    if part.has_outcomes:
+        return _import(app, part, read_outcomes, _add_outcomes)
+    return _import(app, part, read_documents, partial(_add_documents, options=options))
 
 
 def _import(
@@ -98,9 +112,10 @@ def _import(
     return ImportedPart(counts, tuple(messages[:MAX_MESSAGES]), problem)
 
 
-def _add_documents(app: AppContext, rows: list[Document], name: str) -> Counter[str]:
+def _add_documents(app: AppContext, rows: list[Document], name: str, *, options: ImportOptions) -> Counter[str]:
     now = app.now()
-    return Imports(app.engine).add_documents([ImportedDocument.of(row, name, now) for row in rows], now)
+    found = [ImportedDocument.of(row, name, now, is_own=options.is_own) for row in rows]
+    return Imports(app.engine).add_documents(found, now, replaces=options.replaces)
 
 
 def _add_outcomes(app: AppContext, rows: list[CaptureOutcome], name: str) -> Counter[str]:
@@ -114,18 +129,18 @@ def _describe_bad_rows(part: RowGroup, rows: Sequence[object]) -> list[str]:
 
 
 def import_parts(
-    app: AppContext, parts: Sequence[RowGroup], processes: int, is_stopped: IsStopped
+    app: AppContext, parts: Sequence[RowGroup], processes: int, is_stopped: IsStopped, options: ImportOptions = ImportOptions()
 ) -> Iterator[tuple[RowGroup, ImportedPart]]:
     """Store all parts, as `list_parts` orders them, up to the end or a stop. Raises NewsmillError."""
     if processes == 1:
-        yield from ((part, import_part(app, part)) for part in takewhile(lambda _: not is_stopped(), parts))
+        yield from ((part, import_part(app, part, options)) for part in takewhile(lambda _: not is_stopped(), parts))
         return
     with open_pool(app.settings, processes, is_stopped) as pool:
         for _, some in groupby(parts, _has_outcomes):  # all documents are stored before the first outcome, whatever the processes' speed
             running: dict[Future[ImportedPart], RowGroup] = {}
             while True:
                 while len(running) < 2 * processes and not is_stopped() and (part := next(some, None)) is not None:
-                    running[pool.submit(_import_part, part)] = part
+                    running[pool.submit(_import_part, part, options)] = part
                 if not running:
                     break
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
@@ -180,8 +195,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _import_part(part: RowGroup) -> ImportedPart:
-    return import_part(_app, part)
+def _import_part(part: RowGroup, options: ImportOptions) -> ImportedPart:
+    return import_part(_app, part, options)
 
 
 def _index() -> int:

@@ -65,6 +65,7 @@ class WarcCounts:
     """What became of the records of WARC files. `other` are records that are not HTTP responses, such as requests and metadata."""
 
     queued: int = 0  # pages that workers extract
+    kept: int = 0  # rows with another text of a document that the store fetched itself, or has from another source
     known: int = 0  # captures that are not newer than the stored page of their URL
     not_html: int = 0  # images, scripts, styles and other files
     http_error: int = 0  # responses with another status than 200
@@ -94,6 +95,7 @@ class ImportCounts:
 
     stored: int = 0  # new documents
     changed: int = 0  # stored documents with a new revision
+    kept: int = 0  # rows with another text of a document that the store fetched itself, or has from another source
     known: int = 0  # the store has this content or a later one of the document, or an outcome of the URL
     duplicate: int = 0  # other URLs of stored documents
     refused: int = 0  # by a takedown, because the page is on another site than its URL, or because the URL is a listing's

@@ -23,8 +23,9 @@ from newsmill.archive.archive import Archive
 from newsmill.context import build_context
 from newsmill.exports.parquet import write_parquet
 from newsmill.exports.parquet_reader import RowGroup
+from newsmill.extraction.normalise import count_words
 from newsmill.intake import document_import
-from newsmill.intake.document_import import ImportedPart, import_part, import_parts, list_parts
+from newsmill.intake.document_import import ImportedPart, ImportOptions, import_part, import_parts, list_parts
 from newsmill.model import Document, Kind, Link, Outcome
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
@@ -41,6 +42,8 @@ from newsmill.storage.ledger.takedowns import Takedowns
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import fingerprints_due
 
+DEFAULT = ImportOptions()
+AFTER = NOON + timedelta(days=1)  # the time of every import
 LONG = " ".join(f"word{number}" for number in range(80))
 
 
@@ -51,13 +54,15 @@ def article(name: str, text: str | None = None, **fields: object) -> Document:
     )
 
 
-def load(engine: Engine, folder: Path, found: Iterable[Document], name: str = "a.parquet") -> Counter[str]:
+def load(
+    engine: Engine, folder: Path, found: Iterable[Document], name: str = "a.parquet", options: ImportOptions = DEFAULT
+) -> Counter[str]:
     """Import a file with these documents. Returns the counts that are not 0."""
     path = folder / name
     with path.open("wb") as file:
         write_parquet(file, found)
-    app = build_context(engine, str(folder / "archive"), now=lambda: NOON)
-    return +sum((import_part(app, part).counts for part in list_parts([str(path)])), Counter())
+    app = build_context(engine, str(folder / "archive"), now=lambda: AFTER)
+    return +sum((import_part(app, part, options).counts for part in list_parts([str(path)])), Counter())
 
 
 def test_new_documents_are_everywhere_and_stored_once(engine: Engine, ledger: Ledger, documents: Documents, tmp_path: Path) -> None:
@@ -68,7 +73,8 @@ def test_new_documents_are_everywhere_and_stored_once(engine: Engine, ledger: Le
     assert load(engine, tmp_path, [*found, moved]) == {"stored": 6, "known": 1, "duplicate": 1}
     assert load(engine, tmp_path, [*found, moved]) == {"known": 8}
     stored = [*found[:4], replace(found[4], site_name="xy"), moved]
-    assert {one.id: replace(one, text_seen_at=None) for one in documents.iterate()} == {one.id: one for one in stored}
+    stored = [replace(one, word_count=count_words(one.text), text_seen_at=AFTER) for one in stored]
+    assert {one.id: one for one in documents.iterate()} == {one.id: one for one in stored}
     trace = ledger.traces.get(f"{SITE}/old")
     assert trace is not None
     assert (trace.outcome, trace.found_by, trace.found_on, trace.document_id) == (Outcome.STORED, "import", "a.parquet", moved.id)
@@ -76,7 +82,7 @@ def test_new_documents_are_everywhere_and_stored_once(engine: Engine, ledger: Le
     assert index_pending(engine) and Search(engine).search("new1").hits
     assert copy_groups.catch_up(engine) == 6
     assert NearDuplicates(engine).of(found[3].id, least=0.9) is not None
-    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
+    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=AFTER) == []
 
 
 def test_a_later_text_is_a_revision_and_an_older_one_changes_nothing(engine: Engine, documents: Documents, tmp_path: Path) -> None:
@@ -101,14 +107,15 @@ def test_a_page_that_waits_is_imported_and_an_extracted_page_gets_the_other_text
     mill.store(good(claim, article("0")))
     other = replace(article("0", "Extracted again."), archive_ref=f"{claim.segment}@{claim.offset}")
     ledger.links.add(links(2), now=NOON)
-    assert load(engine, tmp_path, [other, article("1")]) == {"changed": 1, "stored": 1}
+    assert load(engine, tmp_path, [other, article("1")]) == {"kept": 1, "stored": 1}
+    assert load(engine, tmp_path, [other], options=ImportOptions(replaces=True)) == {"changed": 1}
     trace = ledger.traces.get(f"{SITE}/0")
     stored = documents.get(other.id)
     assert trace is not None and stored is not None
     assert (trace.segment, stored.text, stored.archive_ref) == (claim.segment, "Extracted again.", other.archive_ref)
     assert (other.archive_ref or "").startswith(SEGMENT[:-1])
     assert [
-        finding for finding in Doctor(engine, ledger, Archive(str(tmp_path))).examine(now=NOON) if finding.check != "segment_missing"
+        finding for finding in Doctor(engine, ledger, Archive(str(tmp_path))).examine(now=AFTER) if finding.check != "segment_missing"
     ] == []
 
 
@@ -117,12 +124,12 @@ def test_takedowns_listings_and_damaged_rows(engine: Engine, ledger: Ledger, tmp
     Takedowns(engine).add([f"{SITE}/barred"], "a court", now=NOON)
     bad = [
         replace(article("huge"), word_count=1 << 40),
-        replace(article("id"), id="%"),
+        replace(article("revision"), revision=0),
         replace(article("nowhere"), requested_url="x", url="y"),
     ]
     found = [article("rss"), article("barred"), article("barred", LONG), article("fine"), *bad]
     assert load(engine, tmp_path, found) == {"stored": 1, "refused": 3, "invalid": 3}
-    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
+    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=AFTER) == []
 
 
 def test_a_takedown_during_an_import_holds(engine: Engine, ledger: Ledger, documents: Documents, tmp_path: Path) -> None:
@@ -174,13 +181,13 @@ def test_outcomes_of_pages_without_a_document(engine: Engine, ledger: Ledger, tm
     ]
     path = tmp_path / "outcomes.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row | {"at": NOON} for row in rows]), path)
-    app = build_context(engine, str(tmp_path / "archive"), now=lambda: NOON)
+    app = build_context(engine, str(tmp_path / "archive"), now=lambda: AFTER)
     for expected in ({"failed": 2, "known": 2}, {"known": 4}):
         counts = sum((import_part(app, part).counts for part in list_parts([str(path)])), Counter())
         assert +counts == {"invalid": 1, "other": 1} | expected
     trace = ledger.traces.get(f"{SITE}/list")
     assert trace is not None and (trace.outcome, trace.detail) == (Outcome.NOT_ARTICLE, "a list")
-    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
+    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=AFTER) == []
 
 
 def write_outcome(path: Path, name: str, at: datetime) -> None:
@@ -196,7 +203,7 @@ def test_the_order_of_files_changes_nothing(engine: Engine, ledger: Ledger, tmp_
         ends.append(part.has_outcomes)
         return ImportedPart(Counter())
 
-    app = build_context(engine, str(tmp_path / "archive"), now=lambda: NOON)
+    app = build_context(engine, str(tmp_path / "archive"), now=lambda: AFTER)
     (tmp_path / "first").mkdir()
     first, second, both = (str(tmp_path / name) for name in ("first/a.parquet", "first/b.parquet", "first"))
     write_outcome(Path(first), "one", NOON + timedelta(hours=1))
@@ -208,7 +215,9 @@ def test_the_order_of_files_changes_nothing(engine: Engine, ledger: Ledger, tmp_
     with ThreadPoolExecutor(2) as pool, monkeypatch.context() as patch:  # in place of processes
         patch.setattr(document_import, "open_pool", lambda *_: nullcontext(pool))
         patch.setattr(
-            document_import, "_import_part", lambda part: time.sleep(0 if part.has_outcomes else 0.1) or ends.append(part.has_outcomes)
+            document_import,
+            "_import_part",
+            lambda part, options: time.sleep(0 if part.has_outcomes else 0.1) or ends.append(part.has_outcomes),
         )
         list(import_parts(app, parts, 2, lambda: False))
     assert ends == [False, True]
@@ -216,4 +225,4 @@ def test_the_order_of_files_changes_nothing(engine: Engine, ledger: Ledger, tmp_
         assert +sum((import_part(app, part).counts for part in list_parts([name])), Counter()) == counts
     trace = ledger.traces.get(f"{SITE}/one")
     assert trace is not None and trace.outcome is Outcome.STORED
-    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=NOON) == []
+    assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=AFTER) == []

@@ -1,12 +1,13 @@
 """Documents that another run of Newsmill has extracted: new ones are inserted in bulk, all others end as the results of a worker.
 
 New is a document whose URL has no row, and that neither the store nor the same batch has under another URL. Of the others, what is older
-than the row's page changes nothing. One import inserts at a time, so two of them never store two copies of one text.
+than the row's page changes nothing, and so does what would replace a document that was fetched here or is of another source, unless the
+operator wants it (`replaces`). A row is the statement of a stranger: it names no page of this archive but the one that its URL has
+(SECURITY.md). One import inserts at a time, so two of them never store two copies of one text.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ from newsmill.storage.ledger.links import INSERT, insert_hosts, insert_rows, mak
 from newsmill.storage.ledger.revisits import RevisitPlans
 from newsmill.storage.ledger.stored_pages import lock_ids
 from newsmill.storage.ledger.takedown_check import list_keys
-from newsmill.storage.schema import documents, fingerprints, fingerprints_due, ledger, revisions, segments
+from newsmill.storage.schema import documents, fingerprints, fingerprints_due, ledger, revisions
 from newsmill.storage.statements import OWNER, UNTIL, AnyRow, is_failure
 from newsmill.storage.storing_order import make_stamp
 from newsmill.text.urls import find_site
@@ -47,7 +48,6 @@ COMMIT_DOCUMENTS = 16  # that are stored as a worker stores them
 CLAIM_SECONDS = 60.0  # of rows within one transaction
 
 _OK = 200
-_OFFSET = re.compile("[0-9]{1,15}")  # that the database stores
 _LOCK = 0x696D706F7274  # "import"
 _TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 _DISTURBED = ("40P01", "40001")  # SQLSTATEs of a deadlock and of a failed serialization
@@ -65,7 +65,7 @@ _LOCKED_ROWS = _ROWS.where(ledger.c.url_key.in_(_IDS)).order_by(ledger.c.id).wit
 _ROW_IDS = select(ledger.c.url_key, ledger.c.id)
 _STORED = select(documents.c.id, documents.c.content_hash)
 _REPLACED = select(revisions.c.document_id, revisions.c.content_hash)
-_SEGMENTS = select(segments.c.id)
+_OWNED = select(documents.c.ledger_id, documents.c.archive_ref, documents.c.source)
 _PAGE_URLS = select(documents.c.ledger_id, documents.c.url).where(documents.c.site.is_not(None))
 _CLAIM = (
     update(ledger)
@@ -103,10 +103,13 @@ class ImportedDocument:
         return str(self.page["url_key"])
 
     @classmethod
-    def of(cls, document: Document, found_on: str, now: datetime) -> ImportedDocument:
+    def of(cls, document: Document, found_on: str, now: datetime, *, is_own: bool = False) -> ImportedDocument:
         """`found_on`: the name of its file. Raises UrlError. After a redirect from another site the row is that of the final URL, as for a
-        submitted page."""
-        document = replace(document, text_seen_at=now)
+        submitted page.
+
+        The text counts as seen now; `is_own`: when its row says, because the operator says that the file is of their own store.
+        """
+        document = replace(document, text_seen_at=document.text_seen_at or document.fetched_at if is_own else now)
         is_on_site = document.requested_url == document.url or find_site(document.requested_url) == find_site(document.url)
         url = document.requested_url if is_on_site else document.url
         page = make_row(Link(url, source=document.source, found_by=FOUND_BY, found_on=found_on), now)
@@ -120,11 +123,14 @@ class Imports:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add_documents(self, found: Sequence[ImportedDocument], now: datetime) -> Counter[str]:
-        """Store documents; returns what became of them, by the fields of ImportCounts."""
+    def add_documents(self, found: Sequence[ImportedDocument], now: datetime, *, replaces: bool = False) -> Counter[str]:
+        """Store documents; returns what became of them, by the fields of ImportCounts.
+
+        `replaces`: also in place of documents that were fetched here, or are of another source.
+        """
         counts, others = self._try(lambda conn: _insert_new(conn, found, now))
         for some in _split(others):
-            counts += self._try(lambda conn, some=some: _store_as_worker(conn, some, now))  # type: ignore[misc]
+            counts += self._try(lambda conn, some=some: _store_as_worker(conn, some, now, replaces=replaces))  # type: ignore[misc]
         return counts
 
     def add_outcomes(self, found: Sequence[CaptureOutcome], *, found_on: str, now: datetime) -> Counter[str]:
@@ -233,16 +239,11 @@ def _insert(conn: Connection, new: Sequence[ImportedDocument], now: datetime) ->
     if not new:
         return
     stamp, plans = make_stamp(conn, now), RevisitPlans(conn, {one.document.source for one in new})
-    known_segments = _find_segments(conn, new)
-    pages = [_page_of(one, known_segments) for one in new]
-    made = [_make_row(one, page, plans, now) for one, page in zip(new, pages, strict=True)]
+    made = [_make_row(one, plans, now) for one in new]
     insert_hosts(conn, (row["host"] for row in made))
     insert_many(conn, ledger, sorted(made, key=lambda row: str(row["url_key"])))
     ids = {row.url_key: row.id for row in _read(conn, _ROW_IDS, ledger.c.url_key, (one.key for one in new))}
-    stored = [
-        {**one.row, "archive_ref": _format(page), "ledger_id": ids[one.key], "stored_at": stamp}
-        for one, page in zip(new, pages, strict=True)
-    ]
+    stored = [{**one.row, "archive_ref": None, "ledger_id": ids[one.key], "stored_at": stamp} for one in new]
     insert_many(conn, documents, sorted(stored, key=lambda row: str(row["id"])))
     bands = [{"ledger_id": ids[one.key], **dict(zip(BANDS, one.bands, strict=True))} for one in new if one.bands is not None]
     insert_many(conn, fingerprints, sorted(bands, key=lambda row: row["ledger_id"]))
@@ -255,27 +256,8 @@ def _insert(conn: Connection, new: Sequence[ImportedDocument], now: datetime) ->
     counters.write(conn)
 
 
-Place = tuple[str, int] | None  # segment and offset of a page in this archive
-
-
-def _find_segments(conn: Connection, found: Iterable[ImportedDocument]) -> set[str]:
-    """The segments of this archive that documents name. Others are of the archive of another store."""
-    named = {(one.document.archive_ref or "").rpartition("@")[0] for one in found} - {""}
-    return {row.id for row in _read(conn, _SEGMENTS, segments.c.id, named)}
-
-
-def _page_of(one: ImportedDocument, known_segments: set[str]) -> Place:
-    segment, _, offset = (one.document.archive_ref or "").rpartition("@")
-    return (segment, int(offset)) if segment in known_segments and _OFFSET.fullmatch(offset) else None
-
-
-def _format(page: Place) -> str | None:
-    return None if page is None else f"{page[0]}@{page[1]}"
-
-
-def _make_row(one: ImportedDocument, page: Place, plans: RevisitPlans, now: datetime) -> dict[str, Any]:
+def _make_row(one: ImportedDocument, plans: RevisitPlans, now: datetime) -> dict[str, Any]:
     document = one.document
-    segment, offset = page or (None, None)
     return {
         **one.page,
         "state": OUTCOMES[Outcome.STORED].state.value,
@@ -285,8 +267,8 @@ def _make_row(one: ImportedDocument, page: Place, plans: RevisitPlans, now: date
         "status": _OK,
         "fetched_at": document.fetched_at,
         "received_at": now,
-        "segment": segment,
-        "offset": offset,
+        "segment": None,
+        "offset": None,
         "document_id": document.id,
         "revisit_at": plans.find_next(document.source, document, now, RevisitResult.UNCHANGED),
     }
@@ -304,7 +286,7 @@ def _split(found: Sequence[ImportedDocument]) -> Iterator[list[ImportedDocument]
         yield [*batch.values()]
 
 
-def _store_as_worker(conn: Connection, found: Sequence[ImportedDocument], now: datetime) -> Counter[str]:
+def _store_as_worker(conn: Connection, found: Sequence[ImportedDocument], now: datetime, *, replaces: bool) -> Counter[str]:
     """Claim the rows of the documents, and end them as the results of a worker."""
     # A worker locks documents before rows.
     lock_ids(conn, {key for one in found for key in (*one.identities, f"content {one.document.content_hash}")})
@@ -313,8 +295,15 @@ def _store_as_worker(conn: Connection, found: Sequence[ImportedDocument], now: d
     new = set(INSERT.run_returning_keys(conn, ordered))
     rows = {row.url_key: row for row in conn.execute(_LOCKED_ROWS, {"b_ids": [one.key for one in found]})}
     open_to = [one for one in found if rows[one.key].kind == Kind.PAGE and rows[one.key].outcome != Outcome.TAKEDOWN]
-    known_segments = _find_segments(conn, open_to)
-    claimed = [_claim(conn, one, rows[one.key], _page_of(one, known_segments), now) for one in open_to]
+    counts = Counter({"refused": len(found) - len(open_to)})
+    if not replaces:
+        owned = {row.ledger_id: row for row in _read(conn, _OWNED, documents.c.ledger_id, (rows[one.key].id for one in open_to))}
+        others = {
+            one.key for one in open_to if (old := owned.get(rows[one.key].id)) and results.is_of_others(old, old.source, one.document)
+        }
+        open_to = [one for one in open_to if one.key not in others]
+        counts["kept"] = len(others)
+    claimed = [_claim(conn, one, rows[one.key], now) for one in open_to]
     counters = CounterUpdates()
     for row in (rows[one.key] for one in open_to):
         if row.url_key in new:
@@ -322,20 +311,20 @@ def _store_as_worker(conn: Connection, found: Sequence[ImportedDocument], now: d
         counters.undo(row.ended_at, row.source, row.kind, row.outcome)
     counters.write(conn)
     stored = {row.id for row in _read(conn, _STORED, documents.c.id, (key for one in found for key in one.identities))}
-    counts = Counter({"refused": len(found) - len(open_to)})
-    for decision in results.write(conn, claimed, now):
+    for decision in results.write(conn, claimed, now, keeps_others=not replaces):
         counts[_name(decision.record.outcome, decision.document, stored)] += 1
     return counts
 
 
-def _claim(conn: Connection, one: ImportedDocument, row: AnyRow, page: Place, now: datetime) -> Result:
-    document, is_same_page = replace(one.document, archive_ref=_format(page)), page is not None and page == (row.segment, row.offset)
+def _claim(conn: Connection, one: ImportedDocument, row: AnyRow, now: datetime) -> Result:
+    page = None if row.segment is None else f"{row.segment}@{row.offset}"
     values = {"b_id": row.id, "b_owner": FOUND_BY, "b_until": now + timedelta(seconds=CLAIM_SECONDS)}
-    segment, offset = page or (None, None)
-    if is_same_page:
+    if page is not None and page == one.document.archive_ref:  # extracted again
+        document, segment, offset = one.document, row.segment, row.offset
         conn.execute(_CLAIM, values)
     else:
-        place = {"b_segment": segment, "b_offset": offset, "b_fetched_at": document.fetched_at, "b_received_at": now, "b_url": document.url}
+        document, segment, offset = replace(one.document, archive_ref=None), None, None
+        place = {"b_segment": None, "b_offset": None, "b_fetched_at": document.fetched_at, "b_received_at": now, "b_url": document.url}
         conn.execute(_CLAIM_OTHER_PAGE, values | place)
     claim = ClaimedPage(row.id, row.url, row.source, row.fence + 1, segment or "", offset or 0, 0, row.first_seen_at, now, again=True)
     return Result(claim, ExtractionResult(OutcomeRecord(Outcome.STORED), document))

@@ -125,8 +125,11 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     return ended
 
 
-def write(conn: Connection, results: Sequence[Result], now: datetime) -> list[StoreDecision]:
-    """Decide the results whose claims are in force, and write what follows."""
+def write(conn: Connection, results: Sequence[Result], now: datetime, *, keeps_others: bool = False) -> list[StoreDecision]:
+    """Decide the results whose claims are in force, and write what follows.
+
+    `keeps_others`: a result that would write a document which was fetched here, or is of another source, is a duplicate of it.
+    """
     owned = revisits.find_owned(conn, [result.claim.id for result in results])
     stored = lock_documents(conn, results, owned)
     rows = _lock_rows(conn, results, stored)
@@ -138,8 +141,25 @@ def write(conn: Connection, results: Sequence[Result], now: datetime) -> list[St
     current = [result for result in current if result.retry_at is None]
     stamp = make_stamp(conn, now) if list_documents(current) else now
     decisions = decide(current, stored, stamp, owned, _find_foreign(conn, rows, stored))
+    if keeps_others:
+        decisions = [_keep_others(decision, stored, rows) for decision in decisions]
     _write(conn, decisions, rows, stamp, now)
     return decisions
+
+
+def _keep_others(decision: StoreDecision, stored: Mapping[str, StoredPage], rows: Mapping[int, AnyRow]) -> StoreDecision:
+    old = None if decision.document is None else stored.get(decision.document.id)
+    if decision.document is None or old is None or not is_of_others(old, rows[old.ledger_id].source, decision.document):
+        return decision
+    return StoreDecision(decision.result, duplicate_of(decision.document.id), document_id=decision.document.id)
+
+
+def is_of_others(old: Any, source: str | None, document: Document) -> bool:
+    """Whether a stored document was fetched here, so that the archive has its page, or is of another source than an imported one.
+
+    `old`: has the `archive_ref` of the stored document. `source`: of the stored document.
+    """
+    return old.archive_ref is not None or source != document.source
 
 
 def _refuse_foreign(result: Result) -> Result:

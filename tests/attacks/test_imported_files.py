@@ -1,0 +1,161 @@
+"""A row of an imported file is the statement of a stranger: it says nothing about another's documents, nor about this archive."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rows import NOON, Mill, document_of, good
+from sqlalchemy import Engine, select
+
+from newsmill.context import build_context
+from newsmill.exports.citation import cite
+from newsmill.exports.parquet import write_parquet
+from newsmill.extraction.document_identity import hash_text
+from newsmill.intake.document_import import ImportedPart, ImportOptions, import_part, list_parts
+from newsmill.model import Document, Link, Outcome, Source
+from newsmill.storage.database import reading
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger.takedowns import Takedowns
+from newsmill.storage.revisions import Revisions
+from newsmill.storage.schema import ledger as ledger_rows
+from newsmill.text.urls import make_key
+
+NOW = NOON + timedelta(days=2)
+HONEST, HOSTILE = "https://news.example/bridge", "https://hostile.example/bridge"
+WORDS = " ".join(f"word{number}" for number in range(120))
+NO_OPTIONS = ImportOptions()
+
+
+def article(url: str, text: str = WORDS, **fields: object) -> Document:
+    return document_of(url, **{"text": text, "source": None, "archive_ref": None, **fields})
+
+
+def load(engine: Engine, folder: Path, found: Iterable[Document], options: ImportOptions = NO_OPTIONS) -> tuple[dict[str, int], str]:
+    """Import a file of documents. Returns the counts that are not 0, and the sentences about its rows."""
+    path = folder / "a.parquet"
+    with path.open("wb") as file:
+        write_parquet(file, found)
+    app = build_context(engine, str(folder / "archive"), now=lambda: NOW)
+    parts: list[ImportedPart] = [import_part(app, part, options) for part in list_parts([str(path)])]
+    return dict(+sum((part.counts for part in parts), Counter())), "\n".join(message for part in parts for message in part.messages)
+
+
+def fetch(mill: Mill, document: Document) -> str:
+    """Fetch and store a page. Returns the place of its record in the archive."""
+    mill.ledger.links.add([Link(document.url)], now=mill.now)
+    mill.lease(document.url.split("/")[2])
+    (claim,) = mill.claim(mill.save())
+    mill.store(good(claim, document))
+    return f"{claim.segment}@{claim.offset}"
+
+
+def read(engine: Engine, url: str) -> Document:
+    found = Documents(engine).get(url)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_row_names_no_record_of_another_url(engine: Engine, mill: Mill, tmp_path: Path, is_first: bool) -> None:
+    """Read again from there, it would have the honest page, and a takedown of it would bar that one."""
+    if not is_first:
+        honest = fetch(mill, article(HONEST))
+        assert load(engine, tmp_path, [article(HOSTILE, "Forged.", archive_ref=honest)])[0] == {"stored": 1}
+    else:
+        segment = f"20261125T120000Z-{1:08x}"  # that the next fetch will have
+        assert load(engine, tmp_path, [article(HOSTILE, "Forged.", archive_ref=f"{segment}@0")])[0] == {"stored": 1}
+        assert fetch(mill, article(HONEST)) == f"{segment}@0"
+    assert read(engine, HOSTILE).archive_ref is None
+    with reading(engine) as conn:
+        row = conn.execute(select(ledger_rows).where(ledger_rows.c.url_key == make_key(HOSTILE))).one()
+    assert (row.segment, row.offset) == (None, None)
+    Takedowns(engine).add([HOSTILE], "a court", now=NOW)
+    assert read(engine, HONEST).text == WORDS
+    mill.ledger.retries.retry(urls=[HONEST], refetch=True, now=mill.now)
+    mill.lease("news.example")
+    (claim,) = mill.claim(mill.save())
+    assert mill.store(good(claim, article(HONEST, f"{WORDS} and more")))[Outcome.STORED] == 1
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        pytest.param(lambda one: replace(one, fetched_at=NOW), id="fetched now"),
+        pytest.param(lambda one: replace(one, source="paper"), id="of a followed source"),
+        pytest.param(lambda one: replace(one, requested_url=f"{HONEST}?utm_source=x"), id="at another spelling of the URL"),
+        pytest.param(lambda one: replace(one, url=f"{HONEST}/amp", requested_url=f"{HONEST}/amp", canonical_url=HONEST), id="as AMP page"),
+    ],
+)
+def test_a_row_replaces_no_document_that_was_fetched_here(
+    engine: Engine, mill: Mill, tmp_path: Path, forge: Callable[[Document], Document]
+) -> None:
+    mill.ledger.sources.put(Source("paper", homepage="https://news.example/", discover=False), now=NOON)
+    fetch(mill, article(HONEST, source="paper"))
+    before = read(engine, HONEST)
+    forged = forge(article(HONEST, f"{WORDS} forged", fetched_at=NOW - timedelta(hours=1)))
+    counts, _ = load(engine, tmp_path, [forged])
+    assert counts in ({"kept": 1}, {"duplicate": 1}), counts
+    assert read(engine, HONEST) == before and Revisions(engine).get(before.id, 2) is None
+
+
+def test_the_operator_may_let_an_import_replace(engine: Engine, mill: Mill, tmp_path: Path) -> None:
+    fetch(mill, article(HONEST))
+    corrected = article(HONEST, f"{WORDS} corrected", fetched_at=NOW)
+    assert load(engine, tmp_path, [corrected])[0] == {"kept": 1}
+    assert load(engine, tmp_path, [corrected], ImportOptions(replaces=True))[0] == {"changed": 1}
+    assert read(engine, HONEST).text == corrected.text
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_row_replaces_no_document_of_another_source(engine: Engine, tmp_path: Path, is_first: bool) -> None:
+    mine, theirs = article(HONEST, source="mine"), article(HONEST, f"{WORDS} forged", source="theirs", fetched_at=NOW)
+    first, second = (theirs, mine) if is_first else (mine, theirs)
+    second = replace(second, fetched_at=NOW)
+    assert load(engine, tmp_path, [replace(first, fetched_at=NOON)])[0] == {"stored": 1}
+    assert load(engine, tmp_path, [second])[0] == {"kept": 1}
+    assert read(engine, HONEST).text == first.text
+    assert load(engine, tmp_path, [replace(second, source=first.source)])[0] == {"changed": 1}, "a later text of the same source"
+
+
+def test_digests_and_ids_follow_from_the_content(engine: Engine, tmp_path: Path) -> None:
+    honest = article(HONEST)
+    forged = replace(article(HOSTILE, "Forged."), id=honest.id, content_hash=honest.content_hash, word_count=9)
+    assert load(engine, tmp_path, [forged])[0] == {"stored": 1}
+    found = read(engine, HOSTILE)
+    assert (found.id, found.content_hash, found.word_count) == (make_key(HOSTILE), hash_text(f"{found.title}\n\nForged."), 1)
+    forgery, original = (cite([one], "", NOW, "0.1.0") for one in (replace(forged, url=honest.url), honest))
+    assert forgery.digest != original.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("fetched_at", NOW + timedelta(seconds=1), "fetched_at is 2026-11-27T12:00:01+00:00, in the future"),
+        ("first_seen_at", NOW + timedelta(hours=1), "first_seen_at is"),
+        ("text_seen_at", NOW + timedelta(hours=1), "text_seen_at is"),
+        ("gone_at", NOW + timedelta(hours=1), "gone_at is"),
+        ("published_at", NOW + timedelta(days=2), "published_at is"),
+        ("modified_at", datetime(2100, 1, 1, tzinfo=NOW.tzinfo), "modified_at is"),
+        ("published_day", "2100-01-01", "published_day is 2100-01-01, in the future"),
+        ("revision", 0, "revision is 0"),
+        ("canonical_url", HONEST, "canonical_url is on another site than url"),
+        ("tags", ("x" * 1_500_000, "y" * 1_500_000), "the cap is 2,000,000"),
+        ("tags", ("",) * 2_000_001, "the cap is 2,000,000"),
+    ],
+)
+def test_a_row_that_no_worker_writes_is_refused(engine: Engine, tmp_path: Path, name: str, value: object, message: str) -> None:
+    counts, messages = load(engine, tmp_path, [replace(article(HOSTILE), **{name: value})])  # type: ignore[arg-type]
+    assert counts == {"invalid": 1} and message in messages
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_text_is_first_seen_at_its_import_unless_the_operator_says_otherwise(engine: Engine, tmp_path: Path, is_own: bool) -> None:
+    stated = NOON - timedelta(days=300)
+    row = article(HOSTILE, first_seen_at=stated, fetched_at=stated, text_seen_at=stated)
+    load(engine, tmp_path, [row], ImportOptions(is_own=is_own))
+    assert read(engine, HOSTILE).text_seen_at == (stated if is_own else NOW)
