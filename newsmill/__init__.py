@@ -195,6 +195,7 @@ def submit_warc(
     *,
     source: str | None = None,
     again: bool = False,
+    own: bool = False,
     in_place: bool = False,
     is_wanted: Callable[[str, datetime], bool] | None = None,
     where: str | os.PathLike[str] | None = None,
@@ -208,6 +209,7 @@ def submit_warc(
         files: Names or URLs of files, compressed with gzip or zstd or not at all.
         source: The name of the source that the pages belong to.
         again: Also submit captures that are not newer than the stored page of their URL.
+        own: The files are yours: a text counts as first seen at the time of its capture. Otherwise it is first seen now.
         in_place: Leave the pages in these files, and read them there. Submit a file again after it was moved.
         is_wanted: Called with the URL and time of each capture; if it returns False, the capture is left out.
         where: As for `submit`.
@@ -217,7 +219,7 @@ def submit_warc(
     """
     from newsmill.intake import warc_submission
 
-    return warc_submission.submit_warc(files, source, again, in_place, is_wanted, where)
+    return warc_submission.submit_warc(files, source, again, own, in_place, is_wanted, where)
 
 
 def read_warc(file: str | os.PathLike[str], *, is_wanted: Callable[[str, datetime], bool] | None = None) -> Iterator[Capture]:

@@ -44,6 +44,9 @@ def submit(
         bool, typer.Option("--again", help="Fetch known URLs again; with --warc: also take captures older than the stored page.")
     ] = False,
     in_place: Annotated[bool, typer.Option("--in-place", help="With --warc: leave the pages in these files, and read them there.")] = False,
+    own: Annotated[
+        bool, typer.Option("--own", help="With --warc: the files are yours, so their texts were first seen when they say.")
+    ] = False,
     hosts: Annotated[list[str] | None, typer.Option("--host", help="With --warc: only this host and its subdomains; repeatable.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="With --warc: first day, month or year of capture.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="With --warc: last day, month or year of capture.")] = None,
@@ -61,10 +64,12 @@ def submit(
             raise typer.BadParameter("--file is a list of URLs; give WARC files as arguments")
         filters = describe_filters(source, hosts or (), since, until)
         is_wanted = read_filter(hosts or [], since, until)
-        submit_warc(urls or [], source=source, again=again, in_place=in_place, filters=filters, is_wanted=is_wanted, as_json=as_json)
+        submit_warc(
+            urls or [], source=source, again=again, own=own, in_place=in_place, filters=filters, is_wanted=is_wanted, as_json=as_json
+        )
         return
-    if in_place or hosts or since is not None or until is not None:
-        raise typer.BadParameter("--in-place, --host, --since and --until need --warc")
+    if in_place or own or hosts or since is not None or until is not None:
+        raise typer.BadParameter("--in-place, --own, --host, --since and --until need --warc")
     if named := next((url for url in urls or [] if "://" not in url and url.lower().endswith(WARC_SUFFIXES)), None):
         raise ConfigError(f"{named} is a WARC file; submit its pages with --warc")
     submit_urls(urls or [], file, source=source, again=again, as_json=as_json)

@@ -25,7 +25,7 @@ MAX_MESSAGES = 20  # about records of WARC files
 
 
 def submit_warc(
-    names: Sequence[str], *, source: str | None, again: bool, in_place: bool, filters: str, is_wanted: IsWanted, as_json: bool
+    names: Sequence[str], *, source: str | None, again: bool, own: bool, in_place: bool, filters: str, is_wanted: IsWanted, as_json: bool
 ) -> None:
     """Submit the pages of WARC files and report the counts. Exits with 1 if nothing could be read, 130 after Ctrl-C. Raises ConfigError."""
     settings = configuration.load()
@@ -40,6 +40,7 @@ def submit_warc(
                 make_enqueue(settings),
                 source=source,
                 again=again,
+                is_own=own,
                 in_place=InPlace(filters) if in_place else None,
                 is_wanted=is_wanted,
                 warn=messages.add,

@@ -28,13 +28,20 @@ Write = Callable[[Sequence[Page]], Segment]
 
 
 def store_pages(
-    context: AppContext, enqueue: Callable[[str], bool], pages: Sequence[Page], found_by: str, write: Write | None = None
+    context: AppContext,
+    enqueue: Callable[[str], bool],
+    pages: Sequence[Page],
+    found_by: str,
+    write: Write | None = None,
+    *,
+    is_own: bool = False,
 ) -> tuple[PageReceipt, ...]:
     """Archive pages, record them as fetched and queue them, in segments. Returns a receipt per page, in order.
 
     `enqueue` puts a segment's id on the queue; if it returns False, the scheduler does it later. `found_by` is stored in new rows. Of
     several pages of one URL the last is stored. A page that equals the archived one of its URL changes nothing. `write` makes a segment of
-    pages; default: the archive does. Raises ServiceError; the pages of earlier segments are then stored, and all may be submitted again.
+    pages; default: the archive does. `is_own`: the operator says that they fetched the pages at the stated times. Raises ServiceError; the
+    pages of earlier segments are then stored, and all may be submitted again.
     """
     checked = [check_page(page) for page in pages]
     by_key = {make_key(page.requested_url): page for page in checked if isinstance(page, Page)}
@@ -51,7 +58,7 @@ def store_pages(
             receipts[key] = receipt
     for batch in _split(pending):
         segment = context.archive.write([*batch.values()], now=context.now()) if write is None else write([*batch.values()])
-        receipts |= _record_segment(context, enqueue, batch, segment, found_by)
+        receipts |= _record_segment(context, enqueue, batch, segment, found_by, is_own)
     return tuple(receipts[make_key(page.requested_url)] if isinstance(page, Page) else page for page in checked)
 
 
@@ -138,11 +145,11 @@ def _split(pages: Mapping[str, Page]) -> Iterator[dict[str, Page]]:
 
 
 def _record_segment(
-    context: AppContext, enqueue: Callable[[str], bool], pages: Mapping[str, Page], segment: Segment, found_by: str
+    context: AppContext, enqueue: Callable[[str], bool], pages: Mapping[str, Page], segment: Segment, found_by: str, is_own: bool
 ) -> dict[str, PageReceipt]:
     offsets = zip(pages.values(), segment.offsets, strict=True)
     saved = context.ledger.submitted_pages.save(
-        segment, [_submitted_page(page, offset, found_by) for page, offset in offsets], now=context.now()
+        segment, [_submitted_page(page, offset, found_by, is_own) for page, offset in offsets], now=context.now()
     )
     enqueue(segment.id)
     became_other = "the URL became a listing's, or was barred, while it was submitted"
@@ -152,9 +159,8 @@ def _record_segment(
     }
 
 
-def _submitted_page(page: Page, offset: int, found_by: str) -> SubmittedFetch:
+def _submitted_page(page: Page, offset: int, found_by: str, is_own: bool) -> SubmittedFetch:
     link = Link(page.requested_url, source=page.source, found_by=found_by, hint=page.hint)
     validators = page.header("ETag"), page.header("Last-Modified")
-    return SubmittedFetch(
-        link, offset, page.url, page.status, page.fetched_at, *validators, list_url_keys(page), tuple(part.url for part in page.parts)
-    )
+    parts = tuple(part.url for part in page.parts)
+    return SubmittedFetch(link, offset, page.url, page.status, page.fetched_at, *validators, list_url_keys(page), parts, is_own=is_own)

@@ -59,16 +59,18 @@ class WarcSubmission:
         *,
         source: str | None = None,
         again: bool = False,
+        is_own: bool = False,
         in_place: InPlace | None = None,
         is_wanted: IsWanted,
         warn: Callable[[str], None],
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """`source`: of all pages; default: that of a page of Newsmill, if it exists here. `again`: also take captures that are not newer
-        than the stored page. `in_place` None: the pages are copied into the archive. `warn` gets a sentence for each damaged record and
-        rejected page. `sleep` returns whether to stop waiting."""
+        than the stored page. `is_own`: the files are the operator's, so a text was first seen when they say. `in_place` None: the pages are
+        copied into the archive. `warn` gets a sentence for each damaged record and rejected page. `sleep` returns whether to stop waiting.
+        """
         self._app, self._enqueue, self._source, self._again = app, enqueue, source, again
-        self._in_place, self._is_wanted, self._warn, self._sleep = in_place, is_wanted, warn, sleep
+        self._is_own, self._in_place, self._is_wanted, self._warn, self._sleep = is_own, in_place, is_wanted, warn, sleep
         self._file: ExternalFile | None = None  # that is read in place
         # The notes before this run, and whether no file is there now; listed for the first file that is not finished.
         self._noted: list[tuple[ExternalFile, bool]] | None = None
@@ -148,7 +150,8 @@ class WarcSubmission:
         self._counts["known"] += len(pages) - len(newer)
         if newer:
             self._wait_for_workers()
-        for receipt in store_pages(self._app, self._enqueue, newer, FOUND_BY, None if self._file is None else self._refer):
+        write = None if self._file is None else self._refer
+        for receipt in store_pages(self._app, self._enqueue, newer, FOUND_BY, write, is_own=self._is_own):
             self._counts[_STATUS_FIELDS[receipt.status]] += 1
             if receipt.status is PageStatus.REJECTED:
                 self._warn(f"{redact(receipt.url[:200])}: {receipt.reason}")
@@ -259,6 +262,7 @@ def submit_warc(
     files: Iterable[str | os.PathLike[str]],
     source: str | None,
     again: bool,
+    own: bool,
     in_place: bool,
     is_wanted: IsWanted | None,
     where: str | os.PathLike[str] | None,
@@ -272,6 +276,7 @@ def submit_warc(
             make_enqueue(app.settings),
             source=source,
             again=again,
+            is_own=own,
             in_place=InPlace(describe_filters(source) if is_wanted is None else None) if in_place else None,
             is_wanted=is_wanted or is_any,
             warn=log.warning,

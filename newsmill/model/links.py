@@ -65,7 +65,6 @@ class WarcCounts:
     """What became of the records of WARC files. `other` are records that are not HTTP responses, such as requests and metadata."""
 
     queued: int = 0  # pages that workers extract
-    kept: int = 0  # rows with another text of a document that the store fetched itself, or has from another source
     known: int = 0  # captures that are not newer than the stored page of their URL
     not_html: int = 0  # images, scripts, styles and other files
     http_error: int = 0  # responses with another status than 200

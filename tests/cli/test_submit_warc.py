@@ -126,6 +126,7 @@ def test_a_damaged_wacz_file(newsmill: Newsmill) -> None:
         (["--warc", "--file", "urls.txt"], "--file"),
         (["a.warc"], "--warc"),
         (["https://paper.example/a", "--host", "paper.example"], "--warc"),
+        (["https://paper.example/a", "--own"], "--own"),
     ],
 )
 def test_what_is_refused(arguments: list[str], message: str, newsmill: Newsmill) -> None:
@@ -137,7 +138,7 @@ def test_what_is_refused(arguments: list[str], message: str, newsmill: Newsmill)
 
 def test_the_python_function(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     Path("b.warc.gz").write_bytes(b"rubbish")
-    counts = package.submit_warc([Path("a.warc"), "b.warc.gz"], is_wanted=lambda url, at: at.year == 2020, where=folder / "other")
+    counts = package.submit_warc([Path("a.warc"), "b.warc.gz"], own=True, is_wanted=lambda url, at: at.year == 2020, where=folder / "other")
     assert counts == package.WarcCounts(queued=1, filtered=1, damaged=1)
     assert "b.warc.gz, offset 0: damaged" in caplog.text
     for files, options in (("a.warc", {}), (["a.warc"], {"source": "nobody"}), (["missing.warc"], {})):

@@ -108,6 +108,16 @@ def test_the_newest_capture_is_stored_in_any_order(world: WorkersWorld, context:
     assert (older, stored(world)[f"{SITE}/story"][0]) == (WarcCounts(queued=1), "The council decides")
 
 
+@pytest.mark.parametrize("is_own", [True, False])
+def test_the_capture_is_the_first_sight_if_the_operator_says_so(world: WorkersWorld, context: WorkerContext, is_own: bool) -> None:
+    before = world.app.now()
+    run(world, [record(f"{SITE}/story", html("council").encode(), date="2018-01-01T00:00:00Z")], is_own=is_own)
+    extract_pending(context)
+    (document,) = world.documents.iterate()
+    assert document.text_seen_at is not None
+    assert document.text_seen_at == document.fetched_at if is_own else document.text_seen_at >= before
+
+
 def test_what_is_no_article_is_counted_and_not_stored(world: WorkersWorld, context: WorkerContext) -> None:
     page = html("council").encode()
     world.ledger.sources.put(Source(name="paper"), now=world.app.now())
