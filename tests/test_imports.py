@@ -86,7 +86,7 @@ OWNERS = {
     "psycopg": ("newsmill.storage",),
     "fastwarc": ("newsmill.archive",),
     "fsspec": ("newsmill.archive.buckets",),
-    "pyarrow": ("newsmill.exports.parquet", "newsmill.exports.parquet_reader"),
+    "pyarrow": ("newsmill.exports.parquet", "newsmill.exports.parquet_reader", "newsmill.exports.parquet_child"),
     "datatrove": ("newsmill.engines.datatrove",),
     "ray": ("newsmill.engines.ray",),
     "pyspark": ("newsmill.engines.spark",),

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from functools import partial
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +27,8 @@ from newsmill.extraction.document_size import MAX_DOCUMENT_CHARACTERS, count_cha
 from newsmill.extraction.normalise import count_words
 from newsmill.model import CaptureOutcome, Document
 from newsmill.model.document_fields import BY_NAME, SCALARS, FieldType, list_fields_of
+from newsmill.sandbox.child import Limits
+from newsmill.sandbox.parent import ChildCrashError, ChildProcess
 from newsmill.sources.table import NAME
 from newsmill.text.redaction import redact
 from newsmill.text.urls import find_site, normalize
@@ -29,12 +37,17 @@ T = TypeVar("T")
 YEARS = range(1900, 2201)  # that pages and searches take
 MAX_AHEAD = timedelta(days=1)  # of what a page states: a wrong time zone explains a day
 MAX_NUMBER = (1 << 31) - 1  # that the database stores
-BATCH_ROWS = 500  # of a row group; other programs write groups of a million rows
+BATCH_ROWS = 20  # of a row group, which the child has in memory
+MAX_FOOTER_BYTES = 32 << 20  # of a file: 20,000 row groups
+# Ordinary batches take 20 MB. A group of another program may have a million rows, which take as long as they take.
+LIMITS = Limits(wall=60, cpu=86_400, memory=512 << 20)
+HANDLER = "newsmill.exports.parquet_child:make_handler"
+OUT_OF_MEMORY = "memory"  # as the child calls it
 
 _DOCUMENT, _OUTCOME = TypeAdapter(Document), TypeAdapter(CaptureOutcome)
 _NAMES = tuple(field.name for field in fields(Document))
 _REQUIRED = frozenset(name for name in _NAMES if BY_NAME[name].required)
-_PAIRS, _DAYS, _NUMBERS, _TIMES = (list_fields_of(one) for one in (FieldType.PAIRS, FieldType.DAY, FieldType.NUMBER, FieldType.TIME))
+_PAIRS, _NUMBERS, _TIMES = (list_fields_of(one) for one in (FieldType.PAIRS, FieldType.NUMBER, FieldType.TIME))
 _STATED_TIMES = ("published_at", "modified_at")  # by the page; the others are of Newsmill's own clock
 _PAGE_URLS = ("url", "requested_url", "canonical_url")
 _LANGUAGE = re.compile("[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # BCP 47, whether it is registered or not
@@ -65,7 +78,7 @@ def list_row_groups(path: str) -> list[RowGroup]:
     import pyarrow.parquet  # type: ignore[import-untyped]  # without type hints
 
     try:
-        with _open(path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
+        with _open(path) as opened, pyarrow.parquet.ParquetFile(_check_footer(opened)) as file:
             names = set(file.schema_arrow.names)
             has_outcomes = names.issuperset(_OUTCOME_COLUMNS)
             rows = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
@@ -82,44 +95,92 @@ def _open(path: str) -> AbstractContextManager[BinaryIO]:
     return open_remote(path) if is_url(path) else Path(path).open("rb")
 
 
-def read_documents(group: RowGroup, now: datetime) -> Iterator[list[Document | BadRow]]:
-    """The rows of a part with documents, in batches. Raises ConfigError when the file cannot be read."""
-    return _read(group, _NAMES, partial(_read_document, now=now))
+def _check_footer(file: BinaryIO) -> BinaryIO:
+    """The file, whose end says how long its table of contents is. Raises ValueError if that is too long."""
+    if file.seek(0, os.SEEK_END) >= 8:
+        file.seek(-8, os.SEEK_END)
+        if (size := int.from_bytes(file.read(4), "little")) > MAX_FOOTER_BYTES:
+            raise ValueError(f"a footer of {size:,} bytes; the cap is {MAX_FOOTER_BYTES:,}")
+    file.seek(0)
+    return file
 
 
-def read_outcomes(group: RowGroup, now: datetime) -> Iterator[list[CaptureOutcome | BadRow]]:
-    """The rows of a part with outcomes, in batches. Raises ConfigError when the file cannot be read."""
-    return _read(group, _OUTCOME_COLUMNS, partial(_read_outcome, now=now))
+class ParquetReader:
+    """Reads the rows of files in a child process under limits, whatever a file unpacks to. A context manager, for one thread."""
+
+    def __init__(self) -> None:
+        self._child = ChildProcess(HANDLER, limits=LIMITS)
+        self._copy: tuple[str, Path] | None = None  # of the file at a URL that was read last
+
+    def __enter__(self) -> ParquetReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child, and remove what was copied."""
+        self._child.close()
+        self._drop_copy()
+
+    def read_documents(self, group: RowGroup, now: datetime) -> Iterator[list[Document | BadRow]]:
+        """The rows of a part with documents, in batches. Raises ConfigError when the file cannot be read."""
+        return self._read(group, _NAMES, partial(_read_document, now=now))
+
+    def read_outcomes(self, group: RowGroup, now: datetime) -> Iterator[list[CaptureOutcome | BadRow]]:
+        """The rows of a part with outcomes, in batches. Raises ConfigError when the file cannot be read."""
+        return self._read(group, _OUTCOME_COLUMNS, partial(_read_outcome, now=now))
+
+    def _read(self, group: RowGroup, columns: Sequence[str], read: Callable[[Mapping[str, Any]], T]) -> Iterator[list[T | BadRow]]:
+        if group.problem is not None:
+            raise ConfigError(f"{redact(group.path)}: {group.problem}")
+        try:
+            path = self._find_path(group.path)
+        except OSError as error:
+            raise ConfigError(f"{redact(group.path)}: cannot be read ({redact(str(error))})") from None
+        done = 0
+        for batch_rows in (BATCH_ROWS, 1):  # rows that are too large together may be read one by one
+            request = {"path": str(path), "group": group.number, "columns": list(columns), "batch_rows": batch_rows, "skipped": done}
+            try:
+                for rows in self._request(group, request):
+                    done += len(rows)
+                    yield [_read_row(number, row, read) for number, row in enumerate(rows, done - len(rows))]
+                return
+            except ChildCrashError as error:
+                if str(error) != OUT_OF_MEMORY or batch_rows == 1:
+                    row = f"{redact(group.path)}: row {done} of part {group.number}"
+                    raise ConfigError(f"{row} cannot be read under {LIMITS.memory >> 20} MB of memory ({error})") from None
+
+    def _request(self, group: RowGroup, request: Mapping[str, Any]) -> Iterator[list[Any]]:
+        """The rows that the child finds; a row is an object, or the reason why it is none. Raises ChildCrashError and ConfigError."""
+        self._child.start()
+        self._child.send(json.dumps(request).encode(), b"")
+        while self._child.is_busy:
+            answer = json.loads(self._child.receive())
+            if "error" in answer:
+                raise ConfigError(f"{redact(group.path)}: cannot be read ({redact(answer['error'])})")
+            yield answer["rows"]
+
+    def _find_path(self, name: str) -> Path:
+        """The file, or a copy of the one at a URL, as the child has no network. multiprocessing removes it at the end at the latest."""
+        if not is_url(name):
+            return Path(name).absolute()
+        if self._copy is None or self._copy[0] != name:
+            self._drop_copy()
+            with open_remote(name) as file, NamedTemporaryFile(dir=get_temp_dir(), suffix=".parquet", delete=False) as out:
+                self._copy = name, Path(out.name)
+                shutil.copyfileobj(file, out)
+        assert self._copy is not None
+        return self._copy[1]
+
+    def _drop_copy(self) -> None:
+        if self._copy is not None:
+            self._copy[1].unlink(missing_ok=True)
+            self._copy = None
 
 
-def _read(group: RowGroup, wanted: Sequence[str], read: Callable[[Mapping[str, Any]], T]) -> Iterator[list[T | BadRow]]:
-    import pyarrow.parquet
-
-    if group.problem is not None:
-        raise ConfigError(f"{redact(group.path)}: {group.problem}")
-    number = 0
-    try:
-        with _open(group.path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
-            names = [name for name in wanted if name in file.schema_arrow.names]
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group.number], columns=names):
-                yield [_read_row(at, row, read) for at, row in enumerate(_list_rows(batch), number)]
-                number += batch.num_rows
-    except (OSError, pyarrow.ArrowException) as error:
-        raise ConfigError(f"{redact(group.path)}: cannot be read ({redact(str(error))})") from None
-
-
-def _list_rows(batch: Any) -> list[Mapping[str, Any] | Exception]:
-    """The rows, or the error of one with a value that Python cannot hold, such as a time in the year 10,000."""
-    try:
-        return batch.to_pylist()  # type: ignore[no-any-return]
-    except (ValueError, ArithmeticError, LookupError) as error:
-        if batch.num_rows == 1:
-            return [error]
-        return [row for number in range(batch.num_rows) for row in _list_rows(batch.slice(number, 1))]
-
-
-def _read_row(number: int, row: Mapping[str, Any] | Exception, read: Callable[[Mapping[str, Any]], T]) -> T | BadRow:
-    if isinstance(row, Exception):
+def _read_row(number: int, row: Any, read: Callable[[Mapping[str, Any]], T]) -> T | BadRow:
+    if not isinstance(row, dict):
         return BadRow(number, str(row))
     try:
         return read(row)
@@ -147,8 +208,6 @@ def _read_document(row: Mapping[str, Any], now: datetime) -> Document:
             values[name] = {} if name in _PAIRS else ()
         elif name in _PAIRS:
             values[name] = {pair["key"]: pair["value"] for pair in value}
-        elif name in _DAYS and isinstance(value, date):
-            values[name] = value.isoformat()
         elif name in _NUMBERS and isinstance(value, int) and not 0 <= value <= MAX_NUMBER:
             raise ValueError(f"{name} is {value:,}")
     document = _DOCUMENT.validate_python(values)

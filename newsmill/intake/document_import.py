@@ -25,7 +25,7 @@ from newsmill.archive.remote_files import is_url, list_remote
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports.parquet import require_pyarrow
-from newsmill.exports.parquet_reader import BadRow, RowGroup, list_row_groups, read_documents, read_outcomes
+from newsmill.exports.parquet_reader import BadRow, ParquetReader, RowGroup, list_row_groups
 from newsmill.model import CaptureOutcome, Document, Outcome
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
@@ -85,11 +85,11 @@ def _list_files(name: str) -> list[str]:
     return found
 
 
-def import_part(app: AppContext, part: RowGroup, options: ImportOptions = ImportOptions()) -> ImportedPart:
+def import_part(app: AppContext, reader: ParquetReader, part: RowGroup, options: ImportOptions = ImportOptions()) -> ImportedPart:
     """Store what a part has. A second call finds it stored. Raises ServiceError."""
     if part.has_outcomes:
-        return _import(app, part, read_outcomes, _add_outcomes)
-    return _import(app, part, read_documents, partial(_add_documents, options=options))
+        return _import(app, part, reader.read_outcomes, _add_outcomes)
+    return _import(app, part, reader.read_documents, partial(_add_documents, options=options))
 
 
 def _import(
@@ -133,7 +133,8 @@ def import_parts(
 ) -> Iterator[tuple[RowGroup, ImportedPart]]:
     """Store all parts, as `list_parts` orders them, up to the end or a stop. Raises NewsmillError."""
     if processes == 1:
-        yield from ((part, import_part(app, part, options)) for part in takewhile(lambda _: not is_stopped(), parts))
+        with ParquetReader() as reader:
+            yield from ((part, import_part(app, reader, part, options)) for part in takewhile(lambda _: not is_stopped(), parts))
         return
     with open_pool(app.settings, processes, is_stopped) as pool:
         for _, some in groupby(parts, _has_outcomes):  # all documents are stored before the first outcome, whatever the processes' speed
@@ -179,12 +180,14 @@ def open_pool(settings: Settings, processes: int, is_stopped: IsStopped) -> Iter
 
 
 _app: AppContext  # of a process of the pool
+_reader: ParquetReader
 
 
 def _open(settings: Settings) -> None:
-    global _app
+    global _app, _reader
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _app = open_context(settings).__enter__()  # until the process ends
+    _reader = ParquetReader()  # its child ends with this process
     gc.freeze()  # no collection visits the modules: a fifth of the CPU of an import
 
 
@@ -196,7 +199,7 @@ def _end_with_parent() -> None:
 
 
 def _import_part(part: RowGroup, options: ImportOptions) -> ImportedPart:
-    return import_part(_app, part, options)
+    return import_part(_app, _reader, part, options)
 
 
 def _index() -> int:

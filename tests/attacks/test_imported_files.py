@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow  # type: ignore[import-untyped]
+import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 from rows import NOON, Mill, document_of, good
 from sqlalchemy import Engine, select
 
 from newsmill.context import build_context
 from newsmill.exports.citation import cite
-from newsmill.exports.parquet import write_parquet
+from newsmill.exports.parquet import arrow_schema, write_parquet
+from newsmill.exports.parquet_reader import ParquetReader
 from newsmill.extraction.document_identity import hash_text
 from newsmill.intake.document_import import ImportedPart, ImportOptions, import_part, list_parts
 from newsmill.model import Document, Link, Outcome, Source
@@ -28,7 +33,14 @@ from newsmill.text.urls import make_key
 NOW = NOON + timedelta(days=2)
 HONEST, HOSTILE = "https://news.example/bridge", "https://hostile.example/bridge"
 WORDS = " ".join(f"word{number}" for number in range(120))
+READER = ParquetReader()
 NO_OPTIONS = ImportOptions()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def close_reader() -> Iterator[None]:
+    yield
+    READER.close()
 
 
 def article(url: str, text: str = WORDS, **fields: object) -> Document:
@@ -41,7 +53,7 @@ def load(engine: Engine, folder: Path, found: Iterable[Document], options: Impor
     with path.open("wb") as file:
         write_parquet(file, found)
     app = build_context(engine, str(folder / "archive"), now=lambda: NOW)
-    parts: list[ImportedPart] = [import_part(app, part, options) for part in list_parts([str(path)])]
+    parts: list[ImportedPart] = [import_part(app, READER, part, options) for part in list_parts([str(path)])]
     return dict(+sum((part.counts for part in parts), Counter())), "\n".join(message for part in parts for message in part.messages)
 
 
@@ -159,3 +171,43 @@ def test_a_text_is_first_seen_at_its_import_unless_the_operator_says_otherwise(e
     row = article(HOSTILE, first_seen_at=stated, fetched_at=stated, text_seen_at=stated)
     load(engine, tmp_path, [row], ImportOptions(is_own=is_own))
     assert read(engine, HOSTILE).text_seen_at == (stated if is_own else NOW)
+
+
+READ = """
+import re, resource, sys
+from pathlib import Path
+from datetime import UTC, datetime
+from newsmill.exceptions import ConfigError
+from newsmill.exports.parquet_reader import ParquetReader, list_row_groups
+rows = 0
+with ParquetReader() as reader:
+    try:
+        for part in list_row_groups(sys.argv[1]):
+            for found in reader.read_documents(part, datetime(2026, 12, 1, tzinfo=UTC)):
+                rows += len(found)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])  # ru_maxrss counts from before the exec
+print(rows, peak >> 10, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("characters", "expected", "message"), [(1_900_000, 400, ""), (100_000_000, 0, "row 0 of part 0 cannot be read")])
+def test_a_file_takes_no_more_memory_than_its_limit(tmp_path: Path, characters: int, expected: int, message: str) -> None:
+    """400 equal texts, which are 30 kB of Parquet: read at once, they take gigabytes."""
+    schema = arrow_schema()
+    table = pyarrow.Table.from_pylist([article(f"{HOSTILE}/{number}", "x").to_dict() for number in range(400)], schema=schema)
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 400, pyarrow.int32()), ["word " * (characters // 5)])
+    pyarrow.parquet.write_table(table.set_column(schema.get_field_index("text"), "text", texts), tmp_path / "bomb.parquet")
+    assert (tmp_path / "bomb.parquet").stat().st_size < 10_000_000
+    done = subprocess.run([sys.executable, "-c", READ, tmp_path / "bomb.parquet"], capture_output=True, text=True, check=True)
+    rows, ours, child = map(int, done.stdout.split())
+    assert rows == expected and message in done.stderr, done.stderr
+    assert ours < 400 and child < 900, "MB"
+
+
+def test_a_footer_is_not_read_at_any_length(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(100) + (1 << 30).to_bytes(4, "little") + b"PAR1")
+    (part,) = list_parts([str(tmp_path / "a.parquet")])
+    assert part.problem is not None and "a footer of 1,073,741,824 bytes" in part.problem

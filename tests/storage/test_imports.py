@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -22,7 +22,7 @@ from sqlalchemy import Engine, exc
 from newsmill.archive.archive import Archive
 from newsmill.context import build_context
 from newsmill.exports.parquet import write_parquet
-from newsmill.exports.parquet_reader import RowGroup
+from newsmill.exports.parquet_reader import ParquetReader, RowGroup
 from newsmill.extraction.normalise import count_words
 from newsmill.intake import document_import
 from newsmill.intake.document_import import ImportedPart, ImportOptions, import_part, import_parts, list_parts
@@ -43,8 +43,15 @@ from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import fingerprints_due
 
 DEFAULT = ImportOptions()
+READER = ParquetReader()
 AFTER = NOON + timedelta(days=1)  # the time of every import
 LONG = " ".join(f"word{number}" for number in range(80))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def close_reader() -> Iterator[None]:
+    yield
+    READER.close()
 
 
 def article(name: str, text: str | None = None, **fields: object) -> Document:
@@ -62,7 +69,7 @@ def load(
     with path.open("wb") as file:
         write_parquet(file, found)
     app = build_context(engine, str(folder / "archive"), now=lambda: AFTER)
-    return +sum((import_part(app, part, options).counts for part in list_parts([str(path)])), Counter())
+    return +sum((import_part(app, READER, part, options).counts for part in list_parts([str(path)])), Counter())
 
 
 def test_new_documents_are_everywhere_and_stored_once(engine: Engine, ledger: Ledger, documents: Documents, tmp_path: Path) -> None:
@@ -183,7 +190,7 @@ def test_outcomes_of_pages_without_a_document(engine: Engine, ledger: Ledger, tm
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row | {"at": NOON} for row in rows]), path)
     app = build_context(engine, str(tmp_path / "archive"), now=lambda: AFTER)
     for expected in ({"failed": 2, "known": 2}, {"known": 4}):
-        counts = sum((import_part(app, part).counts for part in list_parts([str(path)])), Counter())
+        counts = sum((import_part(app, READER, part).counts for part in list_parts([str(path)])), Counter())
         assert +counts == {"invalid": 1, "other": 1} | expected
     trace = ledger.traces.get(f"{SITE}/list")
     assert trace is not None and (trace.outcome, trace.detail) == (Outcome.NOT_ARTICLE, "a list")
@@ -222,7 +229,7 @@ def test_the_order_of_files_changes_nothing(engine: Engine, ledger: Ledger, tmp_
         list(import_parts(app, parts, 2, lambda: False))
     assert ends == [False, True]
     for name, counts in ((first, {"failed": 1}), (second, {"stored": 1}), (second, {"known": 1}), (first, {"known": 1})):
-        assert +sum((import_part(app, part).counts for part in list_parts([name])), Counter()) == counts
+        assert +sum((import_part(app, READER, part).counts for part in list_parts([name])), Counter()) == counts
     trace = ledger.traces.get(f"{SITE}/one")
     assert trace is not None and trace.outcome is Outcome.STORED
     assert Doctor(engine, ledger, Archive(str(tmp_path / "archive"))).examine(now=AFTER) == []
