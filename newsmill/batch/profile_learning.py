@@ -35,7 +35,7 @@ from newsmill.text.redaction import redact
 if TYPE_CHECKING:
     from newsmill.extraction.site_profile.profile import PageBlocks
 
-PROFILES_NAME, MERGED_NAME = "profiles.sqlite", "pages.sqlite"
+PROFILES_NAME, MERGED_NAME = "profiles.jsonl.gz", "pages.sqlite"
 
 
 def collect_profile_pages(
@@ -102,7 +102,8 @@ def learn_profiles(folder: str | os.PathLike[str], *, processes: int = 1) -> str
     """Learn the profile of each site from the pages that `collect_profile_pages` put into a folder; returns the path or URL of the file.
 
     The profiles are the same in whatever order, and by however many processes, the pages were collected.
-    `processes` learn; the file is an SQLite database for `BatchOptions.profiles`. It is not learned again if the folder has the same pages.
+    `processes` learn; the file, JSON lines packed with gzip, is for `BatchOptions.profiles`. It is not learned again if the folder has the
+    same pages.
     Raises ConfigError for a folder without pages, and ServiceError if it cannot be read or written to.
     """
     where = os.fspath(folder)

@@ -64,7 +64,7 @@ def extract(
     Other formats write the documents, and report pages without a document on standard error. An invalid line gets the outcome bad_input.
     --learn extracts every page twice, and writes the first document after it has read the last page.
     --format parquet -o FOLDER reads WARC files, folders of them and URLs such as s3://…, and writes documents and all other outcomes.
-    There, --learn writes the profiles to FOLDER/_profiles/profiles.sqlite, which --profiles applies to other files.
+    There, --learn writes the profiles to FOLDER/_profiles/profiles.jsonl.gz, which --profiles applies to other files.
     Run the same command again to resume after Ctrl-C or a kill; finished files are skipped.
     """
     if form not in OUTPUT_FORMATS:

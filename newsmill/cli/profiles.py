@@ -35,7 +35,7 @@ def export_profiles(path: Annotated[Path, typer.Argument(metavar="FILE", help="T
         sites = [counts.site for counts in store.fast_path_stats.newest_counts()]
         if not sites:
             raise NewsmillError("no site has a profile yet; a site gets one with its fifth document")
-        made = Path(folder) / "profiles.sqlite"
+        made = Path(folder) / "profiles.jsonl.gz"
         write_profiles(made, list_newest(store, sorted(sites)), sources="")
         with made.open("rb") as file, open_output(path) as out:
             shutil.copyfileobj(file, out)
