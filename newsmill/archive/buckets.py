@@ -2,6 +2,8 @@
 
 The operator names the bucket, and its server by AWS_ENDPOINT_URL. Where this server redirects to, nobody has typed. botocore itself asks
 another region of a bucket without a redirect.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

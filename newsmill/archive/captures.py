@@ -1,4 +1,7 @@
-"""The captured pages in WARC files of any program and size, as a stream."""
+"""The captured pages in WARC files of any program and size, as a stream.
+
+SECURITY.md says what is evidence for what.
+"""
 
 from __future__ import annotations
 

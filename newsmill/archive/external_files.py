@@ -5,6 +5,8 @@ A note is named by the file's content, so a file that was moved is found again w
 
 Others may change these files. The archive has a digest of each page, computed when the page was submitted, and each read is checked. Pages
 that a takedown bars are listed, and never read again.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """A file at an http(s) URL, which is read in parts, each with a request of its own.
 
 The URL is typed by the operator. A redirect is not, so every connection passes the IP address guard.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

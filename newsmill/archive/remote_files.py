@@ -2,6 +2,8 @@
 
 The URLs are typed by the operator, as arguments of a command or of a Python function, or were when the archive noted them. No URL of an
 API, a job, a queue or a document comes here. The other file systems of fsspec connect where they like, so none can be named.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The file may be a stranger's. It is checked as a whole when it is opened, and unpacked into a database of this process's own, in which pages
 find their sites.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

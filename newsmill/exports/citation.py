@@ -1,4 +1,7 @@
-"""The name of a corpus: one line with query, time, counts and a digest, which can be verified later."""
+"""The name of a corpus: one line with query, time, counts and a digest, which can be verified later.
+
+SECURITY.md says what is evidence for what.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Documents and outcomes in the rows of Parquet files, of Newsmill or of a program that writes the same columns."""
+"""Documents and outcomes in the rows of Parquet files, of Newsmill or of a program that writes the same columns.
+
+SECURITY.md says what is evidence for what.
+"""
 
 from __future__ import annotations
 

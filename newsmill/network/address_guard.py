@@ -4,6 +4,8 @@
 IP addresses that are connected to, so a rebinding name server gets no second lookup. The crawler
 (crawler/network/guarded_resolver.py) and the other clients (guarded_connection.py) connect through it. tests/attacks/test_ways_out.py
 lists every module that reaches the network, and what guards it.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A connection to the host of a URL, at an IP address that the guard allows."""
+"""A connection to the host of a URL, at an IP address that the guard allows.
+
+SECURITY.md says what is evidence for what.
+"""
 
 from __future__ import annotations
 

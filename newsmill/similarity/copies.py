@@ -10,6 +10,8 @@ because each text is compared with the anchor.
 The head of a group stands for it. It is the anchor, because a stranger may state any time of publication. Two things are evidence for
 another head: the anchor itself names another member as its original, or its site, or sources that the operator trusts, state an earlier
 time (`choose_head`).
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

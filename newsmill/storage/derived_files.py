@@ -2,6 +2,8 @@
 
 A takedown is committed on one machine. Each process of every machine finds it in the database, and erases it from the files of its own.
 Until then nothing of it is served: the name of a store of the past has all takedowns, and a document that is gone has no image.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

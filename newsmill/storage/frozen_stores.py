@@ -3,6 +3,8 @@
 A file holds nothing of the users and of the crawl. Its name has a digest of all takedowns of the database, wherever they were made: after
 one more, the file is deleted, not read and made again. Making one costs 0.7 ms of CPU a document, and 10 ms more with the search index. It
 needs as much space as the documents have in their database.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The heartbeats of processes, by which others know that they are alive."""
+"""The heartbeats of processes, by which others know that they are alive.
+
+SECURITY.md says what is evidence for what.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The stories as they are decided: lists of them, and one with its documents, what each added and the evidence."""
+"""The stories as they are decided: lists of them, and one with its documents, what each added and the evidence.
+
+SECURITY.md says what is evidence for what.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 All three have the form `nm_ID_SECRET` and a scope. A session is valid for one audience only: the Host header of its browser.
 The database stores the SHA-256 of the secret: it is 32 random bytes, so it cannot be guessed, and a slow hash would only slow down every
 request.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The token of the person who runs the web server, in a file of the data folder that only this person can read."""
+"""The token of the person who runs the web server, in a file of the data folder that only this person can read.
+
+SECURITY.md says what is evidence for what.
+"""
 
 from __future__ import annotations
 

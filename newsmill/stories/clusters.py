@@ -6,6 +6,8 @@ clusters whose documents are most similar on average, again and again. A cluster
 the similarity of two documents of one event is seldom low by chance in all of many pairs.
 
 One document never joins two clusters, whatever it says: links of at least MIN_LINKED documents on either side must do so, of as many sites.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Authentication: tokens and browser sessions. Routes use `Depends(require_scope(Scope.READ))`.
 
 Programs send a token in a header, browsers have a session cookie. Nobody has rights by being on this machine.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations

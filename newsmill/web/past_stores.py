@@ -1,4 +1,7 @@
-"""The stores of past times that requests search, each made in a process of its own, one at a time; callers take turns."""
+"""The stores of past times that requests search, each made in a process of its own, one at a time; callers take turns.
+
+SECURITY.md says what is evidence for what.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The sessions of browsers."""
+"""The sessions of browsers.
+
+SECURITY.md says what is evidence for what.
+"""
 
 from __future__ import annotations
 

@@ -45,3 +45,11 @@ def test_files_and_names_that_the_documentation_mentions_exist() -> None:
             if FILE.fullmatch(code) and not (ROOT / code).exists():
                 unknown.append(f"{page.relative_to(ROOT)}: {code}")
     assert not unknown, "these do not exist: " + ", ".join(unknown)
+
+
+def test_what_decides_by_evidence_cites_the_table() -> None:
+    """Each row of the table names the code, and the code names the table."""
+    rows = re.findall(r"^\|.*\|$", (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("## What is evidence")[2], re.MULTILINE)
+    named = {path for row in rows[2:] for path in FILE.findall(row.rpartition(" | ")[2])}
+    assert len(rows) > 20 and named
+    assert [path for path in sorted(named) if "SECURITY.md" not in (ROOT / path).read_text(encoding="utf-8")] == []

@@ -1,4 +1,7 @@
-"""Links become rows of the ledger: one per URL, however often it is found."""
+"""Links become rows of the ledger: one per URL, however often it is found.
+
+SECURITY.md says what is evidence for what.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Pages that were fetched outside the crawler become fetched rows: new ones, or known ones of any state.
 
 The fence of a known row rises, so that a crawler or worker that holds it changes nothing any more.
+
+SECURITY.md says what is evidence for what.
 """
 
 from __future__ import annotations
