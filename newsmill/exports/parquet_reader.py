@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from newsmill.archive.remote_files import is_url, open_remote
 from newsmill.exceptions import ConfigError
@@ -159,7 +160,10 @@ class ParquetReader:
         self._child.start()
         self._child.send(json.dumps(request).encode(), b"")
         while self._child.is_busy:
-            answer = json.loads(self._child.receive())
+            try:
+                answer = from_json(bytes(self._child.receive()))
+            except ValueError as error:  # unlike json, it refuses deep nesting in this way
+                raise ConfigError(f"{redact(group.path)}: cannot be read ({error})") from None
             if "error" in answer:
                 raise ConfigError(f"{redact(group.path)}: cannot be read ({redact(answer['error'])})")
             yield answer["rows"]

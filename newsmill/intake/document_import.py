@@ -36,7 +36,8 @@ T = TypeVar("T")
 PARQUET_SUFFIX = ".parquet"
 MAX_MESSAGES = 20  # of one part
 INDEXED_PER_TASK = 1000  # documents
-_PAGE_OUTCOMES = frozenset(Outcome) - {Outcome.STORED}  # the other outcomes of records are those of no page
+# The other outcomes of records are those of no page, or decisions of a store: a takedown bars a URL.
+_PAGE_OUTCOMES = frozenset(Outcome) - {Outcome.STORED, Outcome.TAKEDOWN, Outcome.DISCARDED}
 
 IsStopped = Callable[[], bool]
 _has_outcomes = attrgetter("has_outcomes")
@@ -113,9 +114,10 @@ def _import(
 
 
 def _add_documents(app: AppContext, rows: list[Document], name: str, *, options: ImportOptions) -> Counter[str]:
-    now = app.now()
-    found = [ImportedDocument.of(row, name, now, is_own=options.is_own) for row in rows]
-    return Imports(app.engine).add_documents(found, now, replaces=options.replaces)
+    now, imports = app.now(), Imports(app.engine)
+    believed = rows if options.is_own else imports.drop_sources(rows)
+    found = [ImportedDocument.of(row, name, now, is_own=options.is_own) for row in believed]
+    return imports.add_documents(found, now, replaces=options.replaces)
 
 
 def _add_outcomes(app: AppContext, rows: list[CaptureOutcome], name: str) -> Counter[str]:

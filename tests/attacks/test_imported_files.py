@@ -134,6 +134,36 @@ def test_a_row_replaces_no_document_of_another_source(engine: Engine, tmp_path: 
     assert load(engine, tmp_path, [replace(second, source=first.source)])[0] == {"changed": 1}, "a later text of the same source"
 
 
+def test_a_row_belongs_to_no_source_of_another_site(engine: Engine, mill: Mill, tmp_path: Path) -> None:
+    mill.ledger.sources.put(Source("paper", homepage="https://news.example/", discover=False), now=NOON)
+    rows = [article(HOSTILE, "Forged.", source="paper"), article(HONEST, source="paper"), article(f"{HOSTILE}/2", source="theirs")]
+    assert load(engine, tmp_path, rows)[0] == {"stored": 3}
+    assert [read(engine, one.url).source for one in rows] == [None, "paper", "theirs"]
+    assert load(engine, tmp_path, [article(f"{HOSTILE}/3", "Mine.", source="paper")], ImportOptions(is_own=True))[0] == {"stored": 1}
+    assert read(engine, f"{HOSTILE}/3").source == "paper", "of an aggregator, for example"
+
+
+def test_the_page_itself_replaces_what_a_row_said_of_it(engine: Engine, mill: Mill, tmp_path: Path) -> None:
+    """A short article after a long forgery looks like "We will be right back", which replaces no document that was fetched."""
+    assert load(engine, tmp_path, [article(HONEST, f"{WORDS} forged " * 20, title="Forged")])[0] == {"stored": 1}
+    mill.now = NOW
+    mill.ledger.retries.retry(urls=[HONEST], refetch=True, now=mill.now)
+    mill.lease("news.example")
+    (claim,) = mill.claim(mill.save())
+    mill.store(good(claim, article(HONEST, "The council met.", title="The council", fetched_at=NOW)))
+    assert read(engine, HONEST).text == "The council met."
+
+
+def test_an_outcome_of_a_file_bars_no_url(engine: Engine, mill: Mill, tmp_path: Path) -> None:
+    rows = [{"url": HONEST, "at": NOON, "outcome": outcome, "detail": "a court"} for outcome in ("takedown", "discarded")]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "outcomes.parquet")
+    app = build_context(engine, str(tmp_path / "archive"), now=lambda: NOW)
+    (part,) = list_parts([str(tmp_path / "outcomes.parquet")])
+    assert +import_part(app, READER, part).counts == {"other": 2}
+    fetch(mill, article(HONEST))
+    assert read(engine, HONEST).text == WORDS
+
+
 def test_digests_and_ids_follow_from_the_content(engine: Engine, tmp_path: Path) -> None:
     honest = article(HONEST)
     forged = replace(article(HOSTILE, "Forged."), id=honest.id, content_hash=honest.content_hash, word_count=9)

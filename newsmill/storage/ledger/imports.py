@@ -24,10 +24,11 @@ from newsmill.polling.revisits import RevisitResult
 from newsmill.similarity.near_duplicates import Fingerprint, fingerprint
 from newsmill.storage.bulk_insert import insert_many
 from newsmill.storage.counter_updates import FOUND, CounterUpdates
-from newsmill.storage.database import writing
+from newsmill.storage.database import reading, writing
 from newsmill.storage.dialects import is_any, is_sqlite
 from newsmill.storage.fingerprints import BANDS, find_candidates
 from newsmill.storage.ledger import results
+from newsmill.storage.ledger.adoption import read_sites
 from newsmill.storage.ledger.article_identity import list_identities
 from newsmill.storage.ledger.barred_urls import find_barred, is_any_barred
 from newsmill.storage.ledger.claims import Result
@@ -132,6 +133,12 @@ class Imports:
         for some in _split(others):
             counts += self._try(lambda conn, some=some: _store_as_worker(conn, some, now, replaces=replaces))  # type: ignore[misc]
         return counts
+
+    def drop_sources(self, found: Sequence[Document]) -> list[Document]:
+        """The documents, without their source where it is one of this store that does not speak for their site."""
+        with reading(self._engine) as conn:
+            sites = read_sites(conn, {one.source for one in found})
+        return [one if one.source not in sites or find_site(one.url) in sites[one.source] else replace(one, source=None) for one in found]
 
     def add_outcomes(self, found: Sequence[CaptureOutcome], *, found_on: str, now: datetime) -> Counter[str]:
         """Record outcomes of pages whose URLs have no row yet; the others stay as they are. `found_on`: the name of their file."""

@@ -231,7 +231,8 @@ def _find_revisit_failure(result: Result, document_id: str, stored: Mapping[str,
     if not is_same_edition(document.url, stored_url) and not is_same_edition(url, stored_url):
         return OutcomeRecord(Outcome.OFF_SITE, Sentence("the URL does not lead to {url} any more", url=stored_url))
     if document.id == document_id:
-        is_other = is_placeholder(document, stored[document_id])
+        is_imported = stored[document_id].archive_ref is None  # its text is the statement of a file: the page itself replaces it
+        is_other = not is_imported and is_placeholder(document, stored[document_id])
         placeholder = Sentence("the page shows another text for now: {title}", title=document.title)
         return OutcomeRecord(Outcome.NOT_ARTICLE, placeholder) if is_other else None
     if document.id in stored:
