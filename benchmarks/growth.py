@@ -33,6 +33,7 @@ from sqlalchemy import Engine, func, select, text, update
 from newsmill import context, settings
 from newsmill.context import AppContext
 from newsmill.exports.parquet import write_parquet
+from newsmill.exports.parquet_reader import ParquetReader
 from newsmill.intake.document_import import import_part, list_parts
 from newsmill.model import Author, Block, BlockType, Document, ExtractionResult, LeasedUrl, Link, Outcome, OutcomeRecord, Segment
 from newsmill.search import pending_list, word_forms
@@ -85,8 +86,9 @@ def fill(app: AppContext, size: int, whole: int, until: float) -> dict[str, floa
 
 
 def import_files(app: AppContext, path: Path) -> None:
-    for part in list_parts([str(path)]):
-        import_part(app, part)
+    with ParquetReader() as reader:
+        for part in list_parts([str(path)]):
+            import_part(app, reader, part)
 
 
 def index_all(engine: Engine) -> None:

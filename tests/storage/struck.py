@@ -10,7 +10,8 @@ from rows import NOON, after
 from strikes import arm
 
 from newsmill.context import build_context
-from newsmill.intake.document_import import import_part, list_parts
+from newsmill.exports.parquet_reader import ParquetReader
+from newsmill.intake.document_import import ImportOptions, import_part, list_parts
 from newsmill.notifications.alerts import AlertSender, AlertWriter
 from newsmill.storage import database, frozen_stores, past_documents, schema_version, story_decisions
 from newsmill.storage.copies import back_up as back_up_store
@@ -54,8 +55,9 @@ def import_file(options: dict[str, Any]) -> int:
     app = build_context(engine, str(folder / "archive"), now=lambda: after(hours=1))
     parts = list_parts([str(folder / "a.parquet")])
     arm(options["step"])
-    for part in parts:
-        import_part(app, part)
+    with ParquetReader() as reader:
+        for part in parts:
+            import_part(app, reader, part, ImportOptions(replaces=True))
     return 0
 
 
