@@ -36,7 +36,7 @@ T = TypeVar("T")
 PARQUET_SUFFIX = ".parquet"
 MAX_MESSAGES = 20  # of one part
 INDEXED_PER_TASK = 1000  # documents
-# The other outcomes of records are those of no page, or decisions of a store: a takedown bars a URL.
+# The other outcomes of records are those of no page, or decisions of a store: a takedown bars a URL (SECURITY.md).
 _PAGE_OUTCOMES = frozenset(Outcome) - {Outcome.STORED, Outcome.TAKEDOWN, Outcome.DISCARDED}
 
 IsStopped = Callable[[], bool]
