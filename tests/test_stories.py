@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.stories import StoryDocument, cluster, explain, find_terms, pack, unpack
+from newsmill.stories import StoryDocument, cluster, find_shared_terms, find_terms, pack, unpack
 
 HOUR = 3600
 TEXTS = {
@@ -79,12 +79,18 @@ def test_score_of_look_alike_events(shared: Path) -> None:
     assert 2 * precision * recall / (precision + recall) > 0.9
 
 
-def test_evidence_has_the_shared_terms_and_the_distance_in_time() -> None:
-    found = explain(make_document("quake1"), [make_document("quake2", second=3 * HOUR)])
-    assert "aceh" in found.terms
-    assert "shook" not in found.terms
-    assert found.hours_apart == 3
-    assert explain(make_document("budget"), []).hours_apart is None
+def test_shared_terms_are_words_as_the_text_writes_them() -> None:
+    own, other = (make_document(name).terms for name in ("quake1", "quake2"))
+    assert find_shared_terms(own, [other], *TEXTS["quake1"]) == ("Aceh", "near Takengon", "Tuesday", "magnitude 6.1", "collapsed")
+    assert find_shared_terms(own, [], *TEXTS["quake1"]) == ()
+
+
+def test_a_shared_pair_of_words_replaces_its_words() -> None:
+    text = "Rangers of South Dakota search. South Dakota has snow."
+    own = find_terms(None, text, "en")
+    assert "dakota" in own.weights, "the words are terms as well"
+    assert find_shared_terms(own, [own], None, text)[0] == "South Dakota"
+    assert sum("Dakota" in term for term in find_shared_terms(own, [own], None, text)) == 1
 
 
 @given(st.text(), st.text(), st.none() | st.sampled_from(["en", "de", "zh", "xx-broken"]))

@@ -15,11 +15,12 @@ from newsmill.cli.commands import QueryCommand
 from newsmill.cli.terminal import Json, format_count, note, print_json, print_table, printable
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Story, StoryDetail, StoryEvent, StoryEventKind, StoryMember
-from newsmill.storage.stories import Stories
+from newsmill.storage.stories import Stories, StoryOrder
 from newsmill.storage.story_edits import StoryEdits
 
 stories = typer.Typer(no_args_is_help=True, help="List and show stories, and merge, split and pin them for good.")
 
+DAY, MINUTE = "%Y-%m-%d", "%Y-%m-%d %H:%M"
 MAX_SITES = 20  # that have more documents, of a story
 
 StoryId = Annotated[int, typer.Argument(metavar="ID", help="ID of the story, as in `newsmill stories list`.")]
@@ -32,6 +33,7 @@ def list_stories(
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="Only with a document from then on (UTC): 2026-11-30, yesterday, 24h.")
     ] = None,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Also stories of two documents of one site.")] = False,
     source: Annotated[str | None, typer.Option("--source", help="Only with a document of this source.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Maximum number of stories.")] = 20,
     as_json: Json = False,
@@ -45,14 +47,15 @@ def list_stories(
     words = [*(query or ()), *([] if source is None else [format_filter("source", source) or f'source:"{source}"'])]
     from_time = read_since(since, datetime.now(UTC))
     with context.open_context(configuration.load()) as store:
-        found, _ = find_stories(store.engine, " ".join(words), since=from_time, order="biggest" if biggest else "newest", limit=limit)
+        order: StoryOrder = "biggest" if biggest else "newest"
+        found, _ = find_stories(store.engine, " ".join(words), since=from_time, order=order, pairs=pairs, limit=limit)
     if as_json:
         for story in found:
             print_json(story)
     elif found:
         print_table(("id", "first", "last", "documents", "texts", "sources", "title"), map(to_row, found))
     if not found:
-        note("no story was found; a story has at least two documents, and the scheduler finds it within a minute")
+        note("no story was found; the scheduler finds new stories within a minute, and `--pairs` lists those of two documents of one site")
         raise typer.Exit(1)
 
 
@@ -102,8 +105,12 @@ def _edits() -> Iterator[tuple[StoryEdits, datetime]]:
 
 def to_row(story: Story) -> list[object]:
     """A story as a row of the list."""
-    times = [f"{at:%Y-%m-%d %H:%M}" for at in (story.first_at, story.last_at)]
-    return [story.id, *times, story.documents, story.texts, story.sources, printable(story.title or "(no title)")]
+    return [story.id, *format_days(story), story.documents, story.texts, story.sources, printable(story.title or "(no title)")]
+
+
+def format_days(story: Story) -> list[str]:
+    """The first and the last day: a document may state no time."""
+    return [f"{at:{DAY}}" for at in (story.first_at, story.last_at)]
 
 
 def format_story(detail: StoryDetail) -> Iterator[str]:
@@ -111,10 +118,11 @@ def format_story(detail: StoryDetail) -> Iterator[str]:
     story = detail.story
     counts = (format_count(story.documents, "document"), format_count(story.texts, "text"), format_count(story.sources, "source"))
     yield f"{story.id}  {story.title or '(no title)'}"
-    yield f"{', '.join(counts)}, {story.first_at:%Y-%m-%d %H:%M} to {story.last_at:%Y-%m-%d %H:%M}{' (pinned)' if detail.is_pinned else ''}"
+    yield f"{', '.join(counts)}, {' to '.join(format_days(story))}{' (pinned)' if detail.is_pinned else ''}"
     for member in detail.members:
         yield ""
-        yield f"{member.at:%Y-%m-%d %H:%M}  {member.source or member.site_name or '-'}: {member.title or '(no title)'}"
+        time = f"{member.at:{DAY if member.is_dated_by_day else MINUTE}}"
+        yield f"{time}  {member.source or member.site_name or '-'}: {member.title or '(no title)'}"
         yield f"  {member.url}  ({member.id})"
         yield f"  {describe_evidence(member)}"
         yield from (f"  + {sentence}" for sentence in member.added)
@@ -132,8 +140,7 @@ def describe_evidence(member: StoryMember) -> str:
     """Why a document belongs to its story."""
     if member.duplicate_of is not None:
         return f"copy of {member.duplicate_of}"
-    apart = "" if member.hours_apart is None else f", {member.hours_apart:.1f} h apart"
-    return f"shares {', '.join(member.shared_terms) or 'no rare term'}{apart}"
+    return f"shares {', '.join(member.shared_terms) or 'no rare term'}"
 
 
 def describe_event(event: StoryEvent, story_id: int) -> str:

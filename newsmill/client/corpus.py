@@ -229,10 +229,13 @@ class Corpus(ABC):
         """
 
     @abstractmethod
-    def stories(self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", limit: int = 20) -> list[Story]:
+    def stories(
+        self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", pairs: bool = False, limit: int = 20
+    ) -> list[Story]:
         """Returns stories, documents that tell the same news: those with the newest document first, or those of the most sources.
 
         With a search query, only the stories of its newest 1,000 matches; with `since`, an aware time, only those with a later document.
+        Stories of two documents of one site are left out, unless `pairs`.
         """
 
     @abstractmethod

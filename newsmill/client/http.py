@@ -173,9 +173,13 @@ class HttpCorpus(ApiConnection, Corpus):
         found = self.get(f"{self._document_path(id_or_url)}/copies", {}, may_be_missing=True)
         return None if found is None else self.read(CopyGroup, found)
 
-    def stories(self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", limit: int = 20) -> list[Story]:
+    def stories(
+        self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", pairs: bool = False, limit: int = 20
+    ) -> list[Story]:
         check_story_query(query, since, order, limit)
-        found = self._pages("stories", {"q": query, "since": _format_time(since), "order": order}, min(limit, 200))
+        found = self._pages(
+            "stories", {"q": query, "since": _format_time(since), "order": order, "pairs": str(pairs).lower()}, min(limit, 200)
+        )
         return [self.read(Story, item) for item in islice(found, limit)]
 
     def story(self, story_id: int) -> StoryDetail | None:

@@ -190,9 +190,11 @@ class LocalCorpus(Corpus):
         document = self._documents.get(id_or_url)
         return None if document is None else DocumentCopies(self._engine).of(document.id)
 
-    def stories(self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", limit: int = 20) -> list[Story]:
+    def stories(
+        self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", pairs: bool = False, limit: int = 20
+    ) -> list[Story]:
         check_story_query(query, since, order, limit)
-        return find_stories(self._engine, query, since=since, order=order, limit=limit)[0]
+        return find_stories(self._engine, query, since=since, order=order, pairs=pairs, limit=limit)[0]
 
     def story(self, story_id: int) -> StoryDetail | None:
         check_range("story_id", story_id, 1)
@@ -337,7 +339,9 @@ class PastCorpus(LocalCorpus):
     def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
         raise ConfigError("a corpus of the past does not change; follow the corpus of today")
 
-    def stories(self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", limit: int = 20) -> list[Story]:
+    def stories(
+        self, query: str = "", *, since: datetime | None = None, order: StoryOrder = "newest", pairs: bool = False, limit: int = 20
+    ) -> list[Story]:
         raise ConfigError(_NO_STORIES)
 
     def story(self, story_id: int) -> StoryDetail | None:

@@ -37,7 +37,7 @@ from newsmill.model.results import ExtractionPath, ExtractionResult
 from newsmill.model.revisions import Revision, RevisionCause, RevisionSummary
 from newsmill.model.site_profiles import POSITION_FIELDS, ArticleNorm, FieldStats, LineStats, PathStats, Profile
 from newsmill.model.sources import Politeness, Render, Rules, Source, SpiderLimits
-from newsmill.model.stories import MoreOfSite, Story, StoryDetail, StoryEvent, StoryEventKind, StoryMember
+from newsmill.model.stories import MoreOfSite, Story, StoryDetail, StoryEvent, StoryEventKind, StoryLead, StoryMember
 
 __all__ = [
     "DOUBTFUL_CONFIDENCE",
@@ -104,6 +104,7 @@ __all__ = [
     "StoryDetail",
     "StoryEvent",
     "StoryEventKind",
+    "StoryLead",
     "StoryMember",
     "SubmissionCounts",
     "TableCell",

@@ -64,9 +64,23 @@ class StoryMember:
     first_seen_at: datetime
     at: datetime  # that the document states; else when Newsmill first saw it
     duplicate_of: str | None  # the ID of the earlier document of which it is a copy
-    shared_terms: tuple[str, ...]  # with the other texts, the rarest first
-    hours_apart: float | None  # from the nearest other text
+    shared_terms: tuple[str, ...]  # with the other texts, as its text writes them, the weightiest first
     added: tuple[str, ...]  # its first sentences that no earlier document has
+
+    @property
+    def is_dated_by_day(self) -> bool:
+        """Whether it states a day without a time: `at` is the end of that day in UTC."""
+        return self.published_at is not None and self.published_precision == "day"
+
+
+@dataclass(frozen=True, slots=True)
+class StoryLead:
+    """The document whose image and description show a story."""
+
+    document_id: str
+    description: str | None
+    language: str | None
+    has_image: bool
 
 
 @dataclass(frozen=True, slots=True)

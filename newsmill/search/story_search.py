@@ -19,8 +19,10 @@ def find_stories(
     since: datetime | None = None,
     order: StoryOrder = "newest",
     cursor: str | None = None,
+    pairs: bool = False,
     limit: int = 20,
 ) -> tuple[list[Story], str | None]:
-    """One page of stories, and the cursor of the next page. `since`: with a document from that time on. Raises CursorError."""
+    """One page of stories, and the cursor of the next page. `since`: with a document from that time on. `pairs`: also of two
+    documents of one site. Raises CursorError."""
     ids = Search(engine).find_ids(query, limit=MAX_MATCHES, order="newest")[0] if query.strip() else None
-    return Stories(engine).page(order=order, since=since, documents=ids, cursor=cursor, limit=limit)
+    return Stories(engine).page(order=order, since=since, documents=ids, pairs=pairs, cursor=cursor, limit=limit)

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, func, or_, select, tuple_
 
-from newsmill.model import MoreOfSite, Story, StoryDetail, StoryEvent, StoryEventKind, StoryMember
+from newsmill.model import MoreOfSite, Story, StoryDetail, StoryEvent, StoryEventKind, StoryLead, StoryMember
 from newsmill.similarity.new_sentences import find_new_sentences, list_content_words
 from newsmill.storage.cursors import decode_cursor, encode_cursor
 from newsmill.storage.database import reading
 from newsmill.storage.schema import copy_groups, documents, stories, story_events, story_links, story_texts
 from newsmill.storage.story_decisions import FIRST_SEEN, HEAD, IS_OF_PAGE, MAX_TEXT_CHARACTERS, read_document
-from newsmill.stories import explain
+from newsmill.stories import find_shared_terms
 from newsmill.text.urls import find_site
 
 StoryOrder = Literal["newest", "biggest"]
@@ -28,6 +28,7 @@ MAX_OF_SITE = 5  # of them; a site that tells a story a thousand times hides no 
 MAX_COUNTED = 10_000  # documents of a story among which they are chosen: its texts, which are few, then copies
 MAX_EVENTS = 50
 MAX_ADDED = 3  # sentences of one document
+MIN_DOCUMENTS, MIN_SITES = 3, 2  # of a story that is listed; with less of both it is a pair of one site
 
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 _ID: BindParameter[Any] = bindparam("b_id")
@@ -50,6 +51,13 @@ _MEMBERS = (
     .where(or_(copy_groups.c.ledger_id.in_(_HEADS_OF_STORY), copy_groups.c.group_id.in_(_HEADS_OF_STORY)))
     .order_by(copy_groups.c.ledger_id != HEAD, *FIRST_SEEN)
     .limit(MAX_COUNTED)
+)
+_LEADS = (
+    select(story_texts.c.story_id, documents.c.id, documents.c.description, documents.c.language, documents.c.image)
+    .join_from(story_texts, stories, stories.c.id == story_texts.c.story_id)
+    .join(copy_groups, copy_groups.c.ledger_id == story_texts.c.ledger_id)
+    .join(documents, IS_OF_PAGE)
+    .where(story_texts.c.story_id.in_(_IDS), story_texts.c.second == stories.c.first_second)
 )
 _DOCUMENTS = select(*(documents.c[name] for name in _FIELDS), _TEXT).where(documents.c.id.in_(_IDS))
 _TERMS = select(story_texts, copy_groups.c.document_id).join_from(
@@ -87,15 +95,19 @@ class Stories:
         order: StoryOrder = "newest",
         since: datetime | None = None,
         documents: Collection[str] | None = None,
+        pairs: bool = False,
         cursor: str | None = None,
         limit: int = 20,
     ) -> tuple[list[Story], str | None]:
         """Stories, and the cursor of the next page. `newest`: those with the last document first. `biggest`: those of the most sources.
 
-        `since`: only stories with a document from that time on. `documents`: only stories of these documents. Raises CursorError.
+        `since`: only stories with a document from that time on. `documents`: only stories of these documents. `pairs`: also stories of two
+        documents of one site. Raises CursorError.
         """
         column = stories.c.sources if order == "biggest" else stories.c.last_second
         statement = select(stories).where(stories.c.documents > 0).order_by(column.desc(), stories.c.id.desc()).limit(limit + 1)
+        if not pairs:
+            statement = statement.where(or_(stories.c.documents >= MIN_DOCUMENTS, stories.c.sources >= MIN_SITES))
         if since is not None:
             statement = statement.where(stories.c.last_second >= int(since.timestamp()))
         if documents is not None:
@@ -107,6 +119,12 @@ class Stories:
         shown = rows[:limit]
         following = encode_cursor(order, getattr(shown[-1], column.name), shown[-1].id) if len(rows) > limit else None
         return [_to_story(row) for row in shown], following
+
+    def find_leads(self, found: Collection[Story]) -> dict[int, StoryLead]:
+        """What shows each story: the document that gave its first time, if it has an image or a description."""
+        with reading(self._engine) as conn:
+            rows = conn.execute(_LEADS, {"b_ids": sorted(story.id for story in found)}).all()
+        return {row.story_id: StoryLead(row.id, row.description, row.language, row.image is not None) for row in rows}
 
     def of_documents(self, ids: Collection[str]) -> dict[str, Story]:
         """The stories of documents; those that tell no story are left out."""
@@ -164,15 +182,13 @@ def _to_members(rows: Sequence[tuple[Any, Any]], first: Mapping[int, str], terms
     members = []
     for row, document in rows:
         is_copy = row.head != row.ledger_id
-        own = terms.get(row.head)
-        evidence = explain(own, [other for page, other in terms.items() if page != row.head]) if own is not None else None
+        own, others = terms.get(row.head), [other.terms for page, other in terms.items() if page != row.head]
         members.append(
             StoryMember(
                 **{name: getattr(document, name) for name in _FIELDS},
                 at=_to_time(row.second),
                 duplicate_of=first.get(row.head) if is_copy else None,
-                shared_terms=evidence.terms if evidence else (),
-                hours_apart=evidence.hours_apart if evidence else None,
+                shared_terms=find_shared_terms(own.terms, others, document.title, document.text) if own is not None else (),
                 added=() if is_copy or not known else find_new_sentences(document.text, known, MAX_ADDED),
             )
         )

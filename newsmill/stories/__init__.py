@@ -5,19 +5,18 @@ connect decide one another's stories.
 """
 
 from newsmill.stories.clusters import MAX_COMPONENT, WINDOW_SECONDS, StoryDocument, are_linked, cluster
-from newsmill.stories.evidence import Evidence, explain
+from newsmill.stories.evidence import find_shared_terms
 from newsmill.stories.terms import TERMS_VERSION, Terms, find_terms, pack, rare_terms, unpack
 
 __all__ = [
     "MAX_COMPONENT",
     "TERMS_VERSION",
     "WINDOW_SECONDS",
-    "Evidence",
     "StoryDocument",
     "Terms",
     "are_linked",
     "cluster",
-    "explain",
+    "find_shared_terms",
     "find_terms",
     "pack",
     "rare_terms",

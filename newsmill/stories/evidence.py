@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from newsmill.stories.clusters import StoryDocument
+from newsmill.stories.terms import Terms, find_spellings
 
-MAX_SHOWN_TERMS = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Why a document is in its story. `hours_apart`: from the nearest other document; None if it is alone."""
-
-    terms: tuple[str, ...]
-    hours_apart: float | None
+MAX_SHOWN_TERMS = 5
+MAX_RANKED_TERMS = 20  # among which no word is shown twice
 
 
-def explain(member: StoryDocument, others: Sequence[StoryDocument]) -> Evidence:
-    """The terms that a document shares with most others of its story, the weightiest first, and its distance in time."""
-    carriers = Counter(term for other in others for term in other.terms.weights)
-    weights = member.terms.weights
-    shared = sorted((term for term in weights if carriers[term]), key=lambda term: (-carriers[term] * weights[term], term))
-    gap = min((abs(member.second - other.second) for other in others), default=None)
-    return Evidence(tuple(shared[:MAX_SHOWN_TERMS]), None if gap is None else gap / 3600)
+def find_shared_terms(own: Terms, others: Sequence[Terms], title: str | None, text: str) -> tuple[str, ...]:
+    """The terms that a document shares with most others of its story, as it writes them, the weightiest first.
+
+    A pair of words replaces its words. Of `title` and `text`, the terms are `own`.
+    """
+    carriers = Counter(term for other in others for term in other.weights)
+    ranked = sorted((term for term in own.weights if carriers[term]), key=lambda term: (-carriers[term] * own.weights[term], term))
+    shown: list[str] = []
+    for term in ranked[:MAX_RANKED_TERMS]:
+        words = set(term.split())
+        same = [other for other in shown if not words.isdisjoint(other.split())]
+        if not same:
+            shown.append(term)
+        elif all(words.issuperset(other.split()) for other in same):
+            shown[shown.index(same[0])] = term
+            shown = [other for other in shown if other not in same]
+    spellings = find_spellings({word for term in shown for word in term.split()}, f"{title or ''}\n{text}")
+    return tuple(" ".join(spellings.get(word, word) for word in term.split()) for term in shown[:MAX_SHOWN_TERMS])

@@ -7,7 +7,7 @@ numbers, so sums of them are the same on every machine and in every order.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import blake2b
@@ -68,10 +68,10 @@ def find_terms(title: str | None, text: str, language: str | None) -> Terms:
     (['bridge', 'closed', 'leipzig', '3', '3 days', 'bridge closed', 'days'], ['leipzig'])
     """
     heading, body = list(_split(title or "")), list(_split(text[:MAX_CHARACTERS]))
-    capitals = Counter(word for word, is_capital in body or heading if is_capital)
-    small = Counter(word for word, is_capital in body or heading if not is_capital)
+    capitals = Counter(word for word, is_capital, _ in body or heading if is_capital)
+    small = Counter(word for word, is_capital, _ in body or heading if not is_capital)
     names = {word for word, count in capitals.items() if count >= small[word]}
-    words = [word for word, _ in (*heading, ("", False), *body)]
+    words = [word for word, *_ in (*heading, ("", False, ""), *body)]
     counts = Counter(words)
     counts.update(f"{one} {other}" for one, other in pairwise(words) if one and other)
     del counts[""]
@@ -79,7 +79,7 @@ def find_terms(title: str | None, text: str, language: str | None) -> Terms:
         term: min(255, round(WEIGHT_SCALE * log(1 + count * (NAME_WEIGHT if names.issuperset(term.split(" ")) else 1))))
         for term, count in counts.items()
     }
-    lead = {word for word, _ in (*heading, *body[:LEAD_WORDS]) if word}
+    lead = {word for word, *_ in (*heading, *body[:LEAD_WORDS]) if word}
     ranked = sorted(weights, key=lambda term: (term not in lead, -weights[term], term))[:MAX_TERMS]
     heaviest = sorted(ranked, key=lambda term: (-weights[term], term))
     kept = lead.intersection(heaviest)
@@ -109,8 +109,22 @@ def unpack(packed: bytes) -> tuple[str | None, Terms, str | None]:
     return language or None, Terms(dict(zip(terms, numbers[: len(terms)], strict=True)), lead, names), site or None
 
 
-def _split(text: str) -> Iterator[tuple[str, bool]]:
-    """Each word, folded, and whether it has a capital inside a sentence. A common word is "": no term, but a gap between others.
+def find_spellings(words: Set[str], text: str) -> dict[str, str]:
+    """How a text first writes the words of its terms. A word that it does not have is left out.
+
+    >>> find_spellings({"street", "aceh"}, "The streets of Aceh, each street")
+    {'street': 'streets', 'aceh': 'Aceh'}
+    """
+    found: dict[str, str] = {}
+    for word, _, written in _split(text[:MAX_CHARACTERS]):
+        if word in words:
+            found.setdefault(word, written)
+    return found
+
+
+def _split(text: str) -> Iterator[tuple[str, bool, str]]:
+    """Each word, folded, whether it has a capital inside a sentence, and as it is written. A common word is "": no term, but a
+    gap between others.
 
     In scripts without spaces between words, every two neighbouring characters are a word.
     """
@@ -119,15 +133,15 @@ def _split(text: str) -> Iterator[tuple[str, bool]]:
         word, before, is_first = match[0], text[end : match.start()].rstrip(" "), not end
         end = match.end()
         if _ANY_UNSPACED.match(word):
-            yield from ((fold(one + other), False) for one, other in pairwise(word))
+            yield from ((fold(one + other), False, one + other) for one, other in pairwise(word))
             continue
         folded = fold(word)[:MAX_TERM_CHARACTERS]
         if folded in common or (len(folded) < 2 and not folded.isdigit()):
-            yield "", False
+            yield "", False, word
             continue
         if len(folded) > 4 and folded.endswith("s") and not folded.endswith("ss"):
             folded = folded[:-1]
-        yield folded, word[0].isupper() and not is_first and before[-1:] not in _SENTENCE_ENDS
+        yield folded, word[0].isupper() and not is_first and before[-1:] not in _SENTENCE_ENDS, word
 
 
 @cache

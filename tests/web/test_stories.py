@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 from page_client import HTML, read, text_of, token
-from rows import insert_pages
+from rows import NOON, insert_pages
 from site_of_tests import RunningApp
-from story_world import make_world, settle
+from story_world import make_event, make_world, settle
 
 from newsmill.web.config import WebConfig
 
 API = "/api/v1"
+HOUR = timedelta(hours=1)
 
 
 def test_a_story_is_listed_shown_and_corrected(make_web: Callable[..., RunningApp]) -> None:
@@ -31,12 +35,13 @@ def test_a_story_is_listed_shown_and_corrected(make_web: Callable[..., RunningAp
     assert program.get(f"{API}/stories", params={"since": "2030-01-01T00:00:00Z"}).json()["items"] == []
 
     page = read(client, f"/stories/{big['id']}")
-    assert [link.text_content() for link in page.xpath("//table//a")] == [
-        member["source"] for member in sorted(program.get(f"{API}/stories/{big['id']}").json()["members"], key=lambda member: member["at"])
-    ]
+    members = program.get(f"{API}/stories/{big['id']}").json()["members"]
+    assert page.xpath("//ol/li/h3/a/@href") == [f"/documents/{member['id']}" for member in members if not member["duplicate_of"]]
+    assert not page.xpath("//table")
     assert len(page.xpath("//input[@name='document']")) == 4 and page.xpath("//details//a[contains(@href, $id)]", id=ids[-1])
     assert not read(web.browser("read"), f"/stories/{big['id']}").xpath("//input[@name='document']")
-    assert page.xpath("//svg[@class='bars']") and "shared terms" in text_of(page) and "New here:" in text_of(page)
+    assert not page.xpath("//svg[@class='bars']"), "the list shows few documents as well"
+    assert "5 shared terms" in text_of(page) and "New here:" in text_of(page) and " h " in text_of(page)
     assert read(client, f"/documents/{ids[0]}").xpath(f"//a[@href='/stories/{big['id']}']")
     assert read(client, "/stories?order=biggest").xpath("//h3/a/@href") == [f"/stories/{one['id']}" for one in (big, second, third)]
 
@@ -60,6 +65,35 @@ def test_a_story_is_listed_shown_and_corrected(make_web: Callable[..., RunningAp
     assert web.program("read").put(f"{API}/stories/{kept}/pin").status_code == 403
     assert program.delete(f"{API}/stories/999/pin").status_code == 404
     assert program.delete(f"{API}/stories/{kept}/pin").json() == {"id": kept}
+
+
+def test_a_story_of_documents_that_state_a_day_of_one_site(make_web: Callable[..., RunningApp]) -> None:
+    """A pair of one site is behind a switch. A day without a time is compared as a day. The first document lends image and description."""
+    web = make_web(WebConfig())
+    client, program = web.browser(), web.program("read")
+    first, second, third = make_event(random.Random(3), 0, 3)
+    day = {"published_precision": "day", "source": "site0"}
+    lead = {"image": "https://site0.example/lead.jpg", "description": "What the city decided"}
+    story = [
+        replace(first, published_at=NOON, first_seen_at=NOON, source="site0", **lead),
+        replace(second, url="https://site0.example/again", published_at=NOON.replace(hour=0), first_seen_at=NOON + HOUR, **day),
+    ]
+    insert_pages(web.context.engine, *story)
+    settle(web.context.engine)
+    assert program.get(f"{API}/stories").json()["items"] == [] and not read(client, "/stories").xpath("//ol//h3")
+    (pair,) = program.get(f"{API}/stories", params={"pairs": True}).json()["items"]
+    assert pair["sources"] == 1
+    listed = read(client, "/stories?pairs=true")
+    assert listed.xpath("//ol//h3/a/@href") == [f"/stories/{pair['id']}"] and "23:59" not in text_of(listed)
+    for page in (listed, read(client, f"/stories/{pair['id']}")):
+        assert "What the city decided" in text_of(page) and page.xpath("//img/@src") == [f"/documents/{first.id}/image"]
+    assert "same day" in text_of(page) and "23:59" not in text_of(page)
+
+    later = NOON + 73 * HOUR
+    insert_pages(web.context.engine, replace(third, url="https://site0.example/more", published_at=later, first_seen_at=later, **day))
+    settle(web.context.engine)
+    assert program.get(f"{API}/stories").json()["items"][0]["documents"] == 3, "three documents are a story"
+    assert "+3 days" in text_of(read(client, f"/stories/{pair['id']}"))
 
 
 def test_a_search_of_stories_is_saved_on_the_page_of_stories(make_web: Callable[..., RunningApp]) -> None:

@@ -52,11 +52,12 @@ def list_stories(
     q: Annotated[QueryText, Query(description="A search query: only the stories of its newest 1,000 matches.")] = "",
     since: Annotated[Timestamp | None, Query(description="Only stories with a document from that time on.")] = None,
     order: Annotated[StoryOrder, Query(description="`newest`: last document first. `biggest`: most sources first.")] = "newest",
+    pairs: Annotated[bool, Query(description="Also stories of two documents of one site.")] = False,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> ItemList[Story]:
-    """List the stories. A story has at least two documents; copies count as documents, and once as a text."""
-    items, following = find_stories(context.engine, q, since=since, order=order, cursor=cursor, limit=limit)
+    """List the stories of three documents or two sites. Copies count as documents, and once as a text."""
+    items, following = find_stories(context.engine, q, since=since, order=order, pairs=pairs, cursor=cursor, limit=limit)
     return ItemList(items=tuple(items), next=following)
 
 

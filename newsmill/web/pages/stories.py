@@ -15,21 +15,21 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import StoryDetail, StoryMember
 from newsmill.search.story_search import find_stories
-from newsmill.storage.stories import StoryOrder
+from newsmill.storage.stories import Stories, StoryOrder
 from newsmill.storage.story_edits import StoryEdits
 from newsmill.storage.tokens import Scope
 from newsmill.text.sentences import Sentence
-from newsmill.text.urls import find_site
 from newsmill.web.api.stories import MAX_EDITED, find_story
 from newsmill.web.auth import Caller, require_scope
 from newsmill.web.csrf import require_csrf
 from newsmill.web.pages.charts import Series
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.template_filters import params
+from newsmill.web.pages.translations import Translations
 
 PAGE_STORIES = 30
 MAX_HOURLY = timedelta(days=3)  # the span of a story that is drawn by hour
-MAX_BARS = 60
+MIN_CHARTED, MIN_BARS, MAX_BARS = 8, 6, 60  # documents that are drawn, and their bars
 
 router = APIRouter(prefix="/stories", include_in_schema=False)
 Writer = Annotated[Caller, Depends(require_scope(Scope.WRITE))]
@@ -40,21 +40,11 @@ DONE = ("merged", "split", "pinned", "unpinned")
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """A text of a story with the copies of it."""
+    """A text of a story with the copies of it. `later`: how much later it was published than the first text."""
 
     first: StoryMember
     copies: tuple[StoryMember, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRow:
-    """A site of a story: the time of its document that was seen first, and how many it has."""
-
-    name: str
-    source: str | None  # of that document; None: it has none, and `name` is the registered domain
-    at: datetime
-    hours_later: float
-    documents: int
+    later: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +57,22 @@ class Course:
 
 
 @router.get("", dependencies=READ)
-def list_stories(request: Request, q: str = "", order: StoryOrder = "newest", cursor: str = "") -> Response:
+def list_stories(request: Request, q: str = "", order: StoryOrder = "newest", pairs: bool = False, cursor: str = "") -> Response:
     """The newest or the biggest stories, or those of a query."""
     context: AppContext = request.app.state.context
-    found, following = find_stories(context.engine, q[:2000].replace("\0", " "), order=order, cursor=cursor or None, limit=PAGE_STORIES)
+    query = q[:2000].replace("\0", " ")
+    found, following = find_stories(context.engine, query, order=order, pairs=pairs, cursor=cursor or None, limit=PAGE_STORIES)
+    chosen = {"q": q, "order": order, "pairs": "true" if pairs else ""}
     return PageView(request).page(
         "stories.html",
         stories=found,
+        leads=Stories(context.engine).find_leads(found),
         q=q,
         order=order,
-        earlier=f"/stories{params({'q': q, 'order': order})}" if cursor else None,
-        later=f"/stories{params({'q': q, 'order': order, 'cursor': following})}" if following else None,
+        pairs=pairs,
+        other_pairs=f"/stories{params(chosen | {'pairs': '' if pairs else 'true'})}",
+        earlier=f"/stories{params(chosen)}" if cursor else None,
+        later=f"/stories{params(chosen | {'cursor': following})}" if following else None,
     )
 
 
@@ -125,9 +120,9 @@ def render_story(request: Request, detail: StoryDetail, status: int = 200, notic
         status,
         story=detail.story,
         is_pinned=detail.is_pinned,
-        texts=list_texts(detail.members),
+        texts=list_texts(detail.members, view.words),
         more=detail.more,
-        sources=list_sources(detail),
+        lead=Stories(request.app.state.context.engine).find_leads([detail.story]).get(detail.story.id),
         course=draw_course(detail.members, view.words("stories.documents")),
         events=detail.events,
         notice=view.words(f"stories.done.{notice}") if notice in DONE else None,
@@ -135,47 +130,39 @@ def render_story(request: Request, detail: StoryDetail, status: int = 200, notic
     )
 
 
-def list_texts(members: Sequence[StoryMember]) -> list[TextRow]:
+def list_texts(members: Sequence[StoryMember], words: Translations) -> list[TextRow]:
     """The texts in the order of first sight. A copy without its first document, which was cut off, is a text."""
     copies = defaultdict[str, list[StoryMember]](list)
     ids = {member.id for member in members}
     for member in members:
         if member.duplicate_of in ids:
             copies[member.duplicate_of or ""].append(member)
-    return [TextRow(member, tuple(copies[member.id])) for member in members if member.duplicate_of not in ids]
+    texts = [member for member in members if member.duplicate_of not in ids]
+    return [TextRow(member, tuple(copies[member.id]), describe_delay(texts[0], member, words)) for member in texts]
 
 
-def list_sources(detail: StoryDetail) -> list[SourceRow]:
-    """The sites, the first whose document was seen first: a registered domain is one, whatever its pages call themselves."""
-    counts = Counter({more.site: more.documents for more in detail.more})
-    first: dict[str, StoryMember] = {}
-    for member in detail.members:
-        site = find_site(member.url) or member.url
-        counts[site] += 1
-        first.setdefault(site, member)
-    return [
-        SourceRow(
-            member.source or site,
-            member.source,
-            member.at,
-            max(0, (member.at - detail.story.first_at).total_seconds() / 3600),
-            counts[site],
-        )
-        for site, member in first.items()
-    ]
+def describe_delay(first: StoryMember, member: StoryMember, words: Translations) -> str | None:
+    """How much later a document was published than the first: by days if one of them states no time. None if it was not later."""
+    days = (member.at.date() - first.at.date()).days
+    seconds = (member.at - first.at).total_seconds()
+    if member is first or min(days, seconds) < 0:
+        return None
+    if first.is_dated_by_day or member.is_dated_by_day or days > MAX_HOURLY.days:
+        return words.n("stories.days_later", days) if days else words("stories.same_day")
+    return words("stories.hours", n=words.decimal(seconds / 3600, 1))
 
 
 def draw_course(members: Sequence[StoryMember], label: str) -> Course | None:
-    """The number of documents per hour or day, at most MAX_BARS; None if all are of one."""
-    if not members:
+    """The number of documents per hour or day, at most MAX_BARS; None if the list of documents shows it as well."""
+    if len(members) < MIN_CHARTED:
         return None
     first, last = min(member.at for member in members), max(member.at for member in members)
-    is_hourly = last - first <= MAX_HOURLY
+    is_hourly = last - first <= MAX_HOURLY and not any(member.is_dated_by_day for member in members)
     step = timedelta(hours=1) if is_hourly else timedelta(days=max(1, -(-(last - first).days // MAX_BARS)))
     start = first.replace(hour=first.hour if is_hourly else 0, minute=0, second=0, microsecond=0)
     counts = Counter((member.at - start) // step for member in members)
     columns = (last - start) // step + 1
-    if columns < 2:
+    if columns < MIN_BARS:
         return None
     starts = tuple(start + number * step for number in range(columns))
     return Course((Series(label, tuple(counts[number] for number in range(columns))),), starts, is_hourly)
