@@ -59,10 +59,12 @@ def crawler(monkeypatch: pytest.MonkeyPatch) -> FakeCrawler:
         (TypeError("'float' object cannot be interpreted as an integer"), "newsmill_failed"),
     ],
 )
-def test_pages_that_could_not_be_stored_are_lost_and_end_the_crawl(
-    crawler: FakeCrawler, error: Exception, reason: str, caplog: pytest.LogCaptureFixture
+def test_pages_that_could_not_be_stored_are_kept_and_end_the_crawl(
+    crawler: FakeCrawler, error: Exception, reason: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     class Broken:
+        spool_folder = tmp_path
+
         def store(self, pages: Sequence[Page]) -> tuple[PageReceipt, ...]:
             raise error
 
@@ -76,7 +78,7 @@ def test_pages_that_could_not_be_stored_are_lost_and_end_the_crawl(
         return results
 
     assert asyncio.run(run()) == [False] * 3
-    assert (crawler.reasons, crawler.stats.get_stats()) == ([reason], {"newsmill/lost": 3, "finish_reason": reason})
+    assert (crawler.reasons, crawler.stats.get_stats()) == ([reason], {"newsmill/kept": 3, "finish_reason": reason})
     assert str(error) in caplog.messages[-1]
     assert ("Traceback" in caplog.text) == (reason == "newsmill_failed")
 
@@ -113,9 +115,9 @@ def test_an_unknown_source_costs_no_page_of_another_on_a_server(monkeypatch: pyt
     check_unknown_source(HttpDestination("http://127.0.0.1:9", "nm_x"))
 
 
-def test_links_that_are_refused_are_counted_as_such(crawler: FakeCrawler) -> None:
+def test_links_that_are_refused_are_counted_as_such(crawler: FakeCrawler, tmp_path: Path) -> None:
     async def run() -> None:
-        destination = SimpleNamespace(add=lambda links: 1)
+        destination = SimpleNamespace(add=lambda links: 1, spool_folder=tmp_path)
         submitter = Submitter(cast("Any", crawler), cast("Any", destination), None)
         assert await submitter.add_link(LinkItem("/relative"))
         waiting = [asyncio.ensure_future(submitter.add_link(LinkItem(f"{URL}/{n}"))) for n in range(3)]

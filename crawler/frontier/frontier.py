@@ -18,11 +18,11 @@ from crawler.fetching.downloader import Downloader
 from crawler.frontier.host_worker import HostWorker
 from crawler.politeness.throttle import LeaseLostError, StopRequestedError, StopSignal
 from crawler.segments.page_writer import PageWriter, recover_spool
-from crawler.segments.spool import Spool
 from crawler.spider_runs.spider_worker import SpiderWorker
 from crawler.state.crawl_state import CrawlLimits, CrawlState
 from crawler.state.host_leases import HostLeases
 from newsmill.archive.archive import Archive
+from newsmill.archive.spool import Spool
 from newsmill.model import State
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.owner_ids import is_dead

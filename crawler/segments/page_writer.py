@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from crawler.politeness.throttle import StopRequestedError, StopSignal
-from crawler.segments.spool import Spool, SpooledPage, SpoolFile, orphaned_spools
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, Archive
+from newsmill.archive.spool import Spool, SpooledPage, SpoolFile, orphaned_spools
 from newsmill.exceptions import ServiceError
 from newsmill.health.outage_log import OutageLog
 from newsmill.model import LeasedUrl, Page
@@ -82,9 +82,9 @@ class PageWriter:
 
         A page with further pages is not: after a kill, this rare page is fetched again.
         """
-        spool_file = (
-            None if self.spool is None or page.parts else self.spool.write(leased_url.id, leased_url.fence, page, now=page.fetched_at)
-        )
+        spool_file = None
+        if self.spool is not None and not page.parts:
+            spool_file = self.spool.write(SpooledPage(leased_url.id, leased_url.fence, page), now=page.fetched_at)
         size = page.size
         try:
             async with self._space_freed:
@@ -191,7 +191,7 @@ def recover_spool(folder: Path, ledger: Ledger, archive: Archive, enqueue: Calla
     """
     saved = 0
     for orphan in orphaned_spools(folder):
-        pages = list(orphan.pages())
+        pages = [entry for entry in orphan.entries() if isinstance(entry, SpooledPage)]
         awaited_ids = ledger.url_leases.find_awaited([(spooled.id, spooled.fence) for spooled in pages])
         saved += _save_spooled([spooled for spooled in pages if spooled.id in awaited_ids], ledger, archive, enqueue, now)
         orphan.remove()

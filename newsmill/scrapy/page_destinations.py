@@ -9,12 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
 from typing import Protocol
 
 from pydantic import TypeAdapter
+from scrapy.utils.project import data_path
 
 from newsmill import context
 from newsmill.client.api_connection import ApiConnection, ErrorResponse, InvalidRequest
+from newsmill.context import data_folder
 from newsmill.exceptions import ConfigError
 from newsmill.intake.page_requests import MAX_REQUEST_PAGES, PagesRequest, encode_item, encode_page
 from newsmill.intake.page_submission import make_enqueue, store_pages
@@ -31,6 +35,10 @@ RETRIED_STATUSES = (408, 429)
 
 class PageDestination(Protocol):
     """Every call may raise ServiceError, after which it may be repeated, and ConfigError."""
+
+    @property
+    def spool_folder(self) -> Path:
+        """The local folder of pages that are not stored yet. Projects with the same destination may share it."""
 
     def store(self, pages: Sequence[Page]) -> tuple[PageReceipt, ...]:
         """Store pages; a receipt per page, in order."""
@@ -60,6 +68,7 @@ class LocalDestination:
         self._open = ExitStack()
         self._context = self._open.enter_context(context.open_context(settings, create=True))
         self._enqueue = make_enqueue(settings)
+        self.spool_folder = data_folder(settings) / "spool" / "spiders"  # beside the files of Newsmill's own crawler
 
     def store(self, pages: Sequence[Page]) -> tuple[PageReceipt, ...]:
         unknown = self._find_unknown_sources({page.source for page in pages})
@@ -98,6 +107,11 @@ ACCESS_REMEDY = "; set NEWSMILL_TOKEN to a token of `newsmill token add NAME --s
 
 class HttpDestination(ApiConnection):
     """The API of a server, with a token of scope write."""
+
+    @property
+    def spool_folder(self) -> Path:
+        """In the project's folder `.scrapy`, one for each server: the pages for one do not belong on another."""
+        return Path(data_path("newsmill")) / blake2b(self._base.encode(), digest_size=8).hexdigest()
 
     def store(self, pages: Sequence[Page]) -> tuple[PageReceipt, ...]:
         receipts: dict[int, PageReceipt] = {}

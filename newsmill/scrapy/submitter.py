@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +19,7 @@ from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 from twisted.internet.defer import Deferred
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
+from newsmill.archive.spool import Spool, SpooledLink, SpooledPage, SpoolFile, orphaned_spools
 from newsmill.exceptions import AuthenticationError, ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.intake.scrapy_items import UNREADABLE_DATE_MESSAGE, LinkItem, PageItem, find_unreadable_dates, make_link, make_page
 from newsmill.model import Link, Page
@@ -29,7 +31,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 FLUSH_SECONDS = 2.0  # after which pages are stored, if fewer than a segment's have come
-MAX_TRIES = 6  # to store a batch, over a minute; the crawl ends then, because its further pages would be lost too
+MAX_TRIES = 6  # to store a batch, over a minute; the crawl ends then, because its further pages could not be stored either
 POLL_SECONDS = 0.05
 UNREADABLE_DATES = "unreadable_dates"
 REJECTED_LINKS = "rejected_links"
@@ -44,8 +46,22 @@ def find_finish_reason(error: Exception) -> str:
     return UNAVAILABLE if isinstance(error, NewsmillError) else FAILED
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What is stored at once. `waiters` has one for each page and link; `files` those that the spool could write."""
+
+    pages: list[Page] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    waiters: list[Deferred[bool]] = field(default_factory=list)
+    files: list[SpoolFile] = field(default_factory=list)
+    size: int = 0  # bytes of the bodies
+
+
 class Submitter:
-    """Collects the pages of one crawl and stores them in batches, in a thread. After a kill, the next crawl stores the last batch."""
+    """Collects the pages and links of one crawl and stores them in batches, in a thread.
+
+    Each is in the spool before it waits for its batch. The next crawl stores what a killed crawl, or one whose destination was away, left.
+    """
 
     _by_crawler: ClassVar[dict[Crawler, Submitter]] = {}
 
@@ -53,10 +69,8 @@ class Submitter:
         self.source = source
         self._crawler = crawler
         self._destination = destination
-        self._pages: list[Page] = []
-        self._links: list[Link] = []
-        self._waiters: list[Deferred[bool]] = []  # one for each page and link of the batch
-        self._bytes = 0
+        self._spool = Spool(destination.spool_folder)
+        self._batch = _Batch()
         # A batch that needs more than Scrapy handles at once would wait for FLUSH_SECONDS each time.
         self._max_pages = max(1, min(MAX_SEGMENT_PAGES, crawler.settings.getint("CONCURRENT_ITEMS")))
         self._max_bytes = min(MAX_SEGMENT_BYTES, crawler.settings.getint("SCRAPER_SLOT_MAX_ACTIVE_SIZE") // 2)
@@ -64,6 +78,7 @@ class Submitter:
         self._running_flushes = 0
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()  # one batch at a time: more would only wait for each other in the database
+        crawler.signals.connect(self._store_spooled, signal=signals.spider_opened)
         crawler.signals.connect(self._close, signal=signals.spider_closed)
 
     @classmethod
@@ -93,21 +108,22 @@ class Submitter:
     async def add_link(self, item: LinkItem) -> bool:
         """Have Newsmill fetch a link, as `add_response`. An invalid URL is logged, and True is returned."""
         try:
-            self._links.append(make_link(item, source=self.source, found_by=FOUND_BY))
+            new = make_link(item, source=self.source, found_by=FOUND_BY)
         except UrlError as error:
             log.warning("link %r is not stored: %s", item.url[:200], error)
             self._count(Counter({REJECTED_LINKS: 1}))
             return True
-        return await maybe_deferred_to_future(self._wait_for_batch())
+        self._batch.links.append(new)
+        return await maybe_deferred_to_future(self._wait_for_batch(SpooledLink(new)))
 
     def put_response(self, item: PageItem) -> Deferred[bool]:
         """Put the page of a response into the batch. The result is that of `add_response`."""
         return self._put_page(make_page(item, fetched_at=datetime.now(UTC), source=self.source))
 
     def _put_page(self, page: Page) -> Deferred[bool]:
-        self._pages.append(page)
-        self._bytes += len(page.body)
-        return self._wait_for_batch()
+        self._batch.pages.append(page)
+        self._batch.size += len(page.body)
+        return self._wait_for_batch(SpooledPage(0, 0, page))
 
     def count_unreadable_dates(self, item: Any) -> None:
         """Count the dates of an item that cannot be read; the first of the crawl is logged."""
@@ -116,10 +132,12 @@ class Submitter:
                 log.warning(UNREADABLE_DATE_MESSAGE, text)
             self._count(Counter({UNREADABLE_DATES: 1}))
 
-    def _wait_for_batch(self) -> Deferred[bool]:
-        waiter = Deferred[bool]()
-        self._waiters.append(waiter)
-        if self._bytes >= self._max_bytes or max(len(self._pages), len(self._links)) >= self._max_pages:
+    def _wait_for_batch(self, entry: SpooledPage | SpooledLink) -> Deferred[bool]:
+        batch, waiter = self._batch, Deferred[bool]()
+        batch.waiters.append(waiter)
+        if (file := self._spool.write(entry, now=datetime.now(UTC))) is not None:
+            batch.files.append(file)
+        if batch.size >= self._max_bytes or max(len(batch.pages), len(batch.links)) >= self._max_pages:
             deferred_from_coro(self._flush())
         elif not self._is_flush_planned:
             self._is_flush_planned = True
@@ -131,31 +149,57 @@ class Submitter:
         deferred_from_coro(self._flush())
 
     async def _flush(self) -> None:
-        pages, links, waiters = self._pages, self._links, self._waiters
-        self._pages, self._links, self._waiters, self._bytes = [], [], [], 0
-        if not pages and not links:
+        batch, self._batch = self._batch, _Batch()
+        if not batch.waiters:
             return
         is_stored = False
         self._running_flushes += 1
         try:
-            self._count(await run_in_thread(self._store, pages, links))
+            self._count(await run_in_thread(self._store, batch.pages, batch.links))
             is_stored = True
+            for file in batch.files:
+                self._spool.release(file)
         except Exception as error:  # the border to Scrapy, which would log an error and end the crawl as finished
             reason = find_finish_reason(error)
             has_traceback = reason == FAILED  # of a bug
             message = f"Newsmill has failed: {type(error).__name__}: {error}" if has_traceback else error
+            kept, lost = len(batch.files), len(batch.waiters) - len(batch.files)
             log.error(
-                "%d pages and %d links are not stored, and the crawl ends: %s", len(pages), len(links), message, exc_info=has_traceback
-            )
-            self._count(Counter(lost=len(pages) + len(links)))
+                "%d pages and links are kept for the next crawl, %d are lost, and the crawl ends: %s",
+                kept, lost, message, exc_info=has_traceback,
+            )  # fmt: skip
+            self._count(+Counter(kept=kept, lost=lost))
             if self._crawler.stats is not None:
                 self._crawler.stats.set_value("finish_reason", reason)  # the last batch fails when Scrapy has set it
             if self._crawler.engine is not None and self._crawler.spider is not None:
                 deferred_from_coro(self._crawler.engine.close_spider_async(reason=reason))
         finally:
             self._running_flushes -= 1
-            for waiter in waiters:
+            for waiter in batch.waiters:
                 waiter.callback(is_stored)
+
+    async def _store_spooled(self) -> None:
+        """Before the first request: store what earlier crawls have left in the spool."""
+        try:
+            stored = await run_in_thread(self._read_spool)
+        except NewsmillError as error:
+            log.warning("pages of an earlier crawl stay in %s until the next one: %s", self._spool.folder, error)
+            return
+        if stored:
+            log.info("pages and links of an earlier crawl stored: %d", stored)
+
+    def _read_spool(self) -> int:
+        """In a thread: store the orphaned files. Returns the number of pages and links. Raises NewsmillError."""
+        stored = 0
+        for orphan in orphaned_spools(self._spool.folder):
+            entries = list(orphan.entries())
+            if pages := [entry.page for entry in entries if isinstance(entry, SpooledPage)]:
+                self._destination.store(pages)
+            if links := [entry.link for entry in entries if isinstance(entry, SpooledLink)]:
+                self._destination.add(links)
+            orphan.remove()
+            stored += len(entries)
+        return stored
 
     def _store(self, pages: list[Page], links: list[Link]) -> Counter[str]:
         """In a thread: store a batch, again while Newsmill is away. Returns the numbers of receipts by status. Raises NewsmillError."""
@@ -189,5 +233,5 @@ class Submitter:
             await sleep(POLL_SECONDS)
         await run_in_thread(self._destination.close)
         self._by_crawler.pop(self._crawler, None)
-        names = ("queued", "known", "rejected", "lost", "links", REJECTED_LINKS)
+        names = ("queued", "known", "rejected", "kept", "lost", "links", REJECTED_LINKS)
         log.info("Newsmill: %s", ", ".join(f"{self._counts[name]} {name.replace('_', ' ')}" for name in names))

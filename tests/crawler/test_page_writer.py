@@ -13,7 +13,7 @@ import pytest
 from crawler.politeness.throttle import StopSignal
 from crawler.segments import page_writer as module
 from crawler.segments.page_writer import PageWriter
-from crawler.segments.spool import Spool
+from newsmill.archive.spool import Spool
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Page, Segment
 

@@ -23,6 +23,7 @@ from services import eventually
 from site_of_tests import RunningApp, served
 
 from newsmill.archive.archive import MAX_SEGMENT_PAGES
+from newsmill.archive.spool import OrphanedSpool, SpooledLink, SpooledPage
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Page, State
@@ -222,10 +223,10 @@ def test_a_killed_and_repeated_crawl_into_a_data_folder(local: Project, tmp_path
             trace = context.ledger.traces.get(url)
             assert trace is not None and trace.state == State.FETCHED, url
     log = local.run(PAGES_SPIDER)
-    assert "0 rejected, 0 lost" in log
+    assert "0 rejected, 0 kept, 0 lost" in log
     (spider,) = re.findall(r'^```python title="paper_spider.py"\n(.*?)^```$', GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     again = local.run(spider.replace("https://www.example.org/", "HOMEPAGE"))
-    assert f"Newsmill: 0 queued, {ARTICLES} known, 0 rejected, 0 lost, 0 links" in again
+    assert f"Newsmill: 0 queued, {ARTICLES} known, 0 rejected, 0 kept, 0 lost, 0 links" in again
     with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
         check_each_article_is_stored_once(context, local.paper, sandbox)
         assert context.ledger.progress.count().pages == 2 * ARTICLES  # each has a link
@@ -245,12 +246,43 @@ def test_a_killed_and_repeated_crawl_through_the_api(
         project = Project(tmp_path, paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token})
         project.kill(PAGES_SPIDER, lambda: web.context.ledger.progress.count().pages > 0)
         log = project.run(PAGES_SPIDER)
-    counts = re.search(rf"Newsmill: (\d+) queued, (\d+) known, 0 rejected, 0 lost, {ARTICLES} links", log)
+    counts = re.search(rf"Newsmill: (\d+) queued, (\d+) known, 0 rejected, 0 kept, 0 lost, {ARTICLES} links", log)
     assert counts is not None
     queued, known = map(int, counts.groups())
     assert (queued + known, known > 0) == (ARTICLES, True)
     check_each_article_is_stored_once(web.context, paper, sandbox)
     assert web.context.ledger.progress.count().pages == 2 * ARTICLES
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_the_next_crawl_stores_what_a_killed_one_had_not_stored(
+    is_remote: bool, local: Project, web: RunningApp, paper: Paper, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """The kill comes before the first batch is stored; the next crawl fetches nothing."""
+    paper.articles = FEW
+    waiting = PAGES_SPIDER + "\nimport newsmill.scrapy.submitter\nnewsmill.scrapy.submitter.FLUSH_SECONDS = 600\n"
+    token = web.program("write").headers["authorization"].removeprefix("Bearer ")
+    with served(web) as url:
+        project = Project(tmp_path, paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token}) if is_remote else local
+        project.kill(waiting, lambda: len(list_spooled(tmp_path)) == 2 * FEW)
+        log = project.run(PAGES_SPIDER.replace('["HOMEPAGE"]', "[]"))
+    assert f"pages and links of an earlier crawl stored: {2 * FEW}" in log
+    assert not list(tmp_path.rglob("*.spool"))
+    if is_remote:
+        check_each_article_is_stored_once(web.context, paper, sandbox)
+    else:
+        with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
+            check_each_article_is_stored_once(context, paper, sandbox)
+            assert context.ledger.progress.count().pages == 2 * FEW  # each has a link
+
+
+def list_spooled(folder: Path) -> list[SpooledPage | SpooledLink]:
+    """What a running crawl has in the spool."""
+    found = []
+    for path in folder.rglob("*.spool"):
+        with path.open("rb") as file:
+            found += OrphanedSpool(path, file).entries()
+    return found
 
 
 def test_responses_of_an_unchanged_spider_and_items_with_ready_fields(
@@ -265,7 +297,7 @@ def test_responses_of_an_unchanged_spider_and_items_with_ready_fields(
             (ITEMS_SPIDER, {"NEWSMILL_DATA": str(tmp_path / "items")}),
             (ITEMS_SPIDER, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token}),
         )
-    counts = re.findall(r"Newsmill: (\d+) queued, 0 known, 0 rejected, 0 lost", log)
+    counts = re.findall(r"Newsmill: (\d+) queued, 0 known, 0 rejected, 0 kept, 0 lost", log)
     assert sorted(map(int, counts)) == [FEW, FEW, FEW + 1]
     assert log.count(f"'newsmill/unreadable_dates': {FEW}") == 2
     assert log.count("the date 'yesterday' cannot be read") == 2, "once in a crawl"

@@ -1,4 +1,4 @@
-"""Local files for fetched pages that are in no segment yet: the next crawler saves the pages of a killed one.
+"""Local files for fetched pages that are in no segment yet: the next crawl saves the pages of a killed one.
 
 A page is one write without fsync. The kernel's page cache survives any end of the process, also `kill -9` and out-of-memory. A power loss
 can cost the pages of the last seconds, which are then fetched again. Segments, which are the record, are synced.
@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic_core import PydanticSerializationError
 
-from newsmill.model import Page
+from newsmill.model import Link, Page
 from newsmill.text.sentences import PACKED
 
 log = logging.getLogger(__name__)
@@ -35,16 +35,23 @@ MAX_FILE_BYTES = 16 << 20
 
 _HEADER = struct.Struct(">QQII")  # the row's id and fence, bytes of the metadata and of the body
 _CHECKSUM = struct.Struct(">I")  # of header, metadata and body
-_PAGE_JSON: TypeAdapter[Page] = TypeAdapter(Page)
+_ENTRY: TypeAdapter[Page | Link] = TypeAdapter(Annotated[Page | Link, Field(union_mode="left_to_right")])  # a page has a link's fields too
 
 
 @dataclass(frozen=True, slots=True)
 class SpooledPage:
-    """A page with the ledger row and the fence it was fetched under."""
+    """A page with the ledger row and the fence it was fetched under; both are 0 for the page of a spider, which has no lease."""
 
     id: int
     fence: int
     page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledLink:
+    """A link that a spider found."""
+
+    link: Link
 
 
 @dataclass(slots=True)
@@ -63,24 +70,22 @@ class SpoolFile:
 
 
 class Spool:
-    """The files of one crawler, for one thread."""
+    """The files of one crawl, for one thread."""
 
     def __init__(self, folder: Path) -> None:
-        """The folder is created with the first page. If it is not writable, the pages of a killed crawler are fetched again."""
+        """The folder is created with the first page. If it is not writable, a kill loses the pages that are not saved."""
         self.folder = folder
         self._file: SpoolFile | None = None
         self._has_failed = False
 
-    def write(self, row_id: int, fence: int, page: Page, *, now: datetime) -> SpoolFile | None:
-        """Append a page. Give the file to `release` when the page is saved. None: writing failed, which is logged once."""
+    def write(self, entry: SpooledPage | SpooledLink, *, now: datetime) -> SpoolFile | None:
+        """Append a page or a link. Give the file to `release` when it is saved. None: writing failed, which is logged once."""
         try:
             file = self._open(now)
-            file.size += _append(file.descriptor, file.size, _encode_head(row_id, fence, page), page.body)
+            file.size += _append(file.descriptor, file.size, *_encode(entry))
         except (OSError, PydanticSerializationError) as error:
             if not self._has_failed:
-                log.warning(
-                    "spool %s is not writable: %s. After a kill, up to %d pages would be fetched again", self.folder, error, MAX_FILE_PAGES
-                )
+                log.warning("spool %s is not writable: %s. A kill would lose up to %d fetched pages", self.folder, error, MAX_FILE_PAGES)
             self._has_failed = True
             return None
         self._has_failed = False
@@ -89,7 +94,7 @@ class Spool:
         return file
 
     def release(self, file: SpoolFile | None) -> None:
-        """One page of the file is saved. The last page deletes the file."""
+        """One page or link of the file is saved. The last one deletes the file."""
         if file is None:
             return
         file.unsaved_pages -= 1
@@ -107,13 +112,13 @@ class Spool:
 
 @dataclass(frozen=True, slots=True)
 class OrphanedSpool:
-    """The file of a killed crawler, locked by this process while it is open."""
+    """The file of a killed crawl, locked by this process while it is open."""
 
     path: Path
     file: BinaryIO
 
-    def pages(self) -> Iterator[SpooledPage]:
-        """Its pages up to the first damaged one: the kill came during its write, or a power loss damaged it."""
+    def entries(self) -> Iterator[SpooledPage | SpooledLink]:
+        """What it holds up to the first damaged entry: the kill came during its write, or a power loss damaged it."""
         bytes_left = os.fstat(self.file.fileno()).st_size
         while bytes_left >= _HEADER.size + _CHECKSUM.size:
             header, (checksum,) = self.file.read(_HEADER.size), _CHECKSUM.unpack(self.file.read(_CHECKSUM.size))
@@ -124,19 +129,20 @@ class OrphanedSpool:
             metadata, body = self.file.read(metadata_size), self.file.read(body_size)
             if _compute_checksum(header + metadata, body) != checksum:
                 return
-            yield SpooledPage(row_id, fence, replace(_PAGE_JSON.validate_json(metadata), body=body))
+            entry = _ENTRY.validate_json(metadata)
+            yield SpooledLink(entry) if isinstance(entry, Link) else SpooledPage(row_id, fence, replace(entry, body=body))
 
     def remove(self) -> None:
-        """Delete the file after its pages are saved."""
+        """Delete the file after its pages and links are saved."""
         self.path.unlink(missing_ok=True)
 
 
 def orphaned_spools(folder: Path) -> Iterator[OrphanedSpool]:
-    """The files of killed crawlers, oldest first, each locked until the next is requested. One not removed comes again next time."""
+    """The files of killed crawls, oldest first, each locked until the next is requested. One not removed comes again next time."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             file = path.open("r+b")  # some file systems lock only files that are open for writing
-        except OSError:  # another crawler has just removed it, or it belongs to another user
+        except OSError:  # another crawl has just removed it, or it belongs to another user
             continue
         with file:
             try:
@@ -153,15 +159,19 @@ def _create_file(folder: Path, now: datetime) -> SpoolFile:
         path = folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}{SUFFIX}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:  # else another crawler saw the file before it was locked, and removed it as an empty orphan
+        if os.fstat(descriptor).st_nlink:  # else another crawl saw the file before it was locked, and removed it as an empty orphan
             return SpoolFile(path, descriptor)
         os.close(descriptor)
 
 
-def _encode_head(row_id: int, fence: int, page: Page) -> bytes:
-    metadata = _PAGE_JSON.dump_json(replace(page, body=b""), context=PACKED)
-    header = _HEADER.pack(row_id, fence, len(metadata), len(page.body))
-    return header + _CHECKSUM.pack(_compute_checksum(header + metadata, page.body)) + metadata
+def _encode(entry: SpooledPage | SpooledLink) -> tuple[bytes, bytes]:
+    if isinstance(entry, SpooledPage):
+        row_id, fence, body = entry.id, entry.fence, entry.page.body
+        metadata = _ENTRY.dump_json(replace(entry.page, body=b""), context=PACKED)
+    else:
+        row_id, fence, body, metadata = 0, 0, b"", _ENTRY.dump_json(entry.link)
+    header = _HEADER.pack(row_id, fence, len(metadata), len(body))
+    return header + _CHECKSUM.pack(_compute_checksum(header + metadata, body)) + metadata, body
 
 
 def _compute_checksum(head: bytes, body: bytes) -> int:

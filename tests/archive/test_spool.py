@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.segments.spool import MAX_FILE_PAGES, Spool, SpooledPage, orphaned_spools
+from newsmill.archive.spool import MAX_FILE_PAGES, Spool, SpooledPage, orphaned_spools
 from newsmill.model import Hint, Page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -38,9 +38,9 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_spool import NOW, PAGE, numbered
-from crawler.segments.page_writer import Spool
+from newsmill.archive.spool import Spool, SpooledPage
 spool = Spool(Path(sys.argv[1]))
-for file in [spool.write(n, n + 1, numbered(n), now=NOW) for n in range(100)][:33]:
+for file in [spool.write(SpooledPage(n, n + 1, numbered(n)), now=NOW) for n in range(100)][:33]:
     spool.release(file)
 print("written", flush=True)
 sys.stdin.read()
@@ -52,7 +52,7 @@ def numbered(n: int) -> Page:
 
 
 def read_orphans(folder: Path) -> list[SpooledPage]:
-    return [spooled for orphan in orphaned_spools(folder) for spooled in orphan.pages()]
+    return [spooled for orphan in orphaned_spools(folder) for spooled in orphan.entries() if isinstance(spooled, SpooledPage)]
 
 
 def abandon(spool: Spool) -> None:
@@ -81,13 +81,13 @@ def test_files_of_killed_writers_are_orphaned_and_others_are_not(tmp_path: Path)
 
 def test_a_file_is_deleted_with_its_last_page(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "new" / "spool")
-    files = [spool.write(n, 1, numbered(n), now=NOW) for n in range(MAX_FILE_PAGES + 8)]
+    files = [spool.write(SpooledPage(n, 1, numbered(n)), now=NOW) for n in range(MAX_FILE_PAGES + 8)]
     assert len(list(spool.folder.iterdir())) == 2
     assert (spool.folder.stat().st_mode & 0o777, files[0].path.stat().st_mode & 0o777) == (0o700, 0o600)  # type: ignore[union-attr]
     for file in files:
         spool.release(file)
     assert not list(spool.folder.iterdir())
-    spool.release(spool.write(1, 1, PAGE, now=NOW))
+    spool.release(spool.write(SpooledPage(1, 1, PAGE), now=NOW))
     assert not list(spool.folder.iterdir())
 
 
@@ -97,7 +97,7 @@ def test_a_truncated_or_damaged_file_gives_its_whole_pages(tmp_path_factory: pyt
     folder = tmp_path_factory.mktemp("spool")
     spool = Spool(folder)
     for n in range(3):
-        spool.write(n, 1, replace(PAGE, url=f"https://a.example/{n}"), now=NOW)
+        spool.write(SpooledPage(n, 1, replace(PAGE, url=f"https://a.example/{n}")), now=NOW)
     abandon(spool)
     (path,) = folder.iterdir()
     data = bytearray(path.read_bytes())
@@ -115,7 +115,7 @@ def test_a_truncated_or_damaged_file_gives_its_whole_pages(tmp_path_factory: pyt
 def test_an_unwritable_folder_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     spool = Spool(tmp_path / "file" / "spool")
-    assert [spool.write(n, 1, PAGE, now=NOW) for n in range(3)] == [None] * 3
+    assert [spool.write(SpooledPage(n, 1, PAGE), now=NOW) for n in range(3)] == [None] * 3
     assert caplog.text.count("is not writable") == 1
 
 
@@ -123,13 +123,13 @@ def test_a_full_disk_damages_no_other_page(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     spool = Spool(tmp_path)
-    spool.write(1, 1, numbered(1), now=NOW)
+    spool.write(SpooledPage(1, 1, numbered(1)), now=NOW)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (3500, hard))
-        assert spool.write(2, 1, numbered(2), now=NOW) is None  # half of it fits
+        assert spool.write(SpooledPage(2, 1, numbered(2)), now=NOW) is None  # half of it fits
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
-    assert spool.write(3, 1, numbered(3), now=NOW) is not None
+    assert spool.write(SpooledPage(3, 1, numbered(3)), now=NOW) is not None
     abandon(spool)
     assert read_orphans(tmp_path) == [SpooledPage(1, 1, numbered(1)), SpooledPage(3, 1, numbered(3))]
