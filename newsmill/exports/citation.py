@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic_core import to_json
@@ -17,10 +17,11 @@ from pydantic_core import to_json
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document
 from newsmill.storage.frozen_stores import format_time, parse_time
+from newsmill.text.urls import find_site
 
 _LINE = re.compile(
     r'Newsmill corpus; query (?P<query>"(?:[^"\\]|\\.)*"); as of (?P<at>\S+);'
-    r" (?P<documents>[\d,]+) documents? of (?P<sources>[\d,]+) sources?;"
+    r" (?P<documents>[\d,]+) documents? of (?P<sites>[\d,]+) (?:site|source)s?;"
     r" SHA-256(?:/(?P<version>\d{1,9}))? (?P<digest>[0-9a-f]{64}); newsmill (?P<newsmill>[^;,]+); extractors(?: (?P<extractors>.*))?"
 )
 # What a digest of version 2 covers. A change of this list, or of what a field holds, needs another version.
@@ -42,7 +43,7 @@ class Citation:
     query: str
     at: datetime
     documents: int
-    sources: int
+    sites: int  # a line of an older program has its number of sources here
     digest: str
     newsmill: str  # the version of the program that cites
     extractors: str  # the versions that read the pages
@@ -50,10 +51,10 @@ class Citation:
 
     def __str__(self) -> str:
         documents = f"{self.documents:,} document{'' if self.documents == 1 else 's'}"
-        sources = f"{self.sources:,} source{'' if self.sources == 1 else 's'}"
+        sites = f"{self.sites:,} site{'' if self.sites == 1 else 's'}"
         algorithm = "SHA-256" if self.version == 1 else f"SHA-256/{self.version}"
         return (
-            f"Newsmill corpus; query {_quote(self.query)}; as of {format_time(self.at)}; {documents} of {sources};"
+            f"Newsmill corpus; query {_quote(self.query)}; as of {format_time(self.at)}; {documents} of {sites};"
             f" {algorithm} {self.digest}; newsmill {self.newsmill}; extractors {self.extractors}"
         ).rstrip()  # without documents
 
@@ -65,14 +66,14 @@ class Citation:
             if found is None:
                 raise ValueError
             query = json.loads(found["query"])
-            documents, sources = (int(found[name].replace(",", "")) for name in ("documents", "sources"))
+            documents, sites = (int(found[name].replace(",", "")) for name in ("documents", "sites"))
         except ValueError:
             raise ConfigError("the line is not a citation; expected the whole line that `newsmill cite` prints") from None
         version = int(found["version"] or 1)
         if version not in _LINES:
             raise ConfigError(f"the citation has a digest of version {version}; install newsmill {found['newsmill']}, which cited it")
         at = parse_time(found["at"])
-        return cls(query, at, documents, sources, found["digest"], found["newsmill"], found["extractors"] or "", version)
+        return cls(query, at, documents, sites, found["digest"], found["newsmill"], found["extractors"] or "", version)
 
 
 def _quote(query: str) -> str:
@@ -97,20 +98,20 @@ _LINES: Mapping[int, Callable[[Document], str]] = {1: _format_content, VERSION: 
 
 def cite(documents: Iterable[Document], query: str, at: datetime, newsmill: str, version: int = VERSION) -> Citation:
     """The citation of documents in any order; about 100 bytes of memory for each. `newsmill`: the version of the program."""
-    lines, sources, extractors = list[str](), set[str | None](), set[str]()
+    lines, sites, extractors = list[str](), set[str | None](), set[str]()
     for document in documents:
         lines.append(f"{_LINES[version](document)}\n")
-        sources.add(document.source)
+        sites.add(find_site(document.url))
         extractors.add(document.extractor)
     digest = hashlib.sha256()
     for line in sorted(lines):
         digest.update(line.encode())
-    return Citation(query, at, len(lines), len(sources), digest.hexdigest(), newsmill, ", ".join(sorted(extractors)), version)
+    return Citation(query, at, len(lines), len(sites), digest.hexdigest(), newsmill, ", ".join(sorted(extractors)), version)
 
 
 def list_differences(cited: Citation, found: Citation) -> list[str]:
-    """What of the content differs, in sentences; the program that cites may be another version."""
-    names = [field.name for field in fields(Citation) if field.name in ("documents", "sources", "extractors", "digest")]
+    """What of the content differs, in sentences; the program that cites may be another version. The digest covers the sites."""
+    names = ("documents", "extractors", "digest")
     return [
         f"{name}: {getattr(cited, name)} cited, {getattr(found, name)} found"
         for name in names

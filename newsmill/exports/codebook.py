@@ -10,7 +10,7 @@ from newsmill.exports.records import FIELDS
 from newsmill.model.document_fields import BY_NAME, Use, list_fields
 
 CODEBOOK_NAME = "README.md"
-MAX_LISTED_COUNTS = 20  # sources or languages; manifest.json has all
+MAX_LISTED_COUNTS = 20  # sites, sources or languages; manifest.json has all
 PLAIN_FIELDS = ("jsonl", "csv", "xlsx", "parquet")  # formats with the fields of a document under their names
 FIELDS_OF_FORMATS: Mapping[str, str] = {
     "jsonld": "Each line is a NewsArticle of https://schema.org/NewsArticle.",
@@ -48,8 +48,9 @@ def render_codebook(manifest: Manifest) -> str:
         "A document that changed during later runs is counted, and written, each time.",
         "Licences and laws decide what you may do with the texts.",
         "",
+        *_render_counts("Sites", summary.sites),
         *_render_counts("Sources", summary.sources),
-        *_render_counts("Languages", summary.languages),
+        *_render_counts("Languages", _join_variants(summary.languages)),
         "## Fields",
         "",
         *_render_fields(plan),
@@ -63,7 +64,25 @@ def compute_digest(manifest: Manifest) -> str:
     return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in listed).encode()).hexdigest()
 
 
+def _join_variants(languages: Mapping[str, int]) -> dict[str, int]:
+    """The counts of languages; the tags of a region or script count as their language and are named beside it.
+
+    >>> _join_variants({"en": 2, "de": 4, "en-US": 3, "en-GB": 1, "pt-BR": 1})
+    {'en (en-GB, en-US)': 6, 'de': 4, 'pt-BR': 1}
+    """
+    groups = dict[str, list[str]]()
+    for tag in languages:
+        groups.setdefault(tag.partition("-")[0], []).append(tag)
+    counts = dict[str, int]()
+    for language, tags in groups.items():
+        variants = ", ".join(sorted({*tags} - {language}))
+        counts[tags[0] if len(tags) == 1 else f"{language} ({variants})"] = sum(languages[tag] for tag in tags)
+    return counts
+
+
 def _render_counts(title: str, counts: Mapping[str, int]) -> list[str]:
+    if not counts:
+        return []
     most = sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:MAX_LISTED_COUNTS]
     more = [f"| {len(counts) - len(most)} more in manifest.json | |"] if len(counts) > len(most) else []
     rows = [f"| {name.replace('|', '/')} | {number:,} |" for name, number in most]

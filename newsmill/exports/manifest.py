@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document
+from newsmill.text.urls import find_site
 
 MANIFEST_NAME = "manifest.json"
 MAX_DISTINCT_VALUES = 200  # licences or signals listed; pages may state anything, and a manifest must stay readable
@@ -82,7 +83,8 @@ class ExportRun:
 class ExportSummary:
     """Counts over all documents written. A changed document counts each time it was written."""
 
-    sources: Mapping[str, int] = field(default_factory=dict)
+    sites: Mapping[str, int] = field(default_factory=dict)  # registered domains
+    sources: Mapping[str, int] = field(default_factory=dict)  # of the documents that came from one
     languages: Mapping[str, int] = field(default_factory=dict)
     extractors: Mapping[str, int] = field(default_factory=dict)
     free: Mapping[str, int] = field(default_factory=dict)  # is_free: true, false, unknown
@@ -147,7 +149,8 @@ class FieldCounts:
 
     def add(self, document: Document) -> None:
         free = "unknown" if document.is_free is None else str(document.is_free).lower()
-        self._count("sources", [document.source or "(none)"])
+        self._count("sites", [find_site(document.url) or "(unknown)"])
+        self._count("sources", [document.source] if document.source else [])
         self._count("languages", [document.language or "(unknown)"])
         self._count("extractors", [document.extractor])
         self._count("free", [free])

@@ -70,6 +70,10 @@ _EXISTS = select(
         exists().where(past_takedowns.c.stored_at <= _AT),
     )
 )
+_STORED_TIMES = union_all(
+    *(select(func.min(table.c.stored_at).label("stored_at")) for table in (documents, past_documents, past_takedowns))
+)
+_FIRST = select(func.min(_STORED_TIMES.subquery().c.stored_at))
 _ADD_LIMITS = Upsert(past_limits, ("number",))
 _SEAL = update(past_limits).where(or_(past_limits.c.sealed_at.is_(None), past_limits.c.sealed_at < _AT)).values(sealed_at=_AT)
 # The past rows that a takedown finds by the keys of their URLs. The condition is that of ix_past_documents_keyless.
@@ -215,8 +219,9 @@ def settle(engine: Engine, at: datetime | None, *, now: datetime) -> datetime:
         began_at = conn.execute(_LIMITS).scalar()
         at = at or horizon
         has_documents = conn.execute(_EXISTS, {"b_at": at}).scalar_one()
+        first_at = None if has_documents else conn.execute(_FIRST).scalar_one()
     if not has_documents:
-        raise ConfigError(f"the store had no document at {at.isoformat()}")
+        raise ConfigError(f"the store had no document at {at.isoformat()}; " + _describe_beginning(began_at, first_at))
     if began_at is not None and at < began_at:
         raise ConfigError(
             f"the store cannot tell what it was at {at.isoformat()}, because an older program replaced versions;"
@@ -230,6 +235,12 @@ def settle(engine: Engine, at: datetime | None, *, now: datetime) -> datetime:
             conn.execute(_SEAL, {"b_at": at})
         _wait_for(engine, at)
     return at
+
+
+def _describe_beginning(began_at: datetime | None, first_at: datetime | None) -> str:
+    """When the past begins, in a sentence: with the first document, or where an older program stopped to replace versions."""
+    known = [one for one in (began_at, first_at) if one is not None]
+    return f"its past begins at {max(known).isoformat()}" if first_at is not None else "it has none"
 
 
 def _wait_for(engine: Engine, at: datetime) -> None:

@@ -77,6 +77,16 @@ def ids(folder: Path, pattern: str = "data/part-*.jsonl") -> list[str]:
     return [json.loads(line)["id"] for path in sorted(folder.glob(pattern)) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
+def test_the_readme_of_an_archive_without_sources_names_its_sites(tmp_path: Path) -> None:
+    pages = [("https://www.one.example/a", "en"), ("https://m.one.example/b", "en-GB"), ("https://two.example/c", "en-US")]
+    found = [replace(one, source=None, url=url, language=language) for one, (url, language) in zip(documents(3), pages, strict=True)]
+    result = export(tmp_path / "out", found)
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert "| one.example | 2 |\n| two.example | 1 |" in readme and "## Sources" not in readme
+    assert "| en (en-GB, en-US) | 3 |" in readme
+    assert (result.summary.sources, result.summary.languages) == ({}, {"en": 1, "en-GB": 1, "en-US": 1})
+
+
 def test_a_manifest_says_what_is_there(tmp_path: Path) -> None:
     found = export(tmp_path / "out", documents(10))
     written = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
