@@ -19,6 +19,7 @@ from newsmill.search.positions import DATED, Span, to_time
 from newsmill.search.query import parse_query
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.tokens import fold, tokenize
+from newsmill.search.variants import MIN_NAME_CHARACTERS, spelling_key
 from newsmill.storage.schema import marks, sources
 
 MAX_NAMES = 5  # of sources or other values in a note
@@ -29,6 +30,7 @@ MIN_CORRECTED_CHARACTERS = 4  # shorter words resemble too many others
 MAX_CORRECTED_CHARACTERS = 20
 MAX_CORRECTED_WORDS = 3  # of one query: each takes about a thousand look-ups of 5 µs
 MAX_CANDIDATES = 5  # of one word, whose documents are counted
+MAX_TRANSLITERATIONS = 30  # of one name that the table of forms does not have: it lacks names that no title has
 MAX_COUNTED = 1000
 
 _TIME = "%Y-%m-%d %H:%M UTC"
@@ -145,7 +147,8 @@ def list_spellings(terms: Iterable[Terms], forms: Forms) -> Iterator[QueryNote]:
 def suggest_query(conn: Connection, backend: Backend, text: str, query: Query) -> str | None:
     """The query with words of the index in place of words that no document has; None if there are none to put.
 
-    A word is corrected that differs from one of the index by one letter: wrong, missing, too many, or two in the wrong order.
+    A word is corrected that differs from one of the index by one letter: wrong, missing, too many, or two in the wrong order. Of the words
+    that only texts have, other transliterations of a name are found.
     """
     words = [terms for terms in _words(query.node) if _count(conn, backend, terms) == 0][:MAX_CORRECTED_WORDS]
     corrected = {terms.typed: best for terms in words if (best := _correct(conn, backend, terms.words[0])) is not None}
@@ -161,7 +164,11 @@ def _words(node: Node | None) -> Iterator[Terms]:
 
 
 def _correct(conn: Connection, backend: Backend, word: str) -> str | None:
-    known = sorted(find_known(conn, similar_words(word)))[:MAX_CANDIDATES]
+    similar = similar_words(word)
+    known = sorted(find_known(conn, similar))[:MAX_CANDIDATES]
+    if not known and len(word) >= MIN_NAME_CHARACTERS:
+        key = spelling_key(word)
+        known = sorted((one for one in similar if spelling_key(one) == key), key=lambda one: (len(one), one))[:MAX_TRANSLITERATIONS]
     counted = sorted(((_count(conn, backend, Terms((candidate,), typed=candidate)), candidate) for candidate in known), reverse=True)
     return counted[0][1] if counted and counted[0][0] else None
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import BindParameter, Connection, Engine, Transaction, and_, bindparam, func, or_, select, text, union
 
-from newsmill.search.variants import COMPOUNDING, MAX_SPELLINGS, find_compounds, find_spellings, register_endings
+from newsmill.search.variants import COMPOUNDING, MAX_SPELLINGS, find_compounds, find_spellings, form_genitive, register_endings
 from newsmill.search.word_forms import CACHED_WORDS, FormRow, find_form, load_strategy
 from newsmill.storage.dialects import InsertMissing
 from newsmill.storage.schema import removed_documents, search_forms
@@ -95,7 +95,8 @@ def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
     own = {tuple(row) for row in rows if row.form in words}
     as_lemma = [row for row in rows if row.lemma in words]
     known = {(form, lemmatizer) for form, lemmatizer, _ in own} | {(row.lemma, row.lemmatizer) for row in as_lemma}
-    guessed = _guess_missing(conn, words, known)
+    common = conn.execute(_COMMON_LEMMATIZERS).scalars().all()
+    guessed = _guess_missing(common, words, known)
     own |= guessed
     known |= {(form, lemmatizer) for form, lemmatizer, _ in guessed}
     forms: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -103,7 +104,7 @@ def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
         forms[row.lemmatizer, row.lemma].add(row.form)
     spelled = {word: _other_spellings(conn, word, typed) for word, typed in words.items()}
     variants = {(word, lemmatizer, name) for word, names in spelled.items() for name, lemmatizer in names}
-    variants |= _find_compounds(conn, known, own, forms)
+    variants |= _find_compounds(conn, known, own, forms) | _form_genitives(common, words)
     for row in _read_forms(conn, {lemma for _, _, lemma in variants - own}):
         forms[row.lemmatizer, row.lemma].add(row.form)
     lemmas_of: dict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -112,10 +113,20 @@ def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
     return {word: _word_forms(word, lemmas_of[word], forms, spelled[word]) for word in words}
 
 
-def _guess_missing(conn: Connection, words: Mapping[str, str], known: Collection[tuple[str, str]]) -> set[FormRow]:
+def _guess_missing(common: Iterable[str], words: Mapping[str, str], known: Collection[tuple[str, str]]) -> set[FormRow]:
     """The lemmas, in common languages, of words that no document has. `known`: the words with their lemmatizers that documents have."""
-    missing = [(word, lemmatizer) for lemmatizer in conn.execute(_COMMON_LEMMATIZERS).scalars() for word in words]
+    missing = [(word, lemmatizer) for lemmatizer in common for word in words]
     return {row for word, lemmatizer in missing if (word, lemmatizer) not in known for row in _guess(words[word], lemmatizer)}
+
+
+def _form_genitives(common: Iterable[str], words: Mapping[str, str]) -> set[FormRow]:
+    """The genitives, in common languages, of words that no dictionary of the language has: "rechts" is no form of "Recht"."""
+    formed = [(word, lemmatizer, genitive) for lemmatizer in common for word in words if (genitive := form_genitive(word, lemmatizer))]
+    return {
+        (word, lemmatizer, genitive)
+        for word, lemmatizer, genitive in formed
+        if not _is_in_dictionary(words[word], lemmatizer) and not _is_in_dictionary(genitive, lemmatizer)
+    }
 
 
 def _find_compounds(

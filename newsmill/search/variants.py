@@ -1,7 +1,8 @@
-"""Words that a word of a query also finds besides its inflected forms: compounds that end with it, and other spellings of a name.
+"""Words that a word of a query also finds besides its inflected forms: compounds that end with it, and other forms of a name.
 
-Both are read from the words that the index has, when a query is asked: "Wahl" finds "Kommunalwahlen", and "Zelensky" finds "Zelenskyy".
-They count as little as inflected forms do, so documents with the word itself come first.
+Compounds and spellings are read from the words that the index has, when a query is asked: "Wahl" finds "Kommunalwahlen", and "Zelensky"
+finds "Zelenskyy". No dictionary has the genitive of a name: "Selenskyj" finds "Selenskyjs". All count as little as inflected forms do, so
+documents with the word itself come first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ MIN_PART_CHARACTERS = 4  # shorter parts are mostly prefixes and endings: "Auswa
 MAX_COMPOUNDS = 40  # of one word, the shortest; 12 more take about 2 ms, and 12 alone were half of what "Wahl" and "Preis" should find
 MAX_TESTED_COMPOUNDS = 200  # whose first part is looked up
 _LINKERS = ("", "s", "es", "n", "en", "er", "e")  # between the parts of a compound; "Schulhaus" lacks the "e" of "Schule"
+
+GENITIVE_S = frozenset(("da", "de", "lb", "nb", "nl", "nn", "sv"))  # whose names take an "s" without an apostrophe
+_SIBILANTS = ("s", "ß", "x", "z")  # names that end with one take an apostrophe alone, or nothing
+MIN_GENITIVE_CHARACTERS = 3
 
 MIN_NAME_CHARACTERS = 6
 MAX_SPELLINGS = 5  # of one name
@@ -95,6 +100,16 @@ def _list_first_parts(first: str) -> set[str]:
     """
     parts = {first.removesuffix(linker) for linker in _LINKERS} | {f"{first}e"}
     return {part for part in parts if len(part) >= MIN_PART_CHARACTERS}
+
+
+def form_genitive(name: str, lemmatizer: str) -> str | None:
+    """The genitive of a name; None where the language has none of one word, or the name none with an "s".
+
+    >>> form_genitive("trump", "de"), form_genitive("scholz", "de"), form_genitive("trump", "fr")
+    ('trumps', None, None)
+    """
+    takes_s = lemmatizer in GENITIVE_S and len(name) >= MIN_GENITIVE_CHARACTERS and name.isalpha() and not name.endswith(_SIBILANTS)
+    return f"{name}s" if takes_s else None
 
 
 def spelling_key(name: str) -> str:

@@ -69,6 +69,30 @@ def test_spellings_of_a_name(engine: Engine, search: Search) -> None:
     assert search.search("=Zelensky").notes == () == search.search("desert").notes
 
 
+def test_a_name_that_no_title_has_is_suggested_in_another_spelling(engine: Engine, search: Search) -> None:
+    store(engine, article(1, "She met Zelensky and Mohamed.", title="A visit"), article(2, "Cake.", title="A dessert"))
+    assert search.search("Zelenskyy visit").suggestion == "zelensky visit" and search.search("mohammed").suggestion == "mohamed"
+    assert search.search("Zelenskaya").suggestion is None
+
+
+def test_genitives_of_names(engine: Engine, search: Search) -> None:
+    """No dictionary of the language has the name: "rechts" is no form of "Recht"."""
+    store(
+        engine,
+        article(1, "Trumps Rede war lang. Er traf Putin.", language="de", title=None),
+        article(2, "Das ist ihr Recht.", language="de", title=None),
+        article(3, "Sie steht rechts.", language="de", title=None),
+        article(4, "Trumps tale var lang.", language="da", title=None),
+        article(5, "Trump's speech was long.", language="en", title=None),
+        article(6, "Zelenskyjs tal var långt.", language="sv", title=None),
+        article(7, "Selenskyjs Rede war lang.", language="de", title=None),
+    )
+    assert sorted(numbers(search, "trump")) == ["1", "4", "5"] and numbers(search, "=trump") == ["5"]
+    assert numbers(search, "Selenskyj") == ["7"] and numbers(search, "Zelenskyj") == ["6"] and numbers(search, "Recht") == ["2"]
+    (hit,) = search.search("trump lang:de").hits
+    assert ("Trumps", True) in hit.snippet and numbers(search, "trump Putin") == ["1"]
+
+
 def test_a_frequent_ending_is_bounded(engine: Engine, search: Search) -> None:
     words = " ".join(f"haus{'abcdefghij'[n // 10]}{'abcdefghij'[n % 10]}wesen" for n in range(100))
     store(engine, article(1, f"Das Wesen. {words} hauswesen Haus", language="de"))
