@@ -7,15 +7,16 @@ with them 65 ms (`benchmarks/growth.py --sizes 1000000`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from newsmill.search.backend import Backend, GroupedTime, StatementTimeoutError
+from newsmill.search.compound_parts import Parts, add_compounds
 from newsmill.search.form_table import Forms, load_forms
-from newsmill.search.parsed_query import AllOf, Node, Terms, inflected_terms, needs_word_positions, reads_matches_only
+from newsmill.search.parsed_query import AllOf, Node, Terms, inflected_terms, needs_word_positions, positive_terms, reads_matches_only
 from newsmill.search.positions import MIN_POSITION, IndexPosition, Span
 from newsmill.search.query_rewriting import require_title, restrict_to_span, rewrite
 from newsmill.search.scanning import (
@@ -35,10 +36,12 @@ from newsmill.storage.schema import search_entries
 
 
 def prepare_query(conn: Connection, backend: Backend, node: Node | None) -> IndexQuery:
-    """The query with the other forms of its words. `node` None: every document."""
-    return IndexQuery(
-        conn, backend, node, load_forms(conn, {} if node is None else {terms.words[0]: terms.typed for terms in inflected_terms(node)})
-    )
+    """The query with compounds, their parts, and the other forms of its words. `node` None: every document."""
+    if node is None:
+        return IndexQuery(conn, backend, None, {})
+    widened, parts = add_compounds(conn, node)
+    forms = load_forms(conn, {terms.words[0]: terms.typed for terms in inflected_terms(widened)})
+    return IndexQuery(conn, backend, widened, forms, positive_terms(node), parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class IndexQuery:
     backend: Backend
     node: Node | None
     forms: Forms  # of the words that match in other forms
+    terms: tuple[Terms, ...] = ()  # of the query without compounds and parts: what is weighed
+    parts: Parts = field(default_factory=dict)  # of the compounds among the terms; they are weighed as other forms
 
     def deadline(self, seconds: float) -> float:
         """The backend's clock, in so many seconds."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 from newsmill.exceptions import CursorError
 from newsmill.search.common_bigrams import COMMON_WORD_CHARACTERS
-from newsmill.search.form_table import Forms, WordForms, find_beginnings
+from newsmill.search.form_table import WordForms, find_beginnings
 from newsmill.search.index_query import IndexQuery
-from newsmill.search.parsed_query import Terms, positive_terms
+from newsmill.search.parsed_query import Terms
 from newsmill.search.positions import FIRST_DATED_MOMENT, MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span
 from newsmill.search.relevance import (
     SCORE_SCALE,
@@ -177,7 +177,7 @@ def make_ranked_query(index: IndexQuery, span: Span) -> RankedQuery:
 
 
 def _distinct_terms(index: IndexQuery) -> list[Terms]:
-    return [] if index.node is None else list(dict.fromkeys(positive_terms(index.node)))
+    return list(dict.fromkeys(index.terms))
 
 
 def _count_nodes(terms: Terms) -> list[Terms]:
@@ -193,12 +193,15 @@ def _make_term(index: IndexQuery, terms: Terms) -> RankedTerm:
     if terms.prefix and len(terms.words) == 1:
         return RankedTerm(label, tuple(encode_phrase([word]) for word in find_beginnings(index.conn, terms.words[0])), {}, is_title_only)
     code = encode_phrase(terms.words[:-1] if terms.prefix else terms.words)
-    return RankedTerm(label, (code,), {} if terms.exact else _code_forms(terms.words[0], index.forms), is_title_only)
+    return RankedTerm(label, (code,), {} if terms.exact else _code_forms(terms.words[0], index), is_title_only)
 
 
-def _code_forms(word: str, forms: Forms) -> dict[str, frozenset[bytes]]:
-    known = forms.get(word, WordForms())
-    return {lemmatizer: frozenset(encode_phrase([form]) for form in known.forms(lemmatizer) - {word}) for lemmatizer in known.lemmas}
+def _code_forms(word: str, index: IndexQuery) -> dict[str, frozenset[bytes]]:
+    known, parts = index.forms.get(word, WordForms()), index.parts.get(word, {})
+    return {
+        lemmatizer: frozenset(encode_phrase([form]) for form in {*known.forms(lemmatizer), *parts.get(lemmatizer, ())} - {word})
+        for lemmatizer in {*known.lemmas, *parts}
+    }
 
 
 def _codes_of(codes: Mapping[str, tuple[str, bytes | None]], position: IndexPosition) -> tuple[bytes | None, str]:

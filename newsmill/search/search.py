@@ -90,11 +90,11 @@ class Search:
         where finding the page has shown it. `explain`: hits in the order of relevance have the parts of their score.
         """
         parsed = self._parse(query)
-        terms = () if parsed.node is None else positive_terms(parsed.node)
         until = inf if wait else self._backend.clock() + PAGE_SECONDS
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
             page = self._page_finder(parsed, order, fold)(index_query, parsed, limit, cursor, until)
+            terms = () if index_query.node is None else positive_terms(index_query.node)
             hits = load_hits(conn, page.positions, terms, index_query.forms)
             if page.copies:
                 copies = {document: n for (_, document), n in page.copies.items()}
@@ -111,7 +111,7 @@ class Search:
                 notes = (
                     *parsed.notes,
                     *check_names(conn, self._backend, parsed, self._user, has_matches=bool(hits)),
-                    *list_spellings(terms, index_query.forms),
+                    *list_spellings(() if parsed.node is None else positive_terms(parsed.node), index_query.forms),
                 )
             is_empty = not hits and cursor is None and page.cursor is None
             if is_empty:
@@ -150,8 +150,8 @@ class Search:
         if parsed.node is None:
             return Highlighter()
         with read_connection(self._engine) as conn:
-            forms = prepare_query(conn, self._backend, parsed.node).forms
-        return Highlighter(positive_terms(parsed.node), forms, lemmatizer_of(language))
+            index_query = prepare_query(conn, self._backend, parsed.node)
+        return Highlighter(positive_terms(index_query.node or parsed.node), index_query.forms, lemmatizer_of(language))
 
     def count(self, query: str = "", *, max_count: int = MAX_TOTAL, fold: bool = False) -> int:
         """How many documents match; `max_count + 1` if more than `max_count` do, with `fold` before copies are left out."""

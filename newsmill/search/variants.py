@@ -86,20 +86,29 @@ def find_compounds(conn: Connection, heads: Collection[str], lemmatizer: str) ->
         bounds = {"b_lemmatizer": lemmatizer, "b_lower": head[::-1], "b_upper": head[::-1] + _LAST}
         for ending in conn.execute(_ENDINGS, bounds).scalars():
             candidates.setdefault(ending[::-1], ending[len(head) :][::-1])
-    parts = {compound: _list_first_parts(first) for compound, first in candidates.items() if len(first) >= MIN_PART_CHARACTERS}
+    parts = {compound: list_first_parts(first) for compound, first in candidates.items() if len(first) >= MIN_PART_CHARACTERS}
     known = set(conn.execute(_KNOWN, {"b_words": sorted({part for some in parts.values() for part in some})}).scalars()) if parts else set()
     found = sorted((compound for compound, some in parts.items() if known & some), key=lambda word: (len(word), word))[:MAX_COMPOUNDS]
     return sorted(conn.execute(_LEMMAS, {"b_words": found, "b_lemmatizer": lemmatizer}).scalars()) if found else []
 
 
-def _list_first_parts(first: str) -> set[str]:
+def list_first_parts(first: str) -> set[str]:
     """What the first part of a compound may be as a word of its own.
 
-    >>> sorted(_list_first_parts("landtags")), sorted(_list_first_parts("schul"))
+    >>> sorted(list_first_parts("landtags")), sorted(list_first_parts("schul"))
     (['landtag', 'landtags', 'landtagse'], ['schul', 'schule'])
     """
     parts = {first.removesuffix(linker) for linker in _LINKERS} | {f"{first}e"}
     return {part for part in parts if len(part) >= MIN_PART_CHARACTERS}
+
+
+def join_parts(first: str, head: str) -> list[str]:
+    """What a compound of two words may be.
+
+    >>> join_parts("schule", "haus")
+    ['schulehaus', 'schuleshaus', 'schuleeshaus', 'schulenhaus', 'schuleenhaus', 'schuleerhaus', 'schuleehaus', 'schulhaus']
+    """
+    return [f"{first}{linker}{head}" for linker in _LINKERS] + ([f"{first[:-1]}{head}"] if first.endswith("e") else [])
 
 
 def form_genitive(name: str, lemmatizer: str) -> str | None:
