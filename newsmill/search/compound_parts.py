@@ -32,7 +32,7 @@ def add_compounds(conn: Connection, node: Node) -> tuple[Node, Parts]:
 
     Exclusions stay as they are.
     """
-    words = {word for one in _list_candidates(node) for word in one}
+    words = set(_list_candidates(node))
     known: dict[str, set[str]] = {}
     for form, lemmatizer in conn.execute(_KNOWN, {"b_words": sorted(words)}) if words else ():
         known.setdefault(form, set()).add(lemmatizer)
@@ -40,15 +40,17 @@ def add_compounds(conn: Connection, node: Node) -> tuple[Node, Parts]:
     return (_add(node, known, parts) if known else node), parts
 
 
-def _list_candidates(node: Node) -> Iterator[Iterator[str]]:
+def _list_candidates(node: Node) -> Iterator[str]:
     """The words that the index must have for an alternative."""
     if isinstance(node, AllOf | AnyOf):
         for child in node.nodes:
             yield from _list_candidates(child)
     if isinstance(node, AllOf):
-        yield from (iter(join_parts(first, head)) for _, first, head in _list_pairs(node))
+        for _, first, head in _list_pairs(node):
+            yield from join_parts(first, head)
     if isinstance(node, Terms) and _can_vary(node):
-        yield from (iter((*firsts, head)) for firsts, head in _split(node.words[0]))
+        for firsts, head in _split(node.words[0]):
+            yield from (*firsts, head)
 
 
 def _add(node: Node, known: _Known, parts: dict[str, dict[str, set[str]]]) -> Node:

@@ -21,7 +21,7 @@ MAX_COMPOUNDS = 40  # of one word, the shortest; 12 more take about 2 ms, and 12
 MAX_TESTED_COMPOUNDS = 200  # whose first part is looked up
 _LINKERS = ("", "s", "es", "n", "en", "er", "e")  # between the parts of a compound; "Schulhaus" lacks the "e" of "Schule"
 
-GENITIVE_S = frozenset(("da", "de", "lb", "nb", "nl", "nn", "sv"))  # whose names take an "s" without an apostrophe
+GENITIVE_S = COMPOUNDING  # the same Germanic languages: their names take an "s" without an apostrophe
 _SIBILANTS = ("s", "ß", "x", "z")  # names that end with one take an apostrophe alone, or nothing
 MIN_GENITIVE_CHARACTERS = 3
 
