@@ -46,6 +46,7 @@ class DocumentSummary:
     words: int
     snippet: str
     copies: int = 0  # other documents with the same text, which a search leaves out
+    is_answer: bool | None = None  # false: it only mentions the words of the query
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def _parse_time(text: str) -> datetime | None:
 
 def _summarize_hit(hit: SearchHit) -> DocumentSummary:
     about = (hit.id, hit.url, hit.title, hit.source, hit.language, hit.published_at, hit.authors)
-    return DocumentSummary(*about, hit.word_count, hit.snippet, hit.copies)
+    return DocumentSummary(*about, hit.word_count, hit.snippet, hit.copies, hit.is_answer)
 
 
 def _summarize_document(document: Document) -> DocumentSummary:

@@ -147,7 +147,11 @@ def finish_index(engine: Engine) -> None:
 def print_hits(hits: tuple[Hit, ...]) -> None:
     """Print title, date and site, snippet and URL of each hit."""
     console = Console(width=None if sys.stdout.isatty() else 240, highlight=False)
+    was_answer: bool | None = True
     for hit in hits:
+        if hit.is_answer is not None and hit.is_answer is not was_answer:
+            console.print(Text("── Older documents ──\n" if hit.is_answer else "── Only mentions ──\n", style="bold"))
+            was_answer = hit.is_answer
         at = hit.published_at or hit.first_seen_at
         facts = [
             None if hit.published_at else "undated, first seen",
@@ -194,6 +198,8 @@ def print_total(store: AppContext, query: str, results: SearchResults) -> None:
     """Print the number of matches, or what to do if there is none."""
     if results.hits:
         total = "very many documents" if results.total is None else format_count(results.total, "document")
+        if results.total is not None and results.answers is not None:
+            total += f" (about it: {results.answers:,}; only mentions: {results.total - results.answers:,})"
         remarks = ["use --limit for more"] if results.cursor else []
         remarks += ["--no-fold lists copies too"] if any(hit.copies for hit in results.hits) else []
         note("; ".join([f"{len(results.hits):,} of {total}", *remarks]))

@@ -22,6 +22,7 @@ class FoundPage(ItemPage):
     """One page of matches."""
 
     total: int | None
+    answers: int | None = None  # an older server does not say
 
 
 @dataclass(frozen=True, slots=True)

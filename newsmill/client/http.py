@@ -77,7 +77,7 @@ class HttpCorpus(ApiConnection, Corpus):
         def read_page(cursor: str | None) -> HitPage:
             page = self.read(FoundPage, self.get("search", {**parameters, "cursor": cursor}))
             hits = [self.read(SearchHit, item | {"snippet": _join_snippet(item.get("snippet"))}) for item in page.items]
-            return HitPage(hits, page.next, page.total)
+            return HitPage(hits, page.next, page.total, page.answers)
 
         return SearchHits(read_page, limit)
 

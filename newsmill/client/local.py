@@ -117,7 +117,7 @@ class LocalCorpus(Corpus):
         def read_page(cursor: str | None) -> HitPage:
             size, is_first = min(PAGE_HITS, limit or PAGE_HITS), cursor is None
             page = self._search.search(query, limit=size, cursor=cursor, order=order, wait=True, count=is_first, fold=fold)
-            return HitPage([_to_search_hit(hit) for hit in page.hits], page.cursor, page.total)
+            return HitPage([_to_search_hit(hit) for hit in page.hits], page.cursor, page.total, page.answers)
 
         return SearchHits(read_page, limit)
 

@@ -35,6 +35,7 @@ class SearchHit:
     gone_at: datetime | None = None
     published_precision: str | None = None  # second, minute, day; an older server does not say
     copies: int = 0  # other matches of its group of copies, for which it stands where a search folds
+    is_answer: bool | None = None  # False: the document only mentions the words; None: it was not scored, or an older server does not say
 
     def __repr__(self) -> str:
         return format_line("SearchHit", self.title, (*self._list_facts(), self.url))
@@ -49,24 +50,28 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class HitPage:
-    """One page of matches. `next`: the cursor of the page after it. `total`: the number of all matches; None: not counted."""
+    """One page of matches. `next`: the cursor of the page after it. `total`: the number of all matches; `answers`: of those that are about
+    the query. None: not counted."""
 
     hits: Sequence[SearchHit]
     next: str | None
     total: int | None = None
+    answers: int | None = None
 
 
 class SearchHits(Sequence[SearchHit]):
     """The matches of a search. They are read when they are used: 200 at a time, each once.
 
-    `total` is the number of all matches, whatever the limit; None if it takes too long to count. A slice is a list; `len` reads to the end.
+    `total` is the number of all matches, whatever the limit, and `answers` of those that are about the query, where the others only mention
+    its words; None if it takes too long to count. A slice is a list; `len` reads to the end.
     """
 
     def __init__(self, read_page: Callable[[str | None], HitPage], limit: int | None) -> None:
         """`read_page` gets a cursor; None is the first page, which is read now. Raises what it raises; a later use tries again."""
         self._read_page, self._limit = read_page, limit
         self._read: list[SearchHit] = []
-        self.total = self._add(read_page(None)).total
+        first = self._add(read_page(None))
+        self.total, self.answers = first.total, first.answers
 
     def _add(self, page: HitPage) -> HitPage:
         self._read += page.hits
@@ -128,4 +133,5 @@ class SearchHits(Sequence[SearchHit]):
         if self.total is None:
             return "of very many matches"
         shown = self.total if self._limit is None else min(self._limit, self.total)
-        return f"{shown:,} of {self.total:,} {'match' if self.total == 1 else 'matches'}"
+        about = "" if self.answers is None else f", {self.answers:,} of them about it"
+        return f"{shown:,} of {self.total:,} {'match' if self.total == 1 else 'matches'}{about}"

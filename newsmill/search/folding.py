@@ -90,6 +90,11 @@ def count_copies(times: Sequence[GroupedTime]) -> int:
     return len(times) - len({group for group, _, _ in times})
 
 
+def count_left_out(grouped: Iterable[Any], positions: Collection[IndexPosition]) -> int:
+    """How many of some matches folding leaves out. `grouped`: all matches that are in groups, as in `fold_sources`."""
+    return sum((row.moment, row.document_id) in positions for found in _sort_groups(grouped) for row in found[1:])
+
+
 def find_first(times: Sequence[GroupedTime]) -> dict[int, tuple[int, int]]:
     """Of each group the (place, moment) of its first match."""
     first: dict[int, tuple[int, int]] = {}
@@ -133,11 +138,17 @@ def fold_sources(counts: Mapping[str, int], grouped: Iterable[Any]) -> dict[str,
 
     `grouped`: the matches that are in groups, with moment, document_id, source, copy_group and copy_place.
     """
+    left = Counter(dict(counts))
+    for found in _sort_groups(grouped):
+        left.subtract(row.source or "" for row in found[1:])
+    return {source: n for source, n in left.items() if n > 0}
+
+
+def _sort_groups(grouped: Iterable[Any]) -> Iterable[list[Any]]:
+    """The matches of each group, that which stands for it first."""
     groups = defaultdict[int, list[Any]](list)
     for row in grouped:
         groups[row.copy_group].append(row)
-    left = Counter(dict(counts))
     for found in groups.values():
         found.sort(key=lambda row: (row.copy_place or 0, row.moment, row.document_id))
-        left.subtract(row.source or "" for row in found[1:])
-    return {source: n for source, n in left.items() if n > 0}
+    return groups.values()

@@ -41,7 +41,7 @@ def prepare_query(conn: Connection, backend: Backend, node: Node | None) -> Inde
         return IndexQuery(conn, backend, None, {})
     widened, parts = add_compounds(conn, node)
     forms = load_forms(conn, {terms.words[0]: terms.typed for terms in inflected_terms(widened)})
-    return IndexQuery(conn, backend, widened, forms, positive_terms(node), parts)
+    return IndexQuery(conn, backend, widened, forms, node, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,12 @@ class IndexQuery:
     backend: Backend
     node: Node | None
     forms: Forms  # of the words that match in other forms
-    terms: tuple[Terms, ...] = ()  # of the query without compounds and parts: what is weighed
+    asked: Node | None = None  # the query without compounds and parts: what is weighed
     parts: Parts = field(default_factory=dict)  # of the compounds among the terms; they are weighed as other forms
+
+    def terms(self) -> list[Terms]:
+        """The different words and phrases of the query that documents may contain."""
+        return [] if self.asked is None else list(dict.fromkeys(positive_terms(self.asked)))
 
     def deadline(self, seconds: float) -> float:
         """The backend's clock, in so many seconds."""

@@ -2,6 +2,7 @@
 
 The newest BLOCK_MATCHES matches are scored together, with up to TITLE_MATCHES older ones that have all words in the title. The next blocks
 hold the older matches. So a common word costs a bounded time, and a document about it is among the first however old it is.
+In each block, the documents about the query come before those that only mention its words (`relevance.ANSWER_SCORE`).
 
 A block is fixed by its two ends, and the cursor holds the weights of the words. So pages neither repeat nor omit a match while new
 documents come in.
@@ -16,13 +17,15 @@ from newsmill.exceptions import CursorError
 from newsmill.search.common_bigrams import COMMON_WORD_CHARACTERS
 from newsmill.search.form_table import WordForms, find_beginnings
 from newsmill.search.index_query import IndexQuery
-from newsmill.search.parsed_query import Terms
+from newsmill.search.parsed_query import AllOf, AnyOf, Near, Node, Terms
 from newsmill.search.positions import FIRST_DATED_MOMENT, MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span
 from newsmill.search.relevance import (
+    ANSWER_SCORE,
     SCORE_SCALE,
     MatchScore,
     RankedTerm,
     Ranking,
+    Topic,
     count_words,
     encode_phrase,
     explain_match,
@@ -87,6 +90,7 @@ class RankedBlock:
     cursor: RankCursor  # with the block's ends fixed
     matches: list[tuple[int, IndexPosition]]  # score and position; ties: newest first
     scanned: ScanResult
+    answers: frozenset[IndexPosition]  # the matches of the whole block that are about the query; the others only mention its words
 
     def after(self, number: int) -> RankCursor:
         """The cursor after the first `number` matches."""
@@ -105,6 +109,7 @@ class RankedQuery:
     index: IndexQuery
     span: Span  # that the query leaves
     terms: tuple[RankedTerm, ...]
+    topic: Topic
 
     def read_block(self, cursor: RankCursor, until: float) -> RankedBlock:
         """The block that a cursor is in. Raises CursorError for the cursor of another query."""
@@ -115,9 +120,10 @@ class RankedQuery:
         ranking = self._ranking(cursor)
         scored = [(score_match(ranking, *_codes_of(codes, position), _age_days(position, cursor.now)), position) for position in positions]
         matches = sorted(scored, reverse=True)
+        answers = frozenset(position for score, position in matches if score >= ANSWER_SCORE)
         if is_continued:
             matches = [match for match in matches if match < (cursor.score, cursor.position)]
-        return RankedBlock(cursor, matches, scanned)
+        return RankedBlock(cursor, matches, scanned, answers)
 
     def explain(self, cursor: RankCursor, positions: Sequence[IndexPosition]) -> Mapping[str, MatchScore]:
         """The scores of some matches by document."""
@@ -154,13 +160,13 @@ class RankedQuery:
     def _ranking(self, cursor: RankCursor) -> Ranking:
         if len(cursor.weights) != len(self.terms):
             raise CursorError("the cursor is of another query; start again without it")
-        return Ranking(self.terms, cursor.weights, cursor.mean_words)
+        return Ranking(self.terms, cursor.weights, cursor.mean_words, self.topic)
 
     def _weigh_terms(self) -> tuple[int, ...]:
         """A phrase weighs as much as its rarest word. A single term needs no weight."""
         if len(self.terms) < 2:
             return (SCORE_SCALE,) * len(self.terms)
-        nodes = [_count_nodes(terms) for terms in _distinct_terms(self.index)]
+        nodes = [_count_nodes(terms) for terms in self.index.terms()]
         words = list(dict.fromkeys(node for group in nodes for node in group))
         common = {word for word in words if word.words[0] in COMMON_WORD_CHARACTERS}
         counted = [word for word in words if word not in common][:MAX_COUNTED_WORDS]
@@ -173,11 +179,20 @@ class RankedQuery:
 
 def make_ranked_query(index: IndexQuery, span: Span) -> RankedQuery:
     """The query with the codes of its words. May read the forms of words of which the query has only the beginning."""
-    return RankedQuery(index, span, tuple(_make_term(index, terms) for terms in _distinct_terms(index)))
+    terms = index.terms()
+    topic = Topic(()) if index.asked is None else _make_topic(index.asked, {one: number for number, one in enumerate(terms)})
+    return RankedQuery(index, span, tuple(_make_term(index, one) for one in terms), topic)
 
 
-def _distinct_terms(index: IndexQuery) -> list[Terms]:
-    return list(dict.fromkeys(index.terms))
+def _make_topic(node: Node, numbers: Mapping[Terms, int]) -> Topic:
+    """What a document has to be about to answer a query; without parts where the query has no words, as in a filter."""
+    if isinstance(node, Terms):
+        return Topic((numbers[node],))
+    if not isinstance(node, AllOf | AnyOf | Near):
+        return Topic(())
+    children = node.words if isinstance(node, Near) else node.nodes
+    parts = tuple(part for child in children if (part := _make_topic(child, numbers)).parts)
+    return parts[0] if len(parts) == 1 else Topic(parts, isinstance(node, AnyOf))
 
 
 def _count_nodes(terms: Terms) -> list[Terms]:

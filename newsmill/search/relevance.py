@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import log
+from typing import NamedTuple
 from zlib import crc32
 
 MAX_CODED_WORDS = 4000  # of one document: ten long articles, 12 kB
@@ -30,6 +31,14 @@ PROXIMITY_WEIGHT = 0.1  # of words side by side, as a share of one word's weight
 MAX_PROXIMITY_WORDS = 10  # words farther apart than this do not count as close
 AGE_PREFERENCE = 0.2  # a document of today scores a fifth more than a very old one
 AGE_DAYS = 30  # at this age half of the preference is left
+
+# A document is about a word that is in its title, in the lead of a text of up to 800 words, or three times in such a text. Measured with
+# the publishers' tags of 516 pages as the truth: of the documents tagged with one word, 71% are answers, and of the others that have it,
+# 25%; with two or three words, 55% and 6%. The lead weighs more than for the order: with 1.6, 65% and 21%; 46% and 4%.
+ANSWER_WORDS = 600  # a length of its own, so that other matches do not decide what a document is about
+ANSWER_LEAD_WEIGHT = 3.0
+MIN_ANSWER_FREQUENCY = 2.5
+ANSWER_SCORE = 10**12  # what answers score more than documents that only mention the words; no other score is as high
 
 SCORE_SCALE = 1_000_000  # scores and weights are whole millionths, so that a cursor holds exactly what was compared
 
@@ -83,12 +92,21 @@ class RankedTerm:
 
 
 @dataclass(frozen=True, slots=True)
+class Topic:
+    """What a document is about that answers a query: all of the terms, or any of them. `parts`: numbers of terms, and topics."""
+
+    parts: tuple[int | Topic, ...]
+    is_any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """What the scores of a query depend on besides the documents. Weights are in millionths, one for each term."""
 
     terms: tuple[RankedTerm, ...]
     weights: tuple[int, ...]
     mean_words: int  # of a document
+    topic: Topic = Topic(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +130,20 @@ class MatchScore:
     proximity: float  # for words of the query close together
     recency: float  # 1 for old and undated documents, up to 1.2 for those of today
     words: int  # of the document
+    is_answer: bool  # the document is about the words; else it only mentions them
+
+
+class _Found(NamedTuple):
+    """How often a document has a term in its title, lead and text, as typed and in other forms, and where."""
+
+    typed: Sequence[int]
+    others: Sequence[int]
+    places: Sequence[int]
+
+    def total(self) -> tuple[int, int, int]:
+        """In any form."""
+        (title, lead, text), (other_title, other_lead, other_text) = self.typed, self.others
+        return title + other_title, lead + other_lead, text + other_text
 
 
 def weigh_term(found: int, documents: int) -> int:
@@ -133,29 +165,29 @@ def recency(age_days: float | None) -> float:
 
 
 def score_match(ranking: Ranking, coded: bytes | None, lemmatizer: str, age_days: float | None) -> int:
-    """The score of a match, in millionths. `coded` None: the words of the document are not known yet, and each term counts once."""
+    """The score of a match, in millionths; ANSWER_SCORE is part of it if the document is about the query.
+
+    `coded` None: the words of the document are not known yet, and each term counts once.
+    """
     length, bounds = _measure(ranking, coded)
-    total, places = 0.0, []
-    for term, weight in zip(ranking.terms, ranking.weights, strict=True):
-        title, lead, text, found = _find_term(term, coded, lemmatizer, bounds, FORM_WEIGHT)
-        total += _score_term(weight, title, lead, text, length)
-        places.append(found)
-    return round(SCORE_SCALE * (total + _score_proximity(ranking.weights, places)) * recency(age_days))
+    found = [_find_term(term, coded, lemmatizer, bounds) for term in ranking.terms]
+    total = sum(_score_term(weight, one, length) for weight, one in zip(ranking.weights, found, strict=True))
+    proximity = _score_proximity(ranking.weights, found)
+    score = round(SCORE_SCALE * (total + proximity) * recency(age_days))
+    return score + ANSWER_SCORE if _is_answer(ranking.topic, found, count_words(coded), proximity) else score
 
 
 def explain_match(ranking: Ranking, coded: bytes | None, lemmatizer: str, age_days: float | None) -> MatchScore:
     """The parts of the score that `score_match` gives."""
     length, bounds = _measure(ranking, coded)
-    terms, places = [], []
-    for term, weight in zip(ranking.terms, ranking.weights, strict=True):
-        title, lead, text, found = _find_term(term, coded, lemmatizer, bounds, FORM_WEIGHT)
-        numbers = [round(n) for n in _find_term(term, coded, lemmatizer, bounds, 1.0)[:3]]
-        score = _score_term(weight, title, lead, text, length)
-        terms.append(TermScore(term.label, weight / SCORE_SCALE, numbers[0], numbers[1], numbers[2], score))
-        places.append(found)
-    proximity, factor = _score_proximity(ranking.weights, places), recency(age_days)
-    words = count_words(coded)
-    return MatchScore((sum(term.score for term in terms) + proximity) * factor, tuple(terms), proximity, factor, words)
+    found = [_find_term(term, coded, lemmatizer, bounds) for term in ranking.terms]
+    terms = tuple(
+        TermScore(term.label, weight / SCORE_SCALE, *one.total(), _score_term(weight, one, length))
+        for term, weight, one in zip(ranking.terms, ranking.weights, found, strict=True)
+    )
+    proximity, factor = _score_proximity(ranking.weights, found), recency(age_days)
+    score = (sum(term.score for term in terms) + proximity) * factor
+    return MatchScore(score, terms, proximity, factor, count_words(coded), _is_answer(ranking.topic, found, count_words(coded), proximity))
 
 
 def count_words(coded: bytes | None) -> int:
@@ -168,26 +200,48 @@ def _measure(ranking: Ranking, coded: bytes | None) -> tuple[float, tuple[int, i
     if coded is None:
         return 1.0, (0, 0)
     title, lead, words = _HEADER.unpack_from(coded)
-    return 1 - LENGTH_SHARE + LENGTH_SHARE * words / ranking.mean_words, (title, title + lead)
+    return _weigh_length(words, ranking.mean_words), (title, title + lead)
 
 
-def _score_term(weight: int, title: float, lead: float, text: float, length: float) -> float:
+def _weigh_length(words: int, mean_words: int) -> float:
+    return 1 - LENGTH_SHARE + LENGTH_SHARE * words / mean_words
+
+
+def _score_term(weight: int, found: _Found, length: float) -> float:
+    (title, lead, text), (other_title, other_lead, other_text), _ = found
     frequency = TITLE_WEIGHT * title + (LEAD_WEIGHT * lead + text) / length
+    frequency += FORM_WEIGHT * (TITLE_WEIGHT * other_title + (LEAD_WEIGHT * other_lead + other_text) / length)
     return weight / SCORE_SCALE * frequency * (SATURATION + 1) / (frequency + SATURATION)
 
 
-def _find_term(
-    term: RankedTerm, coded: bytes | None, lemmatizer: str, bounds: tuple[int, int], form_weight: float
-) -> tuple[float, float, float, list[int]]:
-    """The occurrences of a term in title, lead and text, and where they are. One function, because it runs for each match and term."""
+def _is_answer(topic: Topic, found: Sequence[_Found], words: int, proximity: float) -> bool:
+    """Whether a document is about the words of a query. Of words that are sought together, two stand close together in it.
+
+    Words in any form count, because `Trumps` is about Trump.
+    """
+    if not topic.parts or (len(topic.parts) > 1 and not topic.is_any and not proximity):
+        return False
+    length = _weigh_length(words, ANSWER_WORDS)
+
+    def is_about(part: int | Topic) -> bool:
+        if isinstance(part, Topic):
+            return (any if part.is_any else all)(map(is_about, part.parts))
+        title, lead, text = found[part].total()
+        return TITLE_WEIGHT * title + (ANSWER_LEAD_WEIGHT * lead + text) / length >= MIN_ANSWER_FREQUENCY
+
+    return is_about(topic)
+
+
+def _find_term(term: RankedTerm, coded: bytes | None, lemmatizer: str, bounds: tuple[int, int]) -> _Found:
+    """The occurrences of a term. One function, because it runs for each match and term."""
     if coded is None:
-        return 0.0, 0.0, 1.0, []
-    (end_of_title, end_of_lead), places, title, lead, text = bounds, list[int](), 0.0, 0.0, 0.0
+        return _NOT_KNOWN
+    (end_of_title, end_of_lead), places, typed, others = bounds, list[int](), [0, 0, 0], [0, 0, 0]
     forms = term.forms.get(lemmatizer, _NO_FORMS) if term.forms else _NO_FORMS
     if len(forms) > MAX_SOUGHT_FORMS:
         forms &= _split_codes(coded)
     for number, code in enumerate((*term.codes, *forms)):
-        weight = 1.0 if number < len(term.codes) else form_weight
+        counts = typed if number < len(term.codes) else others
         at, found = coded.find(code, _HEADER.size) if code else -1, 0
         while at >= 0 and found < MAX_OCCURRENCES:
             place, rest = divmod(at - _HEADER.size, _CODE_BYTES)
@@ -195,19 +249,16 @@ def _find_term(
                 at = coded.find(code, at + 1)
                 continue
             found += 1
-            if place < end_of_title:
-                title += weight
-                places.append(place)
-            elif term.is_title_only:
+            part = 0 if place < end_of_title else 1 if place < end_of_lead else 2
+            if part and term.is_title_only:
                 break
-            elif place < end_of_lead:
-                lead += weight
-                places.append(place + _PART_GAP)
-            else:
-                text += weight
-                places.append(place + 2 * _PART_GAP)
+            counts[part] += 1
+            places.append(place + part * _PART_GAP)
             at = coded.find(code, at + _CODE_BYTES)
-    return title, lead, text, places
+    return _Found(typed, others, places)
+
+
+_NOT_KNOWN = _Found((0, 0, 1), (0, 0, 0), ())
 
 
 def _split_codes(coded: bytes) -> set[bytes]:
@@ -216,11 +267,11 @@ def _split_codes(coded: bytes) -> set[bytes]:
     return set(chain.from_iterable(_CODES.iter_unpack(codes + bytes(-len(codes) % _CODES.size))))
 
 
-def _score_proximity(weights: Sequence[int], places: Sequence[Sequence[int]]) -> float:
+def _score_proximity(weights: Sequence[int], found: Sequence[_Found]) -> float:
     """For each two neighbouring occurrences of different terms: the more, the fewer words are between them."""
-    if len(places) < 2:
+    if len(found) < 2:
         return 0.0
-    ordered = [(place, number) for number, found in enumerate(places) for place in found]
+    ordered = [(place, number) for number, one in enumerate(found) for place in one.places]
     ordered.sort()
     closeness, last, one = 0.0, -_PART_GAP, -1
     for place, other in ordered:
@@ -230,4 +281,4 @@ def _score_proximity(weights: Sequence[int], places: Sequence[Sequence[int]]) ->
     if not closeness:
         return 0.0
     scale = sum(weights) / len(weights)
-    return PROXIMITY_WEIGHT * closeness / (scale + closeness) * scale / SCORE_SCALE * (len(places) - 1)
+    return PROXIMITY_WEIGHT * closeness / (scale + closeness) * scale / SCORE_SCALE * (len(found) - 1)

@@ -57,6 +57,7 @@ class Hit:
     gone_at: datetime | None = None
     score: MatchScore | None = None  # where a search was asked to explain the order
     copies: int = 0  # other matches of its group of copies, for which it stands
+    is_answer: bool | None = None  # False: the document only mentions the words of the query; None: it was not scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class SearchResults:
     notes: tuple[QueryNote, ...] = ()  # what is wrong with the query
     remedies: tuple[Remedy, ...] = ()  # where nothing is found: what may help
     suggestion: str | None = None  # where nothing is found: the query with a word of the index in place of a similar one
+    answers: int | None = None  # the matches that are about the query; None: not all were scored
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from newsmill.search.backend import StatementTimeoutError
 from newsmill.search.check import check_names, check_period, check_values, list_spellings, suggest_query
 from newsmill.search.connections import backend_of, read_connection
-from newsmill.search.folding import count_copies, fold_buckets, fold_copies, fold_sources
+from newsmill.search.folding import count_copies, count_left_out, fold_buckets, fold_copies, fold_sources
 from newsmill.search.form_table import load_dictionaries
 from newsmill.search.highlights import Highlighter
 from newsmill.search.index_query import IndexQuery, prepare_query
@@ -57,6 +57,8 @@ class _Page:
     is_cut: bool = False  # the page is short because the time was up
     explain: Callable[[], Mapping[str, MatchScore]] = dict  # the scores by document; none in another order than by relevance
     copies: Mapping[IndexPosition, int] = field(default_factory=dict)  # of the hits that stand for their copies
+    answers: frozenset[IndexPosition] | None = None  # the hits that are about the query; None in another order than by relevance
+    count_answers: Callable[[], int | None] = lambda: None  # among all matches; None: not all were scored
 
 
 _FindPage = Callable[[IndexQuery, Query, int, "str | None", float], _Page]
@@ -99,13 +101,14 @@ class Search:
             if page.copies:
                 copies = {document: n for (_, document), n in page.copies.items()}
                 hits = tuple(replace(hit, copies=copies.get(hit.id, 0)) for hit in hits)
-            if explain:
-                scores = page.explain()
-                hits = tuple(replace(hit, score=scores.get(hit.id)) for hit in hits)
+            if page.answers is not None:
+                scores, about = page.explain() if explain else {}, {document for _, document in page.answers}
+                hits = tuple(replace(hit, is_answer=hit.id in about, score=scores.get(hit.id)) for hit in hits)
             count_until = (inf if wait else until + COUNT_OVERTIME_SECONDS) if count else -inf
             total = self._total(index_query, parsed, page, cursor is None, count_until)
             if fold and total:
                 total = _subtract_copies(index_query, parsed, total, count_until)
+            answers = page.count_answers()
             notes: tuple[QueryNote, ...] = ()
             if cursor is None:
                 notes = (
@@ -119,7 +122,7 @@ class Search:
             remedies = tuple(list_remedies(parsed)) if is_empty else ()
             suggestion = suggest_query(conn, self._backend, query, parsed) if is_empty else None
         reached = to_time(max(page.rest.upper, DATED.lower)[0]) if page.is_cut and page.rest else None
-        return SearchResults(hits, page.cursor, total, reached, notes, remedies, suggestion)
+        return SearchResults(hits, page.cursor, total, reached, notes, remedies, suggestion, answers)
 
     def find_ids(
         self, query: str, *, limit: int, cursor: str | None = None, order: Order = "relevance", fold: bool = False
@@ -280,25 +283,38 @@ class Search:
         start = RankCursor(to_moment(datetime.now(UTC))) if cursor is None else decode_rank_cursor(cursor)
         positions: list[IndexPosition] = []
         copies: dict[IndexPosition, int] = {}
+        answers: frozenset[IndexPosition] = frozenset()
         matches = 0
         while True:
             block = ranked.read_block(start, until)
             left, matches = limit - len(positions), matches + len(block.scanned.positions)
+            answers |= block.answers
+            lower = block.cursor.lower or MIN_POSITION
+            is_last, rest = lower == MIN_POSITION, span.intersect(upper=lower)
+            is_whole = is_last and block.cursor.is_first
+            count_answers = partial(_count_answers, index_query, span, block.answers if is_whole else None, fold)
             if fold:
                 block, more = _fold_block(index_query, span, block, left + 1)
                 copies |= more
             positions += [position for _, position in block.matches[:left]]
-            lower = block.cursor.lower or MIN_POSITION
-            is_last, rest = lower == MIN_POSITION, span.intersect(upper=lower)
-            explain = partial(ranked.explain, block.cursor, positions)
+            page = partial(
+                _Page,
+                positions,
+                found=matches,
+                scanned=block.scanned,
+                rest=None if is_last else rest,
+                explain=partial(ranked.explain, block.cursor, positions),
+                copies=copies,
+                answers=answers,
+                count_answers=count_answers,
+            )
             if len(block.matches) > left:
-                following = (block.after(left) if left else start).encode()
-                return _Page(positions, following, matches, block.scanned, None if is_last else rest, explain=explain, copies=copies)
+                return page((block.after(left) if left else start).encode())
             if is_last:
-                return _Page(positions, None, matches, block.scanned, None, explain=explain, copies=copies)
+                return page(None)
             start = block.next_block()
             if block.scanned.is_cut:
-                return _Page(positions, start.encode(), matches, block.scanned, rest, is_cut=True, explain=explain, copies=copies)
+                return page(start.encode(), is_cut=True)
 
     def _total(self, index_query: IndexQuery, parsed: Query, page: _Page, is_first: bool, until: float) -> int | None:
         found, rest = (page.found, page.rest) if is_first else (0, span_of_query(parsed))
@@ -319,6 +335,13 @@ def _fold_block(index_query: IndexQuery, span: Span, block: RankedBlock, size: i
         at += len(some)
     kept = [match for match in block.matches[:at] if match[1] in shown][:size]
     return replace(block, matches=kept), shown
+
+
+def _count_answers(index_query: IndexQuery, span: Span, answers: Collection[IndexPosition] | None, fold: bool) -> int | None:
+    """The number of the answers without the copies for which others stand."""
+    if not answers:
+        return None if answers is None else 0
+    return len(answers) - (count_left_out(index_query.grouped(span), answers) if fold else 0)
 
 
 def _subtract_copies(index_query: IndexQuery, parsed: Query, total: int, until: float) -> int | None:

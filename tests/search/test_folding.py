@@ -90,10 +90,12 @@ def check_folding(filled: Engine, query: str) -> None:
             page = search.search(query, limit=3, cursor=cursor, order=order, fold=True, wait=True)
             assert page.total == len(expected) and len(page.hits) <= 3
             pages += page.hits
+            counted = page.answers
             if (cursor := page.cursor) is None:
                 break
         assert [hit.id for hit in pages] == [one for one in unfolded if one in expected]
         assert sum(1 + hit.copies for hit in pages) == len(matches)
+        assert counted is None or counted == sum(hit.is_answer is True for hit in pages)
     shown = [document for document in matches if document.id in expected]
     assert search.count(query, fold=True) == len(shown)
     assert {hit.document.id for hit in search.iterate(query, fold=True)} == expected

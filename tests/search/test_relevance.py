@@ -48,6 +48,41 @@ def test_a_document_about_a_word_comes_before_one_that_mentions_it(engine: Engin
     assert numbers(search, "apple NOT iphone") == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("query", "about", "mentions"),
+    [
+        ("apple", {"1", "2", "3", "5"}, {"4"}),
+        ("apple harvest", {"1", "2"}, {"3", "4", "5"}),
+        ("apples harvests", {"1", "2"}, {"3", "4", "5"}),
+        ("apple OR frost", {"1", "2", "3", "5"}, {"4"}),
+        ("apple -frost source:paper", {"1", "2", "5"}, {"4"}),
+        ('"apple harvest"', {"1", "2"}, {"4"}),
+        ("title:apple", {"1", "5"}, set()),
+    ],
+)
+def test_documents_about_a_query_come_before_those_that_only_mention_it(
+    engine: Engine, search: Search, query: str, about: set[str], mentions: set[str]
+) -> None:
+    store(
+        engine,
+        article(1, f"{FILLER} {FILLER} They ate.", title="The apple harvest"),
+        article(2, f"The apple harvest began. {FILLER} {FILLER}"),
+        article(
+            3,
+            f"Of an apple. {FILLER} {FILLER} Frost came. Few apples were left of the harvest, and the apples were small. Apples cost more.",
+        ),
+        article(4, f"{FILLER} {FILLER} He came when the apple harvest had begun."),
+        article(5, f"{FILLER} {FILLER} The harvest of potatoes.", title="A computer of Apple"),
+    )
+    found = search.search(query)
+    assert {hit.url.rpartition("/")[2] for hit in found.hits if hit.is_answer} == about
+    assert {hit.url.rpartition("/")[2] for hit in found.hits if not hit.is_answer} == mentions
+    order = [hit.is_answer for hit in found.hits]
+    assert order == sorted(order, reverse=True) and found.answers == len(about)
+    newest = search.search(query, order="newest")
+    assert newest.answers is None and {hit.is_answer for hit in newest.hits} == {None}
+
+
 def test_a_rare_word_counts_more_than_a_common_one(engine: Engine, search: Search) -> None:
     common = [article(n, f"{FILLER} House.", published_at=after(days=-100)) for n in range(10, 25)]
     store(
@@ -93,6 +128,7 @@ def test_old_documents_with_the_words_in_the_title_are_in_the_first_block(
         seen += [hit.url for hit in page.hits]
         cursor = page.cursor
     assert len(seen) == len(set(seen)) == 33
+    assert first.answers is None and search.search("harbour hill", limit=5, wait=True).answers is None
 
 
 def test_documents_that_are_not_indexed_again_yet_are_found(engine: Engine, search: Search) -> None:

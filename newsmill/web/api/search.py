@@ -51,6 +51,9 @@ class SearchResponse(BaseModel):
     total: int | None = Field(description="Matching documents; null above 10,000 and when counting takes too long.")
     reached: datetime | None = Field(description="The time down to which a short page was searched; `next` continues with older documents.")
     notes: tuple[Note, ...] = Field(description="On the first page: what is wrong with the query.")
+    answers: int | None = Field(
+        description="Matches that are about the query; the others only mention its words. Null if not all matches were scored."
+    )
     suggestion: str | None = Field(description="Where nothing is found: the query in a spelling that the index has.")
 
 
@@ -76,6 +79,7 @@ def search(
         next=results.cursor,
         total=results.total,
         reached=results.reached,
+        answers=results.answers,
         notes=tuple(map(Note.of, results.notes)),
         suggestion=results.suggestion,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,7 +16,7 @@ from newsmill.exceptions import CursorError
 from newsmill.search.facets import FACET_FIELDS, FacetName, Facets, count_facets
 from newsmill.search.query import parse_query
 from newsmill.search.query_parser import MAX_QUERY_CHARACTERS
-from newsmill.search.results import FIRST_PAGE, SearchResults
+from newsmill.search.results import FIRST_PAGE, Hit, SearchResults
 from newsmill.search.search import Search
 from newsmill.search.timelines import TimelineStep, choose_period, count_timeline
 from newsmill.storage.marks import Marks
@@ -29,6 +31,7 @@ from newsmill.web.pages.query_builder import BuilderFields, build_query, is_day,
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.template_filters import params
 from newsmill.web.pages.timelines import count_chart
+from newsmill.web.pages.translations import Translations
 
 MAX_SAVED = 12
 MAX_TAGS = 50  # suggested for the chosen documents
@@ -109,6 +112,7 @@ def show_search(
         fold=fold,
         unfolded=unfolded,
         results=results,
+        sections=list_sections(results.hits, view.words),
         total=total,
         at_least=facets.counted if facets else 0,
         filters=list(filtered.list_filters()),
@@ -133,6 +137,15 @@ def show_search(
         tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
         max_exported=MAX_EXPORTED_DOCUMENTS,
     )
+
+
+def list_sections(hits: Sequence[Hit], words: Translations) -> list[tuple[str, list[Hit]]]:
+    """The matches in their order, divided where those begin that only mention the words of the query, each part with its heading."""
+    parts = [(is_mention, list(found)) for is_mention, found in groupby(hits, key=lambda hit: hit.is_answer is False)]
+    return [
+        (words("search.mentions") if is_mention else words("search.older") if number else "", found)
+        for number, (is_mention, found) in enumerate(parts)
+    ]
 
 
 def link_next_page(query: str, order: str, next_cursor: str | None, cursor: str | None, unfolded: int | None) -> str | None:

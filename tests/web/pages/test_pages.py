@@ -288,7 +288,7 @@ def test_a_page_says_what_takes_too_long_to_count(filled: RunningApp, monkeypatc
     """A page whose time was over with the results still has its chart, which has a time of its own."""
     whole = read(filled.reader, "/search?q=ferry")
     assert "too long" not in text_of(whole) and "≥" not in text_of(whole)
-    assert re.fullmatch(r"\d+ matches", text_of(whole.xpath("//h2[@id='results']")[0]))
+    assert re.fullmatch(r"\d+ matches About it: \d+ · Only mentions: \d+", text_of(whole.xpath("//h2[@id='results']")[0]))
     assert whole.xpath(f"{TIME}//a/rect") and whole.xpath(f"{FACETS}//li")
     monkeypatch.setattr(search, "MAX_QUERY_SECONDS", 0)
     assert read(filled.reader, "/search?q=ferry").xpath(f"{TIME}//a/@aria-label") == whole.xpath(f"{TIME}//a/@aria-label")
