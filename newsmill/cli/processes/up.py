@@ -21,6 +21,7 @@ from newsmill.exceptions import NewsmillError
 from newsmill.settings import Settings
 from newsmill.sources.config_file import read_scrapy_table
 from newsmill.storage.moved_file import OpenFile
+from newsmill.storage.private_files import DATABASE
 
 SECONDS_PER_REPORT = 60.0  # between two lines about new documents
 MAX_NAMES_SHOWN = 8  # of sources
@@ -37,7 +38,9 @@ def up(processes: Processes = None, port: Port = None) -> None:
     count = processes or settings.worker_processes
     logs, disk = context.logs_folder(settings), context.Disk(context.data_folder(settings))
     with context.open_context(settings, create=True) as store, only_one_up(logs):
-        folder = OpenFile(context.data_folder(settings))
+        # While a folder is deleted, its files go first, and a child that misses its database ends.
+        folder = context.data_folder(settings)
+        opened = [OpenFile(folder), *([OpenFile(folder / DATABASE)] if settings.database_url is None else [])]
         disk.check()
         load_sources(store, settings)
         sources = store.ledger.sources.list_all()
@@ -49,7 +52,7 @@ def up(processes: Processes = None, port: Port = None) -> None:
             processes_text = f"crawler, scheduler{', web' if web else ''} and {format_count(count, 'worker')}"
             note(f"running {processes_text}; logs in {logs}/; stop with Ctrl-C")
             reporter = DocumentReporter(store)
-            keep_running([*make_children(count), *web], logs, [folder.check, redis.ensure, disk.check, reporter.report])
+            keep_running([*make_children(count), *web], logs, [*(one.check for one in opened), redis.ensure, disk.check, reporter.report])
     note(f"stopped; `{program_name()} up` resumes, `{program_name()} status` shows the results")
 
 
