@@ -9,14 +9,16 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.documents import finish_index
 from newsmill.cli.export_options import read_query
-from newsmill.cli.past import AsOf, open_past, read_as_of
+from newsmill.cli.past import AsOf, note_taken_down, open_past, read_as_of
 from newsmill.cli.terminal import note, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.exports.citation import VERSION, Citation, list_differences
 from newsmill.exports.citation import cite as cite_documents
 from newsmill.search.query import check_is_lasting
+from newsmill.storage import past_documents
 from newsmill.version import __version__
 
 
@@ -49,9 +51,29 @@ def cite(
     )
 
 
+def cite_present(store: AppContext, query: str) -> Citation | None:
+    """The citation of the documents that match now; None if something is stored or taken down meanwhile.
+
+    A search of 1,380 documents takes 0.1 s, and making the store of a past time with its index 12 s.
+    """
+    finish_index(store.engine)
+    takedowns = past_documents.count_takedowns(store.engine)
+    at = past_documents.settle(store.engine, None, now=store.now())
+    found = (stored.document for stored in store.search.iterate(query))
+    cited = cite_documents(found, query, at, __version__, VERSION)
+    if past_documents.has_later(store.engine, at) or past_documents.count_takedowns(store.engine) != takedowns:
+        return None
+    for one in store.search.check(query):
+        note(printable(one.message))
+    note_taken_down(past_documents.list_taken_down(store.engine, at))
+    return cited
+
+
 def compute(store: AppContext, query: str, at: datetime | None, version: int = VERSION) -> Citation:
     """The citation of the documents that match at a time; None: at the newest one. `version`: of the digest."""
     check_is_lasting(query)
+    if at is None and query and (cited := cite_present(store, query)) is not None:
+        return cited
     with open_past(store, at, with_index=bool(query)) as past:
         for one in past.context.search.check(query) if query else ():
             note(printable(one.message))

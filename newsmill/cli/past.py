@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Annotated
@@ -15,6 +15,7 @@ from newsmill.cli.terminal import format_count, note, printable
 from newsmill.context import AppContext, PastContext
 from newsmill.exceptions import ConfigError
 from newsmill.storage.frozen_stores import parse_time
+from newsmill.storage.past_documents import TakenDown
 
 MAX_LISTED = 20  # documents that were taken down
 
@@ -39,15 +40,23 @@ def check_past_options(as_of: datetime | None, refused: dict[str, bool]) -> None
 def open_past(store: AppContext, at: datetime | None, *, with_index: bool) -> Iterator[PastContext]:
     """The store as it was, with a progress bar while it is made. Notes the documents that were taken down since."""
     with ExitStack() as stack:
-        with count_progress("documents read for that time", total=None) as advance:
-            past = stack.enter_context(context.open_past(store, at, with_index=with_index, on_progress=lambda _, more: advance(more)))
-        note_taken_down(past)
+        with ExitStack() as bars:
+            advance: dict[str, Callable[[int], None]] = {}
+
+            def show(what: str, more: int) -> None:
+                if what not in advance:
+                    bars.close()  # the one before is complete
+                    advance[what] = bars.enter_context(count_progress(f"{what} for that time", total=None))
+                advance[what](more)
+
+            past = stack.enter_context(context.open_past(store, at, with_index=with_index, on_progress=show))
+        note_taken_down(past.taken_down)
         yield past
 
 
-def note_taken_down(past: PastContext) -> None:
-    """List the documents that were taken down since, by id and reason."""
-    if past.taken_down:
-        note(f"{format_count(len(past.taken_down), 'document')} of that time taken down since:")
-    for one in past.taken_down[:MAX_LISTED]:
+def note_taken_down(taken_down: Sequence[TakenDown]) -> None:
+    """List the documents of a time that were taken down since, by id and reason."""
+    if taken_down:
+        note(f"{format_count(len(taken_down), 'document')} of that time taken down since:")
+    for one in taken_down[:MAX_LISTED]:
         note(printable(f"  {one.id} ({one.reason})"))

@@ -196,7 +196,7 @@ def _make(engine: Engine, path: Path, at: datetime, on_progress: OnProgress) -> 
         for batch in iterate_at(engine, at):
             _insert(frozen, batch, number)
             number += len(batch)
-            on_progress("documents", len(batch))
+            on_progress("documents read", len(batch))
         frozen.dispose()  # which writes the log into the file
         temporary.replace(path)
     finally:

@@ -20,7 +20,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.dialects import Upsert
 from newsmill.storage.schema import documents, past_documents, past_limits, past_takedowns
 from newsmill.storage.statements import AnyRow
-from newsmill.storage.storing_order import find_horizon
+from newsmill.storage.storing_order import LAST_STAMP, find_horizon
 from newsmill.text.urls import make_key
 
 BATCH = 200  # documents per statement, about 1 MB of text
@@ -153,6 +153,13 @@ def list_taken_down(engine: Engine, at: datetime) -> list[TakenDown]:
             for version in read_at(conn, batch, at):
                 del reasons[version["id"]]  # it was stored again, or is another version
     return [TakenDown(one, reasons[one]) for one in sorted(reasons)]
+
+
+def has_later(engine: Engine, at: datetime) -> bool:
+    """Whether anything was stored, changed or removed after a time; if not, the store is as it was then."""
+    with reading(engine) as conn:
+        last: datetime | None = conn.execute(LAST_STAMP).scalar()
+    return last is not None and last > at
 
 
 def count_takedowns(engine: Engine) -> int:

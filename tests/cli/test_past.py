@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from command_result import Newsmill
 from rows import SITE, SOURCE, Mill, after, document_of, good, links
+from sqlalchemy import Engine
 
 import newsmill as newsmill_package
 from newsmill.exceptions import ConfigError
 from newsmill.exports.citation import COVERED, Citation
 from newsmill.search import indexer
-from newsmill.storage import database
+from newsmill.storage import database, past_documents
 from newsmill.storage.frozen_stores import format_time
 from newsmill.storage.ledger import Ledger
 
@@ -100,6 +102,29 @@ def test_a_citation_can_be_computed_without_newsmill(newsmill: Newsmill, data: P
     for query in ("nothing", "می\u200cخواهم", "harbour\u00a0OR \u202eferry"):  # no match; characters that terminals and pages lose
         cited = newsmill("cite", "--as-of", T0, query).out
         assert Citation.parse(cited).query == query and newsmill("cite", "--verify", cited).code == 0
+
+
+def test_a_citation_of_today_is_the_one_of_that_time(newsmill: Newsmill, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --as-of, the store is searched as it is. If something is stored meanwhile, the store of that time is made."""
+    publish(data, 1, "harbour")
+    for query in ("harbour OR election", "news", "nothing"):
+        cited = newsmill("cite", query).out
+        assert not (data / "past").exists()
+        at = format_time(Citation.parse(cited).at)
+        assert newsmill("cite", "--as-of", at, query).out == cited and newsmill("cite", "--verify", cited).code == 0
+        shutil.rmtree(data / "past")
+    settle, calls = past_documents.settle, []
+
+    def settle_late(engine: Engine, at: datetime | None, *, now: datetime) -> datetime:
+        settled = settle(engine, at, now=now)
+        if not calls:
+            publish(data, 2, "harbour", "bridge", "election")
+        calls.append(settled)
+        return settled
+
+    monkeypatch.setattr(past_documents, "settle", settle_late)
+    cited = newsmill("cite", "harbour").out
+    assert len(calls) == 2 and Citation.parse(cited).at == calls[1] and (data / "past").exists()
 
 
 def test_a_corpus_of_the_past(data: Path) -> None:
