@@ -174,7 +174,9 @@ def test_a_crawl_keeps_a_limit_and_resumes_after_an_interrupt(
     summary = json.loads(done.stdout)
     assert (summary["new_documents"], summary["documents"], machine.status()["documents"]) == (1, 1, 1)
     assert summary["fetched"] <= summary["pages"]
-    lines = [line for line in done.stderr.splitlines() if line.startswith("paper: ")]
+    lines = [
+        line for line in done.stderr.splitlines() if line.startswith("paper: ") and " fetched, " in line
+    ]  # after those of the listings
     shown = [[int(number) for number in re.findall(r"(\d+) (?:new page|fetched|new document)", line)] for line in lines]
     for earlier, later in pairwise(shown):
         assert all(first <= second for first, second in zip(earlier, later, strict=True))
