@@ -68,6 +68,12 @@ def inside(site: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.fixture
+def copied(site: tuple[Path, str, str], tmp_path: Path) -> Path:
+    """A copy of the data folder for tests that queue pages, because others count them."""
+    return Path(shutil.copytree(site[0] / "newsmill-data", tmp_path / "copied", ignore=shutil.ignore_patterns("redis")))
+
+
+@pytest.fixture
 def seed(site: tuple[Path, str, str]) -> str:
     return site[1] + SEED
 
@@ -253,7 +259,8 @@ def test_preview_of_changed_rules(newsmill: Newsmill, seed: str, tmp_path: Path,
     assert newsmill("sources", "preview", "nobody").code == 2
 
 
-def test_retry_requeues_finished_urls(newsmill: Newsmill, seed: str) -> None:
+def test_retry_requeues_finished_urls(newsmill: Newsmill, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEWSMILL_DATA", str(copied))
     assert newsmill("retry", "--outcome", "stred").err == "newsmill: Unknown outcome 'stred'; did you mean stored?\n"
     assert "has not seen https://nowhere.example/" in newsmill("retry", "https://nowhere.example/").err
     assert newsmill("retry", "nowhere").err == "newsmill: not a URL: 'nowhere'\n"
@@ -313,6 +320,7 @@ def test_the_schedule_says_when_each_listing_is_polled_and_why(newsmill: Newsmil
 def test_commands_of_a_guide(
     newsmill: Newsmill,
     site: tuple[Path, str, str],
+    copied: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     guide: str,
@@ -320,7 +328,7 @@ def test_commands_of_a_guide(
     replaced: dict[str, str],
 ) -> None:
     """Each command of the chapter succeeds; `replaced` puts in words, URLs and folders that this corpus has. Bash runs shell syntax."""
-    monkeypatch.setenv("NEWSMILL_DATA", str(site[0] / "newsmill-data"))
+    monkeypatch.setenv("NEWSMILL_DATA", str(copied))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "urls.txt").write_text(f"{site[1]}/another-story.html\n", encoding="utf-8")

@@ -276,6 +276,7 @@ def test_the_archived_page_can_do_nothing(browser: Browser, site: Site, canary_s
     page.wait_for_timeout(300)
     context.close()
     assert canary_server.of_pages(), "the canary hears what is not in a cage"
+    canary_server.heard.clear()
 
 
 def test_the_docs_show_every_picture() -> None:
