@@ -2,66 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from math import inf
 
 from sqlalchemy import Connection, Engine
 
-from newsmill.search.backend import StatementTimeoutError
 from newsmill.search.check import check_names, check_period, check_values, list_spellings, suggest_query
 from newsmill.search.connections import backend_of, read_connection
-from newsmill.search.folding import count_copies, count_left_out, fold_buckets, fold_copies, fold_sources
+from newsmill.search.folding import count_copies, fold_buckets, fold_sources
 from newsmill.search.form_table import load_dictionaries
 from newsmill.search.highlights import Highlighter
-from newsmill.search.index_query import IndexQuery, prepare_query
+from newsmill.search.index_query import prepare_query
 from newsmill.search.parsed_query import Query, list_remedies, positive_terms, span_of_query
 from newsmill.search.positions import (
     DATED,
-    MAX_POSITION,
-    MIN_POSITION,
     MOMENTS_PER_DAY,
     MOMENTS_PER_SECOND,
-    IndexPosition,
-    Span,
-    to_moment,
     to_time,
 )
 from newsmill.search.query import parse_query
 from newsmill.search.query_notes import QueryNote
-from newsmill.search.ranked import RankCursor, RankedBlock, decode_rank_cursor, make_ranked_query
-from newsmill.search.relevance import MatchScore
+from newsmill.search.result_pages import choose_finder, count_total, subtract_copies
 from newsmill.search.results import MAX_TOTAL, Neighbours, Order, SearchResults, Step, StoredHit, find_neighbours, load_hits
-from newsmill.search.scanning import ScanResult
-from newsmill.search.stored_order import end_cursor, filter_ids, fold_page, iterate_stored
+from newsmill.search.stored_order import end_cursor, filter_ids, iterate_stored
 from newsmill.search.word_forms import lemmatizer_of
-from newsmill.storage.cursors import decode_cursor, encode_cursor
 
-MAX_FOLDED = 1000  # matches read at a time to fill a page without copies
 PAGE_SECONDS = 0.060  # to find a page of results; CPU seconds on SQLite, so that a busy machine is slow but complete
 COUNT_OVERTIME_SECONDS = 0.020  # after PAGE_SECONDS, when counting must end; ranking and fetching a page take 10 ms of them
 _STEP_MOMENTS = {"hour": 3_600 * MOMENTS_PER_SECOND, "day": MOMENTS_PER_DAY}
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """The positions of one page of results."""
-
-    positions: list[IndexPosition]
-    cursor: str | None
-    found: int  # matches found on the way to this page
-    scanned: ScanResult
-    rest: Span | None  # the span that was not scanned; None: all was, so `found` is the total
-    is_cut: bool = False  # the page is short because the time was up
-    explain: Callable[[], Mapping[str, MatchScore]] = dict  # the scores by document; none in another order than by relevance
-    copies: Mapping[IndexPosition, int] = field(default_factory=dict)  # of the hits that stand for their copies
-    answers: frozenset[IndexPosition] | None = None  # the hits that are about the query; None in another order than by relevance
-    count_answers: Callable[[], int | None] = lambda: None  # among all matches; None: not all were scored
-
-
-_FindPage = Callable[[IndexQuery, Query, int, "str | None", float], _Page]
 
 
 class Search:
@@ -95,7 +65,7 @@ class Search:
         until = inf if wait else self._backend.clock() + PAGE_SECONDS
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
-            page = self._page_finder(parsed, order, fold)(index_query, parsed, limit, cursor, until)
+            page = choose_finder(parsed, order, fold)(index_query, parsed, limit, cursor, until)
             terms = () if index_query.node is None else positive_terms(index_query.node)
             hits = load_hits(conn, page.positions, terms, index_query.forms)
             if page.copies:
@@ -105,9 +75,9 @@ class Search:
                 scores, about = page.explain() if explain else {}, {document for _, document in page.answers}
                 hits = tuple(replace(hit, is_answer=hit.id in about, score=scores.get(hit.id)) for hit in hits)
             count_until = (inf if wait else until + COUNT_OVERTIME_SECONDS) if count else -inf
-            total = self._total(index_query, parsed, page, cursor is None, count_until)
+            total = count_total(index_query, parsed, page, cursor is None, count_until)
             if fold and total:
-                total = _subtract_copies(index_query, parsed, total, count_until)
+                total = subtract_copies(index_query, parsed, total, count_until)
             answers = page.count_answers()
             notes: tuple[QueryNote, ...] = ()
             if cursor is None:
@@ -130,7 +100,7 @@ class Search:
         """The ids of one page of matches, however long that takes, and the cursor of the next page. Raises CursorError."""
         parsed = self._parse(query)
         with read_connection(self._engine) as conn:
-            page = self._page_finder(parsed, order, fold)(prepare_query(conn, self._backend, parsed.node), parsed, limit, cursor, inf)
+            page = choose_finder(parsed, order, fold)(prepare_query(conn, self._backend, parsed.node), parsed, limit, cursor, inf)
         return [document for _, document in page.positions], page.cursor
 
     def check(self, query: str) -> tuple[QueryNote, ...]:
@@ -236,7 +206,7 @@ class Search:
         The document may be on no such page, because others have come since.
         """
         parsed = self._parse(query)
-        until, find_page = self._backend.clock() + PAGE_SECONDS, self._page_finder(parsed, order, fold)
+        until, find_page = self._backend.clock() + PAGE_SECONDS, choose_finder(parsed, order, fold)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
 
@@ -253,103 +223,3 @@ class Search:
         """Notes on the period and on values of filters that no document has."""
         yield from check_period(conn, self._backend, parsed, datetime.now(UTC))
         yield from check_values(conn, self._backend, parsed)
-
-    def _page_finder(self, parsed: Query, order: Order, fold: bool) -> _FindPage:
-        has_words = parsed.node is not None and positive_terms(parsed.node)
-        return partial(self._ranked_page if order == "relevance" and has_words else self._newest_page, fold)
-
-    def _newest_page(self, fold: bool, index_query: IndexQuery, parsed: Query, limit: int, cursor: str | None, until: float) -> _Page:
-        moment, document = MAX_POSITION if cursor is None else decode_cursor("newest", cursor, int, str)
-        span, shown, matches, size = span_of_query(parsed), dict[IndexPosition, int](), 0, limit + 1
-        rest = span.intersect(upper=(int(moment), str(document)))
-        while True:
-            scanned = index_query.scan_newest(rest, size, enough=size, until=until)
-            complete = rest.intersect(scanned.lower)
-            shown |= fold_page(fold, index_query, span, scanned.positions, complete)
-            matches, found, is_last = matches + len(scanned.positions), list(shown), scanned.lower == MIN_POSITION
-            rest = rest.intersect(upper=scanned.lower)
-            if len(found) > limit:
-                following = encode_cursor("newest", *found[limit - 1])
-                return _Page(found[:limit], following, matches, scanned, None if is_last else rest, copies=shown)
-            if is_last:
-                return _Page(found, None, matches, scanned, None, copies=shown)
-            if len(scanned.positions) < size:
-                return _Page(found, encode_cursor("newest", *scanned.lower), matches, scanned, rest, is_cut=True, copies=shown)
-            size = min(2 * size, MAX_FOLDED)
-
-    def _ranked_page(self, fold: bool, index_query: IndexQuery, parsed: Query, limit: int, cursor: str | None, until: float) -> _Page:
-        span = span_of_query(parsed)
-        ranked = make_ranked_query(index_query, span)
-        start = RankCursor(to_moment(datetime.now(UTC))) if cursor is None else decode_rank_cursor(cursor)
-        positions: list[IndexPosition] = []
-        copies: dict[IndexPosition, int] = {}
-        answers: frozenset[IndexPosition] = frozenset()
-        matches = 0
-        while True:
-            block = ranked.read_block(start, until)
-            left, matches = limit - len(positions), matches + len(block.scanned.positions)
-            answers |= block.answers
-            lower = block.cursor.lower or MIN_POSITION
-            is_last, rest = lower == MIN_POSITION, span.intersect(upper=lower)
-            is_whole = is_last and block.cursor.is_first
-            count_answers = partial(_count_answers, index_query, span, block.answers if is_whole else None, fold)
-            if fold:
-                block, more = _fold_block(index_query, span, block, left + 1)
-                copies |= more
-            positions += [position for _, position in block.matches[:left]]
-            page = partial(
-                _Page,
-                positions,
-                found=matches,
-                scanned=block.scanned,
-                rest=None if is_last else rest,
-                explain=partial(ranked.explain, block.cursor, positions),
-                copies=copies,
-                answers=answers,
-                count_answers=count_answers,
-            )
-            if len(block.matches) > left:
-                return page((block.after(left) if left else start).encode())
-            if is_last:
-                return page(None)
-            start = block.next_block()
-            if block.scanned.is_cut:
-                return page(start.encode(), is_cut=True)
-
-    def _total(self, index_query: IndexQuery, parsed: Query, page: _Page, is_first: bool, until: float) -> int | None:
-        found, rest = (page.found, page.rest) if is_first else (0, span_of_query(parsed))
-        if page.is_cut:
-            return None
-        if rest is not None:
-            found += index_query.count_rest(page.scanned, rest, MAX_TOTAL - found, until)
-        return found if found <= MAX_TOTAL else None
-
-
-def _fold_block(index_query: IndexQuery, span: Span, block: RankedBlock, size: int) -> tuple[RankedBlock, Mapping[IndexPosition, int]]:
-    """The block with the first `size` of its matches that stand for their copies, and the number of these."""
-    shown: dict[IndexPosition, int] = {}
-    complete, at = span.intersect(block.cursor.lower or MIN_POSITION, block.cursor.upper), 0
-    while len(shown) < size and at < len(block.matches):
-        some = [position for _, position in block.matches[at : at + 2 * size]]
-        shown |= fold_copies(index_query, span, some, complete, block.scanned.positions)
-        at += len(some)
-    kept = [match for match in block.matches[:at] if match[1] in shown][:size]
-    return replace(block, matches=kept), shown
-
-
-def _count_answers(index_query: IndexQuery, span: Span, answers: Collection[IndexPosition] | None, fold: bool) -> int | None:
-    """The number of the answers without the copies for which others stand."""
-    if not answers:
-        return None if answers is None else 0
-    return len(answers) - (count_left_out(index_query.grouped(span), answers) if fold else 0)
-
-
-def _subtract_copies(index_query: IndexQuery, parsed: Query, total: int, until: float) -> int | None:
-    """The number of matches without the copies for which others stand; None if the time is up."""
-    seconds = until - index_query.backend.clock()
-    if seconds <= 0:
-        return None
-    try:
-        return total - count_copies(index_query.grouped_times(span_of_query(parsed), None if seconds == inf else seconds))
-    except StatementTimeoutError:
-        return None
