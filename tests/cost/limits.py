@@ -20,7 +20,7 @@ LIMITS = {
     # of a worker, for each new document
     "statements, sqlite": 0.78,
     "statements, postgresql": 0.69,
-    "store calls, sqlite": 2790,
+    "store calls, sqlite": 1890,
     "store calls, postgresql": 3000,
     "splits into words, sqlite": 9,
     "splits into words, postgresql": 9,
