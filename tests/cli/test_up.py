@@ -156,7 +156,8 @@ def test_up_ends_when_its_data_folder_is_deleted(machine: Machine, paper: newspa
     last = printed.splitlines()[-1]
     assert up.returncode == 1 and last.startswith("newsmill: ") and str(machine.data) in last, printed
     assert "was moved, replaced or deleted" in last and "Traceback" not in printed
-    assert not any(Path(f"/proc/{pid}").exists() for pid in (*children, server))
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+    wait_for(lambda: not Path(f"/proc/{server}").exists(), machine)  # its own process ends it once `up` has ended
     assert not (machine.data / "newsmill.sqlite").exists()
 
 
